@@ -1,0 +1,5 @@
+//! Weir: an LLM gateway in one binary.
+
+pub mod clock;
+pub mod money;
+pub mod record;
