@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod money;
 pub mod record;
+pub mod gate;
+pub mod upstream;
