@@ -1,5 +1,7 @@
 //! Weir: an LLM gateway in one binary.
 
+pub mod catalog;
 pub mod clock;
 pub mod money;
+pub mod price;
 pub mod record;
