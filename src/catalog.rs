@@ -98,6 +98,11 @@ impl Catalog {
         self.models.providers().filter(|provider| self.models.find_exact(provider, id, None).is_some()).collect()
     }
 
+    /// The providers that have rows in the model table, sorted.
+    pub fn providers_in_table(&self) -> impl Iterator<Item = &'static str> {
+        self.models.providers()
+    }
+
     /// Whose rows describe the models of `provider` (`Provider::models_of`).
     fn models_provider<'a>(&'a self, provider: &'a str) -> &'a str {
         self.provider(provider).and_then(|p| p.models_of.as_deref()).unwrap_or(provider)
