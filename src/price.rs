@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use weir_wire::usage::Usage;
 
-use crate::catalog::{Catalog, Mode, Model, Row, nearest};
+use crate::catalog::{Catalog, Mode, Model, nearest};
 use crate::clock::UnixMs;
 use crate::money::NanoUsd;
 pub use decimal::PriceSyntax;
@@ -161,7 +161,8 @@ impl Prices {
         }
         entries.retain(|entry| !entry.rates.is_empty());
         let factor = |text: &String| decimal::ticks(text, 1).ok();
-        let multipliers = model.multipliers.iter().filter_map(|(name, text)| Some((name.clone(), factor(text)?))).collect();
+        let multipliers =
+            model.multipliers.iter().filter_map(|(name, text)| Some((name.clone(), factor(text)?))).collect();
         let version = format!("catalog-{}", model.price_hash.as_deref().unwrap_or("0"));
         let mut prices = Self { version, entries, off_peak: None, multipliers };
         prices.complete(matches!(model.provider.as_str(), "openai" | "azure" | "azure_ai"));
@@ -236,9 +237,10 @@ impl Prices {
             let unpriced = !usage.is_zero();
             return Cost { nano: NanoUsd(0), tier, above: 0, off_peak: false, unpriced };
         };
-        let cheap = self.off_peak.as_ref().filter(|(windows, _)| {
-            entry.billed == Tier::Standard && entry.above == 0 && windows.contains(at)
-        });
+        let cheap = self
+            .off_peak
+            .as_ref()
+            .filter(|(windows, _)| entry.billed == Tier::Standard && entry.above == 0 && windows.contains(at));
         let rates = cheap.map_or(&entry.rates, |(_, rates)| rates);
         let bill = bill::bill(rates, usage);
         Cost {
@@ -329,13 +331,16 @@ impl Prices {
     }
 }
 
+/// Provider, id and region of a row of the catalogue.
+type RowKey = (&'static str, &'static str, &'static str);
+
 /// Prices by provider and model: the config's, else the catalogue's.
 #[derive(Debug)]
 pub struct PriceBook {
     catalog: &'static Catalog,
     overrides: BTreeMap<String, Arc<Prices>>,
     /// Compiled on first use. Bounded by the rows of the catalogue.
-    compiled: papaya::HashMap<Row, Option<Arc<Prices>>>,
+    compiled: papaya::HashMap<RowKey, Option<Arc<Prices>>>,
 }
 
 impl PriceBook {
@@ -359,7 +364,7 @@ impl PriceBook {
         }
         let row = self.catalog.find(kind, model, None)?;
         let compile = || row.parse().and_then(|model| Prices::from_model(&model)).map(Arc::new);
-        self.compiled.pin().get_or_insert_with(row, compile).clone()
+        self.compiled.pin().get_or_insert_with(row.key(), compile).clone()
     }
 }
 

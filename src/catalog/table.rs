@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::model::Model;
 
 /// One line of the table: the key, and the facts still unparsed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Provider id of the table.
     pub provider: &'static str,
@@ -20,6 +20,12 @@ impl Row {
     fn of(line: &'static str) -> Option<Self> {
         let mut fields = line.splitn(4, '\t');
         Some(Self { provider: fields.next()?, id: fields.next()?, region: fields.next()?, json: fields.next()? })
+    }
+
+    /// Provider, id and region: unique in the table.
+    #[must_use]
+    pub fn key(&self) -> (&'static str, &'static str, &'static str) {
+        (self.provider, self.id, self.region)
     }
 
     /// Parses the facts. `None` cannot happen with the embedded table: a test parses every line.
@@ -42,16 +48,15 @@ impl Table {
         Self(text)
     }
 
-    /// The row for `region`, else the base row, else (a model sold only in regions) any row; first
-    /// with the exact id, then in any letter case.
-    pub(super) fn find(&self, provider: &str, id: &str, region: Option<&str>) -> Option<Row> {
-        self.find_exact(provider, id, region).or_else(|| {
-            let other_case = self.of(provider).find(|row| row.id.eq_ignore_ascii_case(id))?;
-            self.find_exact(provider, other_case.id, region)
-        })
+    /// The row of the first of `ids` that some row has in any letter case.
+    pub(super) fn find_in_any_case(&self, provider: &str, ids: &[&str], region: Option<&str>) -> Option<Row> {
+        let rank = |row: &Row| ids.iter().position(|id| row.id.eq_ignore_ascii_case(id));
+        let (_, id) = self.of(provider).filter_map(|row| Some((rank(&row)?, row.id))).min()?;
+        self.find(provider, id, region)
     }
 
-    pub(super) fn find_exact(&self, provider: &str, id: &str, region: Option<&str>) -> Option<Row> {
+    /// The row for `region`, else the base row, else (a model sold only in regions) any row.
+    pub(super) fn find(&self, provider: &str, id: &str, region: Option<&str>) -> Option<Row> {
         let start = self.lower_bound(|row| (row.provider, row.id).cmp(&(provider, id)));
         let variants = self.rows_from(start).take_while(|row| row.provider == provider && row.id == id);
         let wanted = region.unwrap_or_default();
@@ -101,7 +106,11 @@ impl Table {
             let start = self.0.as_bytes()[..middle].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
             let start = start.max(low);
             let end = memchr::memchr(b'\n', &self.0.as_bytes()[start..]).map_or(self.0.len(), |at| start + at + 1);
-            let less = self.0.get(start..end).and_then(|line| Row::of(line.trim_end())).is_some_and(|row| compare(&row) == Ordering::Less);
+            let less = self
+                .0
+                .get(start..end)
+                .and_then(|line| Row::of(line.trim_end()))
+                .is_some_and(|row| compare(&row) == Ordering::Less);
             if less { low = end } else { high = start }
         }
         low
@@ -114,17 +123,16 @@ mod tests {
 
     const TABLE: Table = Table::new("a\tx\t\t{}\na\tx\teu\t{}\na\ty\teu\t{}\nb\tM\t\t{}\nc\tz\t\t{}\n");
 
-    fn key(row: Row) -> (&'static str, &'static str, &'static str) {
-        (row.provider, row.id, row.region)
-    }
-
     #[test]
     fn rows_are_found_by_region_then_base_then_any() {
-        assert_eq!(TABLE.find("a", "x", None).map(key), Some(("a", "x", "")));
-        assert_eq!(TABLE.find("a", "x", Some("eu")).map(key), Some(("a", "x", "eu")));
-        assert_eq!(TABLE.find("a", "x", Some("us")).map(key), Some(("a", "x", "")));
-        assert_eq!(TABLE.find("a", "y", None).map(key), Some(("a", "y", "eu")));
-        assert_eq!(TABLE.find("b", "m", None).map(key), Some(("b", "M", "")));
+        assert_eq!(TABLE.find("a", "x", None).map(|row| row.key()), Some(("a", "x", "")));
+        assert_eq!(TABLE.find("a", "x", Some("eu")).map(|row| row.key()), Some(("a", "x", "eu")));
+        assert_eq!(TABLE.find("a", "x", Some("us")).map(|row| row.key()), Some(("a", "x", "")));
+        assert_eq!(TABLE.find("a", "y", None).map(|row| row.key()), Some(("a", "y", "eu")));
+        assert_eq!(TABLE.find("b", "m", None).map(|row| row.key()), None);
+        assert_eq!(TABLE.find_in_any_case("b", &["x", "m"], None).map(|row| row.key()), Some(("b", "M", "")));
+        assert_eq!(TABLE.find_in_any_case("a", &["Y", "X"], None).map(|row| row.key()), Some(("a", "y", "eu")));
+        assert_eq!(TABLE.find_in_any_case("a", &["m"], None).map(|row| row.key()), None);
         assert_eq!(TABLE.find("a", "z", None), None);
         assert_eq!(TABLE.find("0", "z", None), None);
         assert_eq!(TABLE.find("d", "z", None), None);

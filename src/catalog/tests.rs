@@ -69,12 +69,18 @@ fn enabled(vars: &[(&str, &str)]) -> Vec<(String, FromEnv)> {
     Catalog::embedded().providers().iter().filter_map(on).collect()
 }
 
+/// Variables, and the providers they turn on with their base URLs.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)]);
+
 #[test]
 fn the_environment_enables_what_is_meant() {
-    let cases: [(&[(&str, &str)], &[(&str, &str)]); 11] = [
+    let cases: [Case<'_>; 11] = [
         (&[], &[]),
         (&[("OPENAI_API_KEY", "k")], &[("openai", "https://api.openai.com/v1")]),
-        (&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1/")], &[("openai", "http://127.0.0.1:9/v1")]),
+        (
+            &[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1/")],
+            &[("openai", "http://127.0.0.1:9/v1")],
+        ),
         (&[("OPENAI_API_KEY", "")], &[]),
         (&[("HF_TOKEN", "k")], &[("huggingface", "https://router.huggingface.co/v1")]),
         (&[("OLLAMA_API_KEY", "k")], &[("ollama_cloud", "https://ollama.com/v1")]),
@@ -84,7 +90,10 @@ fn the_environment_enables_what_is_meant() {
             &[("AZURE_OPENAI_API_KEY", "k"), ("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com/")],
             &[("azure", "https://r.openai.azure.com/openai/v1")],
         ),
-        (&[("DATABRICKS_TOKEN", "k"), ("DATABRICKS_HOST", "https://d.example/")], &[("databricks", "https://d.example/ai-gateway/mlflow/v1")]),
+        (
+            &[("DATABRICKS_TOKEN", "k"), ("DATABRICKS_HOST", "https://d.example/")],
+            &[("databricks", "https://d.example/ai-gateway/mlflow/v1")],
+        ),
         (&[("GITHUB_TOKEN", "k"), ("AWS_REGION", "eu-west-1"), ("VLLM_API_KEY", "k")], &[]),
     ];
     for (vars, expected) in cases {
@@ -150,7 +159,8 @@ fn faults_of_a_provider_are_all_found() {
 /// of the files, the test says which lines moved.
 #[test]
 fn requests_are_those_of_the_snapshot() {
-    let mut out = String::from("# provider | request line under the base URL | header with the key | what enables it\n");
+    let mut out =
+        String::from("# provider | request line under the base URL | header with the key | what enables it\n");
     for provider in Catalog::embedded().providers() {
         out += &snapshot_of(provider);
     }
@@ -175,7 +185,10 @@ fn snapshot_of(provider: &Provider) -> String {
     let line = |operation: &Operation| {
         let verb = if *operation == Operation::Models { "GET" } else { "POST" };
         let path = provider.path(*operation).unwrap_or_default();
-        format!("{} | {verb} {}{}{path}{query} | {auth} | {enabling}\n", provider.id, provider.base_url, provider.api_path)
+        format!(
+            "{} | {verb} {}{}{path}{query} | {auth} | {enabling}\n",
+            provider.id, provider.base_url, provider.api_path
+        )
     };
     provider.operations.iter().map(line).collect()
 }
@@ -187,7 +200,7 @@ fn every_model_line_parses_and_is_in_order() {
     let mut count = 0;
     for row in catalog.models.all() {
         let model = row.parse().unwrap_or_else(|| panic!("{} {} {}", row.provider, row.id, row.region));
-        let key = (row.provider, row.id, row.region);
+        let key = row.key();
         assert!(previous < Some(key), "{key:?} is out of order");
         previous = Some(key);
         assert_eq!(model.prices.is_empty(), model.price_hash.is_none());
@@ -213,6 +226,7 @@ fn a_model_has_its_facts() {
 fn look_up_tolerates_case_dates_and_tags() {
     let id = |provider, id| Catalog::embedded().find(provider, id, None).map(|row| row.id);
     assert_eq!(id("openai", "GPT-4o-Mini"), Some("gpt-4o-mini"));
+    assert_eq!(id("openai", "GPT-4o-Mini-2031-01-02:x"), Some("gpt-4o-mini"));
     assert_eq!(id("openai", "gpt-4o-mini-2031-01-02"), Some("gpt-4o-mini"));
     assert_eq!(id("openai", "gpt-4o-mini-20310102"), Some("gpt-4o-mini"));
     assert_eq!(id("openai", "gpt-4o-mini@latest"), Some("gpt-4o-mini"));
@@ -250,7 +264,12 @@ fn the_nearest_names_are_offered() {
 #[test]
 fn the_notices_name_every_source() {
     let notices = include_str!("../../catalog/NOTICES.md");
-    let holders = [("litellm", "Berri AI"), ("models.dev", "models.dev"), ("model-prices", "wakamex"), ("genai-prices", "Pydantic")];
+    let holders = [
+        ("litellm", "Berri AI"),
+        ("models.dev", "models.dev"),
+        ("model-prices", "wakamex"),
+        ("genai-prices", "Pydantic"),
+    ];
     for row in Catalog::embedded().models.all() {
         let source = row.parse().unwrap().source.unwrap();
         let known = holders.iter().find(|(name, _)| source.starts_with(name)).unwrap_or_else(|| panic!("{source}"));

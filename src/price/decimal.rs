@@ -51,7 +51,7 @@ pub(super) fn ticks(text: &str, per: u128) -> Result<u128, PriceSyntax> {
     let fraction: u128 = if fraction.is_empty() { 0 } else { fraction.parse().map_err(|_| PriceSyntax::TooPrecise)? };
     // At most 36 * 10^6 * 10^24 < 10^32: far from the end of u128.
     let total = whole * TICKS_PER_USD + fraction * 10u128.pow(scale) * 36;
-    if total % per == 0 { Ok(total / per) } else { Err(PriceSyntax::TooPrecise) }
+    if total.is_multiple_of(per) { Ok(total / per) } else { Err(PriceSyntax::TooPrecise) }
 }
 
 /// `ticks * numerator / denominator`, rounded half up to a tick.

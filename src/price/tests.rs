@@ -140,13 +140,8 @@ fn deepseek_is_cheaper_off_peak() {
 
 #[test]
 fn anthropic_writes_are_billed_by_lifetime() {
-    let usage = Usage {
-        cached: 1_000,
-        cache_write: 3_000,
-        cache_write_5m: 2_000,
-        cache_write_1h: 1_000,
-        ..tokens(5_000, 0)
-    };
+    let usage =
+        Usage { cached: 1_000, cache_write: 3_000, cache_write_5m: 2_000, cache_write_1h: 1_000, ..tokens(5_000, 0) };
     // 1000 * 3 + 1000 * 0.3 + 2000 * 3.75 + 1000 * 6.
     assert_eq!(cost("anthropic", "claude-sonnet-4-5", None, usage), "0.016800000");
     let us = row("anthropic", "claude-opus-4-6").multiplied("us").unwrap();
@@ -174,7 +169,8 @@ fn without_a_price_of_their_own_all_prompt_tokens_cost_what_input_costs() {
 
 #[test]
 fn a_token_is_billed_once_whatever_is_reported() {
-    let prices = config(&[("input", "1"), ("cache_read", "1"), ("audio_input", "1"), ("output", "1"), ("reasoning", "1")]);
+    let prices =
+        config(&[("input", "1"), ("cache_read", "1"), ("audio_input", "1"), ("output", "1"), ("reasoning", "1")]);
     let prices = prices.unwrap();
     // Cached audio is reported in both classes; parts may even exceed their total.
     let overlap = Usage { cached: 80, audio_input: 60, ..tokens(100, 0) };
@@ -199,14 +195,20 @@ fn amounts_beyond_all_bounds_do_not_wrap() {
     let prices = config(&[("input", "1000000"), ("output", "1000000"), ("per_request", "1000000")]).unwrap();
     let all = tokens(u64::MAX, u64::MAX);
     assert_eq!(prices.cost(&all, None, i64::MAX).nano, NanoUsd(i64::MAX));
-    assert_eq!(prices.cost(&Usage { cached: u64::MAX, cache_write: u64::MAX, ..all }, None, i64::MIN).nano, NanoUsd(i64::MAX));
+    assert_eq!(
+        prices.cost(&Usage { cached: u64::MAX, cache_write: u64::MAX, ..all }, None, i64::MIN).nano,
+        NanoUsd(i64::MAX)
+    );
 }
 
 #[test]
 fn faults_of_a_config_are_all_named() {
     let faults = config(&[("inptu", "1"), ("output", "-1"), ("cache_read", "NaN"), ("reasoning", "1")]).unwrap_err();
     let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
-    assert_eq!(texts[0], "cache_read: expected a decimal number of US dollars in quotes, such as \"2.50\", not \"NaN\"");
+    assert_eq!(
+        texts[0],
+        "cache_read: expected a decimal number of US dollars in quotes, such as \"2.50\", not \"NaN\""
+    );
     assert!(texts[1].starts_with("unknown price \"inptu\", did you mean \"input\"?; the prices are input, output,"));
     assert_eq!(texts[2], "output: a price cannot be negative, not \"-1\"");
     assert_eq!(config(&[]), Err(vec![PriceFault::Empty]));
@@ -219,7 +221,8 @@ fn faults_of_a_config_are_all_named() {
 fn the_config_goes_before_the_catalogue() {
     let mine = config(&[("input", "7")]).unwrap();
     let book = PriceBook::new(Catalog::embedded(), BTreeMap::from([("mine/gpt-4o-mini".to_owned(), mine)]));
-    let nano = |configured, model| book.get(configured, "openai", model).map(|p| p.cost(&tokens(1_000, 0), None, 0).nano.0);
+    let nano =
+        |configured, model| book.get(configured, "openai", model).map(|p| p.cost(&tokens(1_000, 0), None, 0).nano.0);
     assert_eq!(nano("mine", "gpt-4o-mini"), Some(7_000_000));
     assert_eq!(nano("openai", "gpt-4o-mini"), Some(150_000));
     assert_eq!(nano("openai", "gpt-4o-mini-2031-01-01"), Some(150_000));
@@ -240,9 +243,10 @@ fn every_price_of_the_catalogue_is_exact_and_no_priced_model_is_free() {
         providers += 1;
         for row in Catalog::embedded().models_of(provider) {
             let model = row.parse().unwrap();
-            let billable = model.prices.iter().any(|entry| {
-                !Rates::from_catalog(&entry.mtok, &entry.unit, Kind::Other).unwrap().is_empty()
-            });
+            let billable = model
+                .prices
+                .iter()
+                .any(|entry| !Rates::from_catalog(&entry.mtok, &entry.unit, Kind::Other).unwrap().is_empty());
             let Some(prices) = Prices::from_model(&model) else {
                 assert!(!billable, "{provider} {}", row.id);
                 continue;

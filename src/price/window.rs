@@ -70,13 +70,16 @@ mod tests {
     fn a_window_over_midnight_ends_on_the_next_day_even_after_sunday() {
         let night = windows("22:00-02:00", &[7]).unwrap();
         let sunday = 6 * 1440;
-        let expected = [(sunday + 1319, false), (sunday + 1320, true), (0, true), (119, true), (120, false), (1320, false)];
+        let expected =
+            [(sunday + 1319, false), (sunday + 1320, true), (0, true), (119, true), (120, false), (1320, false)];
         for (minute, inside) in expected {
             assert_eq!(night.contains(at(minute)), inside, "{minute}");
         }
         assert!(windows("00:00-00:00", &[3]).unwrap().contains(at(2 * 1440)));
         assert!(!windows("00:00-00:00", &[3]).unwrap().contains(at(3 * 1440)));
-        assert!(windows("00:00-00:00", &[4]).unwrap().contains(0) && windows("00:00-00:00", &[3]).unwrap().contains(-1));
+        assert!(
+            windows("00:00-00:00", &[4]).unwrap().contains(0) && windows("00:00-00:00", &[3]).unwrap().contains(-1)
+        );
     }
 
     #[test]

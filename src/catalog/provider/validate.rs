@@ -62,12 +62,13 @@ impl Provider {
     }
 
     fn auth_faults(&self, fault: &mut dyn FnMut(&'static str, &str)) {
-        let token = |name: &str| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-        };
+        let token =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         match (self.auth.style, &self.auth.header, &self.auth.prefix) {
             (AuthStyle::Header, Some(header), None) if token(header) => {}
-            (AuthStyle::Header, _, _) => fault("auth.header", "style \"header\" needs the header's name, and no prefix"),
+            (AuthStyle::Header, _, _) => {
+                fault("auth.header", "style \"header\" needs the header's name, and no prefix")
+            }
             (AuthStyle::Prefix, None, Some(prefix)) if !prefix.is_empty() => {}
             (AuthStyle::Prefix, _, _) => fault("auth.prefix", "style \"prefix\" needs the prefix, and no header"),
             (_, None, None) => {}

@@ -50,7 +50,12 @@ fn render(provider: &Value, taken: &mut BTreeSet<String>) -> Result<String, Stri
     let list = if taken.insert(key.to_owned()) { "api_key" } else { "api_key_shared" };
     let mut out = format!(
         "id = {}\nname = {}\ndialect = \"openai\"\nbase_url = {}\noperations = [\"chat\", \"models\"]\ndocs = {}\nsource = {}\n\n[auth]\nstyle = \"{style}\"\n\n[env]\n{list} = [{}]\n",
-        quoted(id), quoted(text("name")), quoted(&base_url), quoted(text("doc")), quoted(text("source")), quoted(key),
+        quoted(id),
+        quoted(text("name")),
+        quoted(&base_url),
+        quoted(text("doc")),
+        quoted(text("source")),
+        quoted(key),
     );
     if local {
         let var = names.iter().find(|name| name.ends_with("_ENDPOINT")).map_or_else(
@@ -90,7 +95,8 @@ mod tests {
     #[test]
     fn variables_of_the_url_become_placeholders() {
         let source = "https://${SNOWFLAKE_ACCOUNT}.example/v1/chat/completions";
-        let expected = ("https://{account}.example/v1".to_owned(), vec![("account".to_owned(), "SNOWFLAKE_ACCOUNT".to_owned())]);
+        let expected =
+            ("https://{account}.example/v1".to_owned(), vec![("account".to_owned(), "SNOWFLAKE_ACCOUNT".to_owned())]);
         assert_eq!(base_url(source), expected);
     }
 

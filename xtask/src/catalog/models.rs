@@ -68,9 +68,8 @@ fn line(model: &Value) -> Result<String, String> {
 
 /// Sets what is known; null and empty mean unknown and take no space.
 fn keep(row: &mut Map<String, Value>, name: &str, value: &Value) {
-    let empty = value.is_null()
-        || value.as_array().is_some_and(Vec::is_empty)
-        || value.as_object().is_some_and(Map::is_empty);
+    let empty =
+        value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
     if !empty {
         row.insert(name.to_owned(), value.clone());
     }
@@ -134,7 +133,10 @@ mod tests {
         let row: Value = serde_json::from_str(lines[1].rsplit_once('\t').unwrap().1).unwrap();
         assert_eq!(row["can"], json!(["tools", "vision"]));
         assert_eq!(row["cannot"], json!(["pdf"]));
-        assert_eq!(row["prices"], json!([{"mtok": {"input": "0.15"}}, {"tier": "batch", "above": 5, "unit": {"request": "1"}}]));
+        assert_eq!(
+            row["prices"],
+            json!([{"mtok": {"input": "0.15"}}, {"tier": "batch", "above": 5, "unit": {"request": "1"}}])
+        );
         assert!(row.get("max_input").is_none());
         assert!(made.version.starts_with("2026-11-21-"));
     }
