@@ -1,7 +1,9 @@
 //! Weir: an LLM gateway in one binary.
 
+pub mod catalog;
 pub mod clock;
 pub mod money;
+pub mod price;
 pub mod record;
 pub mod gate;
 pub mod upstream;
