@@ -63,6 +63,8 @@ pub struct Job {
     pub flight: Arc<Flight>,
     /// When it must be over.
     pub deadline: MonoNs,
+    /// Tokens it may use: the prompt's and the most that may be generated.
+    pub estimate: u64,
 }
 
 /// The answer to a request.

@@ -17,7 +17,7 @@ use crate::gate::keys::{KeyData, KeySlot};
 use crate::meter::count::CountJob;
 use crate::meter::ledger::{Count, Entry, Ledger, Place};
 use crate::meter::prom::Metrics;
-use crate::price::PricedModel;
+use crate::price::Prices;
 use crate::record::{Attempt, Status, UsageRow};
 use crate::snapshot::ProviderDef;
 
@@ -68,7 +68,7 @@ pub struct Draft {
     /// The answer's service tier.
     pub tier: Option<String>,
     /// The price of what is being served.
-    pub price: Option<Arc<PricedModel>>,
+    pub price: Option<Arc<Prices>>,
     /// Reported usage.
     pub usage: Option<Usage>,
     /// What to count if no usage was reported.
@@ -327,15 +327,17 @@ impl Settlement<'_> {
 }
 
 /// Computes a row's cost. A row without tokens costs nothing and is not `unpriced`.
-pub fn price_row(row: &mut UsageRow, price: Option<&PricedModel>, tier: Option<&str>) {
+pub fn price_row(row: &mut UsageRow, price: Option<&Prices>, tier: Option<&str>) {
     if row.usage.is_zero() {
         row.cost = Some(crate::money::NanoUsd(0));
         return;
     }
     match price {
         Some(price) => {
-            row.cost = Some(price.cost(&row.usage, tier, row.at));
-            row.price_version = Some(price.version.to_string());
+            let cost = price.cost(&row.usage, tier, row.at);
+            row.cost = Some(cost.nano);
+            row.price_version = Some(price.version().to_owned());
+            row.unpriced = cost.unpriced;
         }
         None => row.unpriced = true,
     }

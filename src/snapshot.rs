@@ -15,8 +15,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weir_wire::rules::UsageRules;
 
 use crate::catalog::{Model, Quirk};
+use crate::config::Pool;
 use crate::gate::limit::Limiter;
-use crate::price::PricedModel;
+use crate::price::Prices;
 use live::Live;
 
 /// What an inbound request asks of a provider, where Weir reads the body. Everything else is passed
@@ -56,17 +57,18 @@ pub struct Timeouts {
     pub total: Duration,
 }
 
-/// One upstream credential and its place in the rotation.
+/// One upstream key, with limits of its own.
 pub struct Credential {
-    /// The header it goes into.
-    pub name: HeaderName,
-    /// Its value; marked sensitive, so that nothing prints it.
-    pub value: HeaderValue,
+    /// The header that carries it, marked sensitive so that nothing prints it; none where the
+    /// provider wants no key.
+    pub header: Option<(HeaderName, HeaderValue)>,
+    /// What the upstream grants this key.
+    pub limiter: Limiter,
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Credential").field("name", &self.header.as_ref().map(|(name, _)| name)).finish_non_exhaustive()
     }
 }
 
@@ -87,18 +89,20 @@ pub struct ProviderDef {
     pub urls: HashMap<Operation, OperationUrl>,
     /// Static headers.
     pub headers: HeaderMap,
-    /// Upstream keys, used in turn.
+    /// Upstream keys, used in turn; never empty.
     pub credentials: Vec<Credential>,
     /// Whose turn it is.
     pub turn: AtomicUsize,
     /// Deviations from OpenAI's dialect.
     pub quirks: Vec<Quirk>,
+    /// Top-level request fields it refuses; removed with a warning.
+    pub unsupported: Vec<String>,
     /// How it reports usage.
     pub usage: UsageRules,
     /// Its time limits.
     pub timeouts: Timeouts,
-    /// Limits of the upstream as a whole.
-    pub limiter: Limiter,
+    /// How its connections are kept.
+    pub pool: Pool,
     /// Whether requests that name no provider go here.
     pub default: bool,
     /// Whether callers may inject faults (`x-weir-fault`).
@@ -136,7 +140,7 @@ pub struct Target {
     /// Its share under the weighted strategy.
     pub weight: u32,
     /// Its price, when known.
-    pub price: Option<Arc<PricedModel>>,
+    pub price: Option<Arc<Prices>>,
     /// The catalogue's entry, when there is one.
     pub info: Option<Arc<Model>>,
 }
@@ -199,5 +203,5 @@ pub struct Snapshot {
     /// Routes made on demand from `provider/model` names; bounded.
     pub(crate) direct: papaya::HashMap<String, Arc<Route>>,
     /// Prices from the config, over the catalogue's.
-    pub(crate) price_overrides: HashMap<String, Arc<PricedModel>>,
+    pub(crate) price_overrides: HashMap<String, Arc<Prices>>,
 }

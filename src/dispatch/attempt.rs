@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,38 +16,80 @@ use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::meter::count::CountJob;
-use crate::snapshot::{Operation, OperationUrl, ProviderDef, Target};
+use crate::gate::limit::Refused;
+use crate::snapshot::{Credential, Operation, OperationUrl, ProviderDef, Target};
 use crate::upstream::{Answer, Call, CallBody, body, decode};
 
 /// Largest error body that is read.
 const MAX_ERROR_BODY: usize = 256 * 1024;
 
-/// Counts a call in at its provider for as long as it lives.
+/// A place at a provider and at one of its keys, for as long as the call lives.
 #[derive(Debug)]
 pub struct Lease {
     provider: Arc<ProviderDef>,
+    credential: usize,
+    tokens_taken: u64,
+    flight: Arc<Flight>,
 }
 
 impl Lease {
-    /// Takes a place at the provider.
+    /// Takes a place with the provider's next key that has room, and the estimated tokens.
     ///
     /// # Errors
-    /// When one of the provider's own limits is exhausted.
-    pub fn take(provider: &Arc<ProviderDef>, now: MonoNs) -> Result<Self, Failed> {
-        provider.limiter.admit_request(now).map_err(|refused| {
-            let message = format!("provider {} is at its configured limit of {} ({})", provider.id, refused.limit, refused.scope.as_str());
-            let error = ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message);
-            Failed { error: error.after(refused.retry_after), next: Next::OtherTarget }
-        })?;
-        provider.live.enter();
-        Ok(Self { provider: Arc::clone(provider) })
+    /// When the configured limits of every key are exhausted.
+    pub fn take(provider: &Arc<ProviderDef>, flight: &Arc<Flight>, estimate: u64) -> Result<Self, Failed> {
+        let now = flight.now();
+        let count = provider.credentials.len();
+        let turn = if count == 1 { 0 } else { provider.turn.fetch_add(1, Ordering::Relaxed) };
+        let mut soonest: Option<Refused> = None;
+        for credential in (0..count).map(|i| (turn.wrapping_add(i)) % count) {
+            match admit(&provider.credentials[credential], estimate, now) {
+                Ok(tokens_taken) => {
+                    provider.live.enter();
+                    return Ok(Self { provider: Arc::clone(provider), credential, tokens_taken, flight: Arc::clone(flight) });
+                }
+                Err(refused) if soonest.is_none_or(|s| refused.retry_after < s.retry_after) => soonest = Some(refused),
+                Err(_) => {}
+            }
+        }
+        Err(at_limit(provider, soonest))
     }
+
+    /// Adds the provider's static headers and the key.
+    pub fn add_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.provider.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        if let Some((name, value)) = &self.provider.credentials[self.credential].header {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+fn admit(credential: &Credential, estimate: u64, now: MonoNs) -> Result<u64, Refused> {
+    credential.limiter.admit_request(now)?;
+    credential.limiter.admit_tokens(estimate, now).inspect_err(|_| {
+        credential.limiter.refund_request(now);
+        credential.limiter.leave();
+    })
+}
+
+fn at_limit(provider: &ProviderDef, refused: Option<Refused>) -> Failed {
+    let (limit, scope) = refused.map_or((0, "keys"), |r| (r.limit, r.scope.as_str()));
+    let message = format!("provider {} is at its configured limit of {limit} ({scope})", provider.id);
+    let error = ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message);
+    Failed { error: error.after(refused.map_or(Duration::from_secs(1), |r| r.retry_after)), next: Next::OtherTarget }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        let limiter = &self.provider.credentials[self.credential].limiter;
+        if self.tokens_taken > 0 {
+            let used = self.flight.draft().usage.map_or(0, |u| u.input.saturating_add(u.output));
+            limiter.correct_tokens(self.tokens_taken, used, self.flight.now());
+        }
+        limiter.leave();
         self.provider.live.leave();
-        self.provider.limiter.leave();
     }
 }
 
@@ -107,11 +150,11 @@ impl Dispatcher {
     pub(super) async fn attempt(&self, job: &Job, target: &Arc<Target>) -> Result<Reply, Failed> {
         let provider = &target.provider;
         let started = job.flight.now();
-        let lease = Lease::take(provider, started)?;
+        let lease = Lease::take(provider, &job.flight, job.estimate)?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         begin(&job.flight, target);
-        let (call, usage_added) = prepare(job, target)?;
+        let (call, usage_added) = prepare(job, target, &lease)?;
         let trip = Trip {
             flight: Arc::clone(&job.flight),
             target: Arc::clone(target),
@@ -185,7 +228,7 @@ pub(super) fn invalid_answer(provider: &ProviderDef, why: &str) -> Failed {
     Failed { error: ApiError::upstream("upstream_invalid_response", message), next: Next::Again }
 }
 
-fn prepare(job: &Job, target: &Target) -> Result<(Call, bool), Failed> {
+fn prepare(job: &Job, target: &Target, lease: &Lease) -> Result<(Call, bool), Failed> {
     let provider = &target.provider;
     let uri = operation_uri(provider, job.operation, &target.model).ok_or_else(|| unsupported(provider, job.operation))?;
     let usage_added = adds_usage(job, provider);
@@ -200,7 +243,7 @@ fn prepare(job: &Job, target: &Target) -> Result<(Call, bool), Failed> {
     let call = Call {
         method: Method::POST,
         uri,
-        headers: call_headers(job, provider),
+        headers: call_headers(job, provider, lease),
         body: CallBody::Pieces(pieces),
         first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
     };
@@ -237,32 +280,19 @@ fn unsupported(provider: &ProviderDef, operation: Operation) -> Failed {
 }
 
 /// The client's headers, the provider's own, and its credential.
-fn call_headers(job: &Job, provider: &ProviderDef) -> HeaderMap {
+fn call_headers(job: &Job, provider: &ProviderDef, lease: &Lease) -> HeaderMap {
     let mut headers = job.headers.clone();
     headers.remove(header::CONTENT_ENCODING);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // Metering reads the answer, and a stream must not wait for a compressor's block to fill.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    add_provider_headers(&mut headers, provider);
+    lease.add_headers(&mut headers);
     if provider.faults_allowed
         && let Some(fault) = &job.fault
     {
         headers.insert("x-weir-fault", fault.clone());
     }
     headers
-}
-
-/// A provider's static headers and the credential whose turn it is.
-pub fn add_provider_headers(headers: &mut HeaderMap, provider: &ProviderDef) {
-    for (name, value) in &provider.headers {
-        headers.insert(name.clone(), value.clone());
-    }
-    let count = provider.credentials.len();
-    if count > 0 {
-        let turn = if count == 1 { 0 } else { provider.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % count };
-        let credential = &provider.credentials[turn];
-        headers.insert(credential.name.clone(), credential.value.clone());
-    }
 }
 
 /// Undoes a content encoding that was sent although `identity` was asked for.

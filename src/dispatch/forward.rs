@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 use weir_wire::answer::read_answer;
 use weir_wire::tap::Flavor;
 
-use super::attempt::{self, Lease, Trip, add_provider_headers, internal, is_event_stream};
+use super::attempt::{self, Lease, Trip, internal, is_event_stream};
 use super::whole::{self, WholeBody};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, stream};
 use crate::clock::MonoNs;
@@ -68,14 +68,14 @@ impl Dispatcher {
 
     async fn try_forward(&self, forward: Forward, started: MonoNs) -> Result<Reply, Failed> {
         let provider = Arc::clone(&forward.target.provider);
-        let lease = Lease::take(&provider, started)?;
+        let lease = Lease::take(&provider, &forward.flight, 0)?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         attempt::begin(&forward.flight, &forward.target);
         let call = Call {
             method: forward.method,
             uri: uri(&provider, &forward.path, forward.query.as_deref())?,
-            headers: call_headers(forward.headers, &provider),
+            headers: call_headers(forward.headers, &lease),
             body: forward.body,
             first_byte: attempt::time_left(&forward.flight, forward.deadline, provider.timeouts.first_byte),
         };
@@ -139,9 +139,9 @@ fn uri(provider: &ProviderDef, path: &str, query: Option<&str>) -> Result<Uri, F
     text.parse().map_err(|_| Failed { error: ApiError::invalid("invalid_url", "the path or query is not a valid URL"), next: Next::Stop })
 }
 
-fn call_headers(mut headers: HeaderMap, provider: &ProviderDef) -> HeaderMap {
+fn call_headers(mut headers: HeaderMap, lease: &Lease) -> HeaderMap {
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    add_provider_headers(&mut headers, provider);
+    lease.add_headers(&mut headers);
     headers
 }
 

@@ -201,7 +201,7 @@ impl StreamBody {
     /// The usage chunk with `cost_usd` in its usage object, when the model has a price.
     fn with_cost(&self, frame: &weir_wire::sse::Frame, usage: &weir_wire::json::Span) -> Bytes {
         let cost = self.tap.usage().zip(self.trip.target.price.as_ref()).map(|(used, price)| {
-            price.cost(&used, self.tap.service_tier(), self.trip.flight.at).to_string()
+            price.cost(&used, self.tap.service_tier(), self.trip.flight.at).nano.to_string()
         });
         cost.map_or_else(|| frame.raw.clone(), |cost| splice_cost(frame, usage, &cost))
     }

@@ -69,7 +69,7 @@ pub(super) fn note(trip: &Trip, read: answer::Answer, body: &Bytes, out: &mut He
     draft.usage = read.usage;
     match (&read.usage, &trip.target.price) {
         (Some(usage), Some(price)) => {
-            let cost = price.cost(usage, draft.tier.as_deref(), at).to_string();
+            let cost = price.cost(usage, draft.tier.as_deref(), at).nano.to_string();
             out.insert("x-weir-cost-usd", HeaderValue::from_str(&cost).unwrap_or(HeaderValue::from_static("0")));
         }
         (Some(_), None) => {}

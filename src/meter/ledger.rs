@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use weir_wire::usage::Usage;
 
 use super::count::CountJob;
-use crate::price::PricedModel;
+use crate::price::Prices;
 use crate::record::UsageRow;
 
 /// Rows between requests and the writer, those of requests in flight included.
@@ -34,7 +34,7 @@ pub struct Count {
     /// What the provider did report.
     pub reported: Usage,
     /// The price to apply afterwards.
-    pub price: Option<Arc<PricedModel>>,
+    pub price: Option<Arc<Prices>>,
     /// The answer's service tier.
     pub tier: Option<String>,
 }

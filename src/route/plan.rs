@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use weir_wire::usage::Usage;
+
 use crate::clock::Entropy;
 use crate::snapshot::{Route, Strategy, Target};
 
@@ -23,7 +25,7 @@ pub fn order(route: &Route, chance: &Entropy) -> Vec<Arc<Target>> {
         Strategy::Weighted => shuffle_weighted(&mut targets, chance),
         Strategy::LeastBusy => targets.sort_by_key(|t| t.provider.live.in_flight()),
         Strategy::Latency => targets.sort_by_key(|t| t.provider.live.latency_us()),
-        Strategy::Cost => targets.sort_by_key(|t| t.price.as_ref().map_or(u128::MAX, |p| p.typical())),
+        Strategy::Cost => targets.sort_by_key(|t| typical_cost(t)),
     }
     targets
 }
@@ -44,4 +46,10 @@ fn shuffle_weighted(targets: &mut [Arc<Target>], chance: &Entropy) {
         });
         targets.swap(i, i + drawn.unwrap_or(0));
     }
+}
+
+/// What a call of a usual size costs there; the last place goes to what has no price.
+fn typical_cost(target: &Target) -> i64 {
+    let usual = Usage { input: 1000, output: 500, ..Usage::default() };
+    target.price.as_ref().map_or(i64::MAX, |price| price.cost(&usual, None, 0).nano.0)
 }

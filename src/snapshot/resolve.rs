@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{ProviderDef, Retries, Route, Snapshot, Strategy, Target};
 use crate::catalog::{Catalog, nearest};
-use crate::price::PricedModel;
+use crate::price::Prices;
 
 /// Routes made on demand that are kept.
 const MAX_DIRECT: usize = 10_000;
@@ -92,7 +92,7 @@ impl Snapshot {
         let info = Catalog::embedded().model(&provider.kind, model).map(Arc::new);
         let price = self.price_overrides.get(&*name).cloned().or_else(|| {
             let info = info.as_deref()?;
-            PricedModel::from_model(info).map(Arc::new)
+            Prices::from_model(info).map(Arc::new)
         });
         Target { provider: Arc::clone(provider), model: model.into(), name, weight, price, info }
     }
@@ -100,7 +100,7 @@ impl Snapshot {
     /// Known names like `name`, nearest first.
     fn nearest(&self, name: &str) -> Vec<String> {
         let known = self.known_names();
-        nearest(name, known.iter().map(String::as_str), 3)
+        nearest(name, known.iter().map(String::as_str), 3).into_iter().map(ToOwned::to_owned).collect()
     }
 
     /// Every name that works without a default provider: configured names, then `provider/model` of
@@ -120,6 +120,6 @@ impl Snapshot {
         if provider.demo {
             return DEMO_MODELS.iter().map(ToString::to_string).collect();
         }
-        Catalog::embedded().models_of(&provider.kind).map(|m| m.id).collect()
+        Catalog::embedded().models_of(&provider.kind).filter(|row| row.region.is_empty()).map(|row| row.id.to_owned()).collect()
     }
 }

@@ -49,7 +49,8 @@ async fn serve(gateway: &Gateway, flight: Arc<Flight>, request: Request, operati
     note(&flight, &peek);
     let snapshot = gateway.snapshot.load();
     let plan = plan_of(gateway, &snapshot, &flight, &peek)?;
-    take_tokens(&flight, &peek, &body)?;
+    let estimate = estimate(&peek, &body);
+    take_tokens(&flight, estimate)?;
     let caller = flight.draft().caller.clone();
     check_objects(gateway, caller.as_ref(), &body).await?;
     let stores = memchr::memmem::find(&body, b"\"store\"").is_some();
@@ -62,6 +63,7 @@ async fn serve(gateway: &Gateway, flight: Arc<Flight>, request: Request, operati
         peek,
         plan,
         deadline,
+        estimate,
         flight,
     };
     let reply = gateway.dispatcher.run(&job).await?;
@@ -201,14 +203,17 @@ pub fn check_right(caller: Option<&Caller>, route: &Route) -> Result<(), ApiErro
     Err(ApiError::forbidden("model_not_allowed", message).param("model"))
 }
 
-/// Takes the estimated tokens: the prompt's, and the most that may be generated.
-fn take_tokens(flight: &Flight, peek: &Peek, body: &[u8]) -> Result<(), ApiError> {
+/// The prompt's tokens, and the most that may be generated.
+fn estimate(peek: &Peek, body: &[u8]) -> u64 {
+    let output = peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1));
+    peek.prompt_size(body).estimated_tokens.saturating_add(output)
+}
+
+fn take_tokens(flight: &Flight, estimate: u64) -> Result<(), ApiError> {
     let Some(caller) = flight.draft().caller.clone() else { return Ok(()) };
     if caller.key.limits.tpm.is_none() {
         return Ok(());
     }
-    let output = peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1));
-    let estimate = peek.prompt_size(body).estimated_tokens.saturating_add(output);
     let now = flight.now();
     match caller.slot.limiter.admit_tokens(estimate, now) {
         Ok(taken) => {

@@ -1,0 +1,274 @@
+//! From configuration, catalogue and environment to a snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use weir_wire::rules::UsageRules;
+
+use super::live::Live;
+use super::{Credential, Operation, OperationUrl, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
+use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
+use crate::clock::MonoNs;
+use crate::config::{self, Config};
+use crate::gate::limit::{Limiter, Limits};
+use crate::price::Prices;
+
+/// Reads an environment variable.
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// The name of the built-in provider.
+pub const DEMO: &str = "demo";
+/// The kind of a provider about which the catalogue knows nothing.
+const COMPATIBLE: &str = "openai-compatible";
+
+impl Snapshot {
+    /// Resolves a configuration. Providers of the catalogue whose key is in the environment are
+    /// added, and the demo provider, unless the configuration has entries for them.
+    ///
+    /// # Errors
+    /// The first thing that does not fit, with the name of its configuration key.
+    pub fn build(config: &Config, env: Env<'_>, now: MonoNs) -> Result<Self, String> {
+        let mut providers = BTreeMap::new();
+        for (id, entry) in config.providers.iter().filter(|(_, entry)| entry.enabled) {
+            let def = configured(id, entry, env, now).map_err(|why| format!("providers.{id}: {why}"))?;
+            providers.insert(Arc::clone(&def.id), Arc::new(def));
+        }
+        for def in from_environment(config, env, now) {
+            providers.insert(Arc::clone(&def.id), Arc::new(def));
+        }
+        let default_provider = providers.values().find(|p| p.default).cloned();
+        let price_overrides = config.prices.iter().map(|(name, prices)| Ok((name.clone(), own_prices(name, prices)?)));
+        let price_overrides = price_overrides.collect::<Result<HashMap<_, _>, String>>()?;
+        let mut snapshot = Self { providers, routes: BTreeMap::new(), default_provider, direct: papaya::HashMap::new(), price_overrides };
+        let routes = config.models.iter().map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route)?))));
+        snapshot.routes = routes.collect::<Result<_, String>>()?;
+        Ok(snapshot)
+    }
+
+    fn route(&self, name: &str, route: &config::Route) -> Result<Route, String> {
+        let targets = route.targets.iter().map(|target| {
+            let provider = self.providers.get(target.provider.as_str());
+            let provider = provider.ok_or_else(|| missing_provider(name, &target.provider))?;
+            let weight = u32::try_from(target.weight).unwrap_or(u32::MAX);
+            Ok(Arc::new(self.target(provider, &target.model, weight)))
+        });
+        Ok(Route {
+            name: name.into(),
+            targets: targets.collect::<Result<Vec<Arc<Target>>, String>>()?,
+            strategy: strategy(route.strategy),
+            fallbacks: route.fallbacks.clone(),
+            retries: Retries { attempts: u32::try_from(route.retries.attempts).unwrap_or(u32::MAX), backoff: route.retries.backoff },
+            turn: AtomicUsize::new(0),
+            configured: true,
+        })
+    }
+}
+
+fn missing_provider(model: &str, provider: &str) -> String {
+    let hint = Catalog::embedded().provider(provider).and_then(|p| p.env.api_key.first()).map_or_else(String::new, |var| format!(" (set {var}, or add it under providers)"));
+    format!("models.{model}: the provider '{provider}' is not configured{hint}")
+}
+
+fn strategy(strategy: config::Strategy) -> Strategy {
+    match strategy {
+        config::Strategy::Weighted => Strategy::Weighted,
+        config::Strategy::RoundRobin => Strategy::RoundRobin,
+        config::Strategy::LeastBusy => Strategy::LeastBusy,
+        config::Strategy::Latency => Strategy::Latency,
+        config::Strategy::Cost => Strategy::Cost,
+        config::Strategy::Priority => Strategy::Priority,
+    }
+}
+
+fn own_prices(name: &str, prices: &BTreeMap<String, crate::money::NanoUsd>) -> Result<Arc<Prices>, String> {
+    let texts = prices.iter().map(|(component, price)| (component.clone(), price.to_string())).collect();
+    Prices::from_config(&texts).map(Arc::new).map_err(|faults| {
+        let first = faults.first().map(ToString::to_string).unwrap_or_default();
+        format!("prices.{name}: {first}")
+    })
+}
+
+/// What the environment turns on, and the demo.
+fn from_environment(config: &Config, env: Env<'_>, now: MonoNs) -> Vec<ProviderDef> {
+    let mut found = Vec::new();
+    for kind in Catalog::embedded().providers() {
+        if config.providers.contains_key(&kind.id) {
+            continue;
+        }
+        let on = kind.dialect == Dialect::Demo || kind.from_env(env).is_some();
+        if !on {
+            continue;
+        }
+        match configured(&kind.id, &config::Provider::default(), env, now) {
+            Ok(def) => found.push(def),
+            Err(why) => tracing::warn!(provider = %kind.id, %why, "provider {} is in the environment but cannot be used: {why}", kind.id),
+        }
+    }
+    found
+}
+
+/// One provider from its entry and the catalogue's.
+fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> Result<ProviderDef, String> {
+    let kind_id = entry.kind_of(id);
+    let kind = Catalog::embedded().provider(kind_id).ok_or_else(|| unknown_kind(kind_id))?;
+    let demo = kind.dialect == Dialect::Demo;
+    let base_url = if demo { "http://demo.invalid/v1".to_owned() } else { base_url(kind, entry, env)? };
+    let auth = auth(kind, entry);
+    let limits = Limits { rpm: entry.limits.rpm, tpm: entry.limits.tpm, concurrency: entry.limits.concurrency };
+    let credentials = credentials(kind, entry, &auth, limits, env, now)?;
+    let query = query(kind, entry, env)?;
+    Ok(ProviderDef {
+        id: id.into(),
+        kind: kind.models_of.as_deref().unwrap_or(kind_id).into(),
+        demo,
+        urls: urls(kind, entry, &base_url, query.as_deref())?,
+        base_url,
+        query,
+        headers: headers(kind, entry, env)?,
+        credentials,
+        turn: AtomicUsize::new(0),
+        quirks: quirks(kind, entry)?,
+        unsupported: entry.unsupported.clone().unwrap_or_else(|| kind.unsupported.clone()),
+        usage: usage_rules(kind, entry)?,
+        timeouts: Timeouts {
+            connect: entry.timeouts.connect,
+            first_byte: entry.timeouts.first_byte,
+            between_chunks: entry.timeouts.between_chunks,
+            total: entry.timeouts.total,
+        },
+        pool: entry.pool.clone(),
+        default: entry.is_default,
+        faults_allowed: demo || entry.faults == config::Faults::Allowed,
+        live: Live::default(),
+    })
+}
+
+fn unknown_kind(kind: &str) -> String {
+    let near = catalog::nearest(kind, Catalog::embedded().providers().iter().map(|p| p.id.as_str()), 1);
+    let hint = near.first().map_or_else(String::new, |near| format!(", did you mean '{near}'?"));
+    format!("there is no provider kind '{kind}'{hint} (for any other OpenAI-compatible server: kind: {COMPATIBLE})")
+}
+
+fn base_url(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<String, String> {
+    let url = kind.base_url(entry.base_url.as_deref(), &entry.vars, env).map_err(|e| e.to_string())?;
+    if url.is_empty() {
+        return Err("base_url is missing".to_owned());
+    }
+    url.parse::<Uri>().map_err(|e| format!("base_url '{url}' is no URL: {e}"))?;
+    Ok(url)
+}
+
+fn auth(kind: &catalog::Provider, entry: &config::Provider) -> Auth {
+    let mut auth = kind.auth.clone();
+    if let Some(over) = &entry.auth {
+        if let Some(style) = over.style.as_deref().and_then(auth_style) {
+            auth.style = style;
+        }
+        auth.header = over.header.clone().or(auth.header);
+        auth.prefix = over.prefix.clone().or(auth.prefix);
+    }
+    auth
+}
+
+fn auth_style(name: &str) -> Option<AuthStyle> {
+    serde_json::from_value(serde_json::Value::from(name)).ok()
+}
+
+/// The configured keys, or the one in the provider's own variable. Without any, a provider that
+/// needs none gets one empty credential, so that there is always one to take.
+fn credentials(kind: &catalog::Provider, entry: &config::Provider, auth: &Auth, limits: Limits, env: Env<'_>, now: MonoNs) -> Result<Vec<Credential>, String> {
+    let mut keys: Vec<String> = entry.secrets().map(|secret| secret.expose_secret().to_owned()).collect();
+    if keys.is_empty() {
+        keys.extend(kind.key_var(env).and_then(env));
+    }
+    let header = auth.header_and_prefix();
+    let (Some((name, prefix)), false) = (header, keys.is_empty()) else {
+        let open = !auth.needs_key() || entry.base_url.is_some() || kind.dialect == Dialect::Demo;
+        let bare = Credential { header: None, limiter: Limiter::new(limits, now) };
+        return if open { Ok(vec![bare]) } else { Err(no_key(kind)) };
+    };
+    let name: HeaderName = name.parse().map_err(|_| format!("auth.header '{name}' is no header name"))?;
+    keys.iter().map(|key| credential(&name, &format!("{prefix}{key}"), limits, now)).collect()
+}
+
+fn no_key(kind: &catalog::Provider) -> String {
+    let var = kind.env.api_key.first().map_or_else(String::new, |var| format!(" or set {var}"));
+    format!("api_key is missing: give one{var}")
+}
+
+fn credential(name: &HeaderName, value: &str, limits: Limits, now: MonoNs) -> Result<Credential, String> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
+    value.set_sensitive(true);
+    Ok(Credential { header: Some((name.clone(), value)), limiter: Limiter::new(limits, now) })
+}
+
+fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<HeaderMap, String> {
+    let mut out = HeaderMap::new();
+    let from_env = kind.env.headers.iter().filter_map(|(name, var)| Some((name.clone(), env(var).filter(|v| !v.is_empty())?)));
+    let fixed = kind.headers.iter().map(|(n, v)| (n.clone(), v.clone()));
+    let own = entry.headers.iter().map(|(n, v)| (n.clone(), v.expose_secret().to_owned()));
+    for (name, value) in fixed.chain(from_env).chain(own) {
+        let parsed: HeaderName = name.parse().map_err(|_| format!("headers: '{name}' is no header name"))?;
+        let mut value = HeaderValue::from_str(&value).map_err(|_| format!("headers.{name}: no header can carry this value"))?;
+        value.set_sensitive(true);
+        out.insert(parsed, value);
+    }
+    Ok(out)
+}
+
+fn query(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<Option<String>, String> {
+    let mut pairs = Vec::new();
+    for (name, template) in &kind.query {
+        let value = kind.fill(template, &entry.vars, env).map_err(|e| e.to_string())?;
+        pairs.push(format!("{name}={value}"));
+    }
+    Ok((!pairs.is_empty()).then(|| pairs.join("&")))
+}
+
+fn urls(kind: &catalog::Provider, entry: &config::Provider, base: &str, query: Option<&str>) -> Result<HashMap<Operation, OperationUrl>, String> {
+    let own = entry.operations.as_deref();
+    let mut urls = HashMap::new();
+    for (operation, of_catalog, name) in [
+        (Operation::Chat, catalog::Operation::Chat, "chat"),
+        (Operation::Completions, catalog::Operation::Completions, "completions"),
+        (Operation::Embeddings, catalog::Operation::Embeddings, "embeddings"),
+    ] {
+        let served = own.map_or_else(|| kind.path(of_catalog).is_some(), |own| own.iter().any(|o| o == name));
+        if !served {
+            continue;
+        }
+        let usual = kind.paths.get(&of_catalog).map_or(of_catalog.path(), String::as_str);
+        let path = entry.paths.get(name).map_or(usual, String::as_str);
+        urls.insert(operation, operation_url(base, path, query)?);
+    }
+    Ok(urls)
+}
+
+fn operation_url(base: &str, path: &str, query: Option<&str>) -> Result<OperationUrl, String> {
+    let query = query.map(|q| format!("?{q}")).unwrap_or_default();
+    let url = format!("{base}/{}{query}", path.trim_start_matches('/'));
+    if let Some((prefix, suffix)) = url.split_once("{deployment}") {
+        return Ok(OperationUrl::PerModel(prefix.to_owned(), suffix.to_owned()));
+    }
+    url.parse().map(OperationUrl::Fixed).map_err(|e| format!("'{url}' is no URL: {e}"))
+}
+
+fn quirks(kind: &catalog::Provider, entry: &config::Provider) -> Result<Vec<Quirk>, String> {
+    let Some(own) = &entry.quirks else { return Ok(kind.quirks.clone()) };
+    let parse = |name: &String| serde_json::from_value(name.as_str().into()).map_err(|_| format!("quirks: there is no '{name}'"));
+    own.iter().map(parse).collect()
+}
+
+/// The catalogue's rules with the entry's laid over them.
+fn usage_rules(kind: &catalog::Provider, entry: &config::Provider) -> Result<UsageRules, String> {
+    if entry.usage.is_empty() {
+        return Ok(kind.usage.clone());
+    }
+    let mut value = serde_json::to_value(&kind.usage).map_err(|e| format!("usage: {e}"))?;
+    if let Some(map) = value.as_object_mut() {
+        map.extend(entry.usage.iter().map(|(k, v)| (k.clone(), v.clone())));
+    }
+    serde_json::from_value(value).map_err(|e| format!("usage: {e}"))
+}
