@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod money;
 pub mod record;
+pub mod store;
