@@ -98,7 +98,6 @@ pub struct KeyRow {
 
 /// What to change of a key: `None` leaves as is, `Some(None)` clears.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[expect(clippy::option_option, reason = "absent, cleared and set are three different things")]
 pub struct KeyPatch {
     /// New name.
     pub name: Option<String>,

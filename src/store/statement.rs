@@ -118,7 +118,7 @@ fn without_escaped_nul(json: &str) -> String {
         let before = &rest[..at];
         let slashes = before.len() - before.trim_end_matches('\\').len();
         out.push_str(before);
-        out.push_str(if slashes % 2 == 0 { "\\ufffd" } else { ESCAPE });
+        out.push_str(if slashes.is_multiple_of(2) { "\\ufffd" } else { ESCAPE });
         rest = &rest[at + ESCAPE.len()..];
     }
     out.push_str(rest);

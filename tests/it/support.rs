@@ -1,3 +1,3 @@
 //! What several test files need.
 
-pub mod postgres;
+pub(crate) mod postgres;

@@ -173,7 +173,7 @@ async fn answer(db: &Db, statement: Statement, group_by: &[GroupBy]) -> Result<V
     let mut totals: Vec<Found> = found.into_iter().map(|found| found.labelled(group_by)).collect();
     totals.sort_by(|a, b| a.group.cmp(&b.group));
     totals.dedup_by(|later, earlier| later.group == earlier.group && earlier.absorb(later));
-    totals.sort_by(|a, b| b.cost().cmp(&a.cost()));
+    totals.sort_by_key(|total| std::cmp::Reverse(total.cost()));
     Ok(totals.into_iter().map(Total::from).collect())
 }
 

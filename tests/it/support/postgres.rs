@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 ///
 /// # Panics
 /// When no PostgreSQL server is installed, or it does not start.
-pub async fn fresh_database() -> String {
+pub(crate) async fn fresh_database() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Starting takes a second and blocks, which is no matter for a test.
     let server = SERVER.get_or_init(Server::start);
