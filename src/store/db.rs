@@ -7,10 +7,10 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::ConnectOptions;
 
 use super::error::{StoreError, StoreErrorKind};
 use super::session::{Connection, Session, Tx};
@@ -29,11 +29,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            connections: 10,
-            acquire_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(30),
-        }
+        Self { connections: 10, acquire_timeout: Duration::from_secs(5), statement_timeout: Duration::from_secs(30) }
     }
 }
 
@@ -59,7 +55,10 @@ pub struct Db {
 enum Pools {
     /// SQLite lets one connection write at a time, so exactly one does, and writers queue for it in
     /// order instead of polling the file's lock.
-    Sqlite { read: SqlitePool, write: SqlitePool },
+    Sqlite {
+        read: SqlitePool,
+        write: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -113,7 +112,7 @@ impl Db {
         Ok(())
     }
 
-    /// Whether the database answers, and takes writes.
+    /// Whether the database answers.
     ///
     /// # Errors
     /// `Unavailable` when it does not answer.

@@ -57,9 +57,7 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(e) => database(&*e),
             sqlx::Error::Io(e) => Self::new(Unavailable, format!("database unreachable: {e}")),
             sqlx::Error::Tls(_) => Self::new(Unavailable, "database unreachable: the TLS handshake failed"),
-            sqlx::Error::PoolTimedOut => {
-                Self::new(Unavailable, "database busy: no connection became free in time")
-            }
+            sqlx::Error::PoolTimedOut => Self::new(Unavailable, "database busy: no connection became free in time"),
             sqlx::Error::PoolClosed => Self::new(Unavailable, "database closed"),
             sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => {
                 Self::new(Unavailable, "the database connection broke")
@@ -69,9 +67,7 @@ impl From<sqlx::Error> for StoreError {
                 Self::new(Corrupt, format!("column {index} holds an unreadable value: {source}"))
             }
             sqlx::Error::Decode(e) => Self::new(Corrupt, format!("unreadable value: {e}")),
-            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => {
-                Self::new(Invalid, "a value cannot be stored")
-            }
+            sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => Self::new(Invalid, "a value cannot be stored"),
             sqlx::Error::Migrate(e) => (*e).into(),
             other => Self::new(StoreErrorKind::Schema, format!("unexpected answer of the database: {other}")),
         }
@@ -144,14 +140,9 @@ mod tests {
     #[test]
     fn every_engine_code_says_what_to_do() {
         use StoreErrorKind::*;
-        for (code, kind) in [
-            (5, Unavailable),
-            (517, Unavailable),
-            (13, Full),
-            (11, Corrupt),
-            (1299, Invalid),
-            (1, Schema),
-        ] {
+        for (code, kind) in
+            [(5, Unavailable), (517, Unavailable), (13, Full), (11, Corrupt), (1299, Invalid), (1, Schema)]
+        {
             assert_eq!(sqlite_kind(code), kind, "{code}");
         }
         for (code, kind) in [

@@ -4,8 +4,10 @@
 //! row. The counter's row lock makes revisions commit in their own order, so a reader that asks for
 //! everything after the last revision it saw never misses one.
 
+mod model;
 mod record;
 
+pub use self::model::{KeyHash, KeyPatch, KeyRow, NewSecret};
 use self::record::Row;
 use super::db::Db;
 use super::error::StoreError;
@@ -13,8 +15,7 @@ use super::session::{Session, Tx};
 use super::statement::{Arg, Statement};
 use crate::clock::UnixMs;
 
-pub(super) const STATEMENTS: &[&str] =
-    &[NEXT_REV, CURRENT_REV, INSERT, UPDATE, GET, BY_HASH, LIST, CHANGED_SINCE];
+pub(super) const STATEMENTS: &[&str] = &[NEXT_REV, CURRENT_REV, INSERT, UPDATE, GET, BY_HASH, LIST, CHANGED_SINCE];
 
 const NEXT_REV: &str = "UPDATE counters SET value = value + 1 WHERE name = 'keys_rev' RETURNING value";
 
@@ -46,89 +47,6 @@ const BY_HASH: &str = concat!("SELECT ", columns!(), " FROM virtual_keys WHERE h
 const LIST: &str = concat!("SELECT ", columns!(), " FROM virtual_keys WHERE id > $1 ORDER BY id LIMIT $2");
 
 const CHANGED_SINCE: &str = concat!("SELECT ", columns!(), " FROM virtual_keys WHERE rev > $1 ORDER BY rev LIMIT $2");
-
-/// SHA-256 of a whole secret. Not a secret itself, but not for logs either.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyHash(pub [u8; 32]);
-
-impl std::fmt::Debug for KeyHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("KeyHash(..)")
-    }
-}
-
-/// A virtual key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KeyRow {
-    /// Its id, which is no secret.
-    pub id: String,
-    /// What its owner calls it.
-    pub name: String,
-    /// SHA-256 of the secret.
-    pub hash: KeyHash,
-    /// How the secret begins, for display.
-    pub prefix: String,
-    /// How the secret ends, for display.
-    pub last4: String,
-    /// Globs of the models it may use; empty allows all.
-    pub models: Vec<String>,
-    /// The team it belongs to.
-    pub team_id: Option<String>,
-    /// The user it belongs to.
-    pub user_id: Option<String>,
-    /// Most requests a minute.
-    pub rpm: Option<u64>,
-    /// Most tokens a minute.
-    pub tpm: Option<u64>,
-    /// Most requests at a time.
-    pub concurrency: Option<u64>,
-    /// When it stops working.
-    pub expires_at: Option<UnixMs>,
-    /// Since when it does not work any more.
-    pub revoked_at: Option<UnixMs>,
-    /// The owner's own notes, as JSON text.
-    pub metadata: Option<String>,
-    /// When it was made.
-    pub created_at: UnixMs,
-    /// When it was last changed.
-    pub updated_at: UnixMs,
-    /// The number of its last change; set by the store.
-    pub rev: i64,
-}
-
-/// What to change of a key: `None` leaves as is, `Some(None)` clears.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct KeyPatch {
-    /// New name.
-    pub name: Option<String>,
-    /// New globs.
-    pub models: Option<Vec<String>>,
-    /// New team.
-    pub team_id: Option<Option<String>>,
-    /// New user.
-    pub user_id: Option<Option<String>>,
-    /// New request rate.
-    pub rpm: Option<Option<u64>>,
-    /// New token rate.
-    pub tpm: Option<Option<u64>>,
-    /// New concurrency.
-    pub concurrency: Option<Option<u64>>,
-    /// New expiry.
-    pub expires_at: Option<Option<UnixMs>>,
-    /// New metadata (JSON text).
-    pub metadata: Option<Option<String>>,
-}
-
-/// The parts of a key that its secret determines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewSecret {
-    /// SHA-256 of the new secret.
-    pub hash: KeyHash,
-    /// How it begins.
-    pub prefix: String,
-    /// How it ends.
-    pub last4: String,
-}
 
 /// Adds a key; its `rev` is given by the store. Answers the revision.
 ///
@@ -219,12 +137,7 @@ pub async fn current_rev(db: &Db) -> Result<i64, StoreError> {
 }
 
 /// Reads, changes and writes one key under the counter's lock, so that no change is lost.
-async fn change(
-    db: &Db,
-    id: &str,
-    now: UnixMs,
-    apply: impl FnOnce(&mut KeyRow),
-) -> Result<Option<KeyRow>, StoreError> {
+async fn change(db: &Db, id: &str, now: UnixMs, apply: impl FnOnce(&mut KeyRow)) -> Result<Option<KeyRow>, StoreError> {
     let mut tx = db.begin().await?;
     let rev = next_rev(&mut tx).await?;
     let Some(mut key) = find(&mut tx, id).await? else {
@@ -243,7 +156,8 @@ async fn change(
 /// Rolls back after `error`, which is what the caller is told.
 async fn undone(tx: Tx, error: StoreError) -> StoreError {
     // When even that fails, dropping the transaction closes its connection.
-    tx.rollback().await.map_or(error.clone(), |()| error)
+    let _ = tx.rollback().await;
+    error
 }
 
 async fn next_rev(tx: &mut Tx) -> Result<i64, StoreError> {
@@ -285,23 +199,4 @@ fn write(text: &'static str, key: &KeyRow) -> Result<Statement, StoreError> {
         .bind(key.created_at)
         .bind(key.updated_at)
         .bind(key.rev))
-}
-
-impl KeyPatch {
-    fn apply(self, key: &mut KeyRow) {
-        fn set<T>(field: &mut T, value: Option<T>) {
-            if let Some(value) = value {
-                *field = value;
-            }
-        }
-        set(&mut key.name, self.name);
-        set(&mut key.models, self.models);
-        set(&mut key.team_id, self.team_id);
-        set(&mut key.user_id, self.user_id);
-        set(&mut key.rpm, self.rpm);
-        set(&mut key.tpm, self.tpm);
-        set(&mut key.concurrency, self.concurrency);
-        set(&mut key.expires_at, self.expires_at);
-        set(&mut key.metadata, self.metadata);
-    }
 }

@@ -67,7 +67,8 @@ pub(super) fn hex(hash: &KeyHash) -> String {
 }
 
 fn unhex(text: &str) -> Option<KeyHash> {
-    let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
+    let digits: Vec<u8> =
+        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
     let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
     bytes.try_into().ok().map(KeyHash)
 }

@@ -28,12 +28,33 @@ const MAX_COST: u64 = 1_000_000_000_000_000;
 
 /// The columns of table `usage` that are not token classes, in two parts around those.
 const BEFORE: [&str; 14] = [
-    "at", "id", "key_id", "team_id", "user_id", "end_user", "tags", "endpoint", "model", "provider", "served_model",
-    "status", "http_status", "attempts",
+    "at",
+    "id",
+    "key_id",
+    "team_id",
+    "user_id",
+    "end_user",
+    "tags",
+    "endpoint",
+    "model",
+    "provider",
+    "served_model",
+    "status",
+    "http_status",
+    "attempts",
 ];
 const AFTER: [&str; 11] = [
-    "cost_nano", "price_version", "estimated", "unpriced", "latency_ms", "ttft_ms", "overhead_us", "stream",
-    "error_code", "error_message", "metadata",
+    "cost_nano",
+    "price_version",
+    "estimated",
+    "unpriced",
+    "latency_ms",
+    "ttft_ms",
+    "overhead_us",
+    "stream",
+    "error_code",
+    "error_message",
+    "metadata",
 ];
 
 /// The columns of table `usage`, in its order and in that of [`Prepared::values`].
@@ -63,7 +84,8 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// `Invalid`, naming the number that cannot be true.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        let invalid = |what: &str| Err(StoreError::new(StoreErrorKind::Invalid, format!("{what} is implausibly large")));
+        let invalid =
+            |what: &str| Err(StoreError::new(StoreErrorKind::Invalid, format!("{what} is implausibly large")));
         if let Some((name, _)) = CLASSES.iter().zip(classes(&self.row.usage)).find(|(_, n)| *n > MAX_COUNT) {
             return invalid(name);
         }

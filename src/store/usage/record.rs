@@ -62,8 +62,9 @@ impl TryFrom<Row> for UsageRow {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
-        let corrupt =
-            |what: &str| StoreError::new(StoreErrorKind::Corrupt, format!("usage row {} has an unknown {what}", row.id));
+        let corrupt = |what: &str| {
+            StoreError::new(StoreErrorKind::Corrupt, format!("usage row {} has an unknown {what}", row.id))
+        };
         let status = Status::parse(&row.status).ok_or_else(|| corrupt("status"))?;
         let http_status = u16::try_from(row.http_status).map_err(|_| corrupt("http_status"))?;
         let count = |n: i64| u64::try_from(n).unwrap_or(0);

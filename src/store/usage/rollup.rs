@@ -98,12 +98,8 @@ fn amounts(prepared: &Prepared<'_>) -> [i64; WIDTH] {
     for (slot, n) in out[1..].iter_mut().zip(classes(&row.usage)) {
         *slot = count(n);
     }
-    let rest = [
-        row.cost.map_or(0, |cost| cost.0),
-        i64::from(row.unpriced),
-        i64::from(row.estimated),
-        count(row.latency_ms),
-    ];
+    let rest =
+        [row.cost.map_or(0, |cost| cost.0), i64::from(row.unpriced), i64::from(row.estimated), count(row.latency_ms)];
     out[1 + CLASSES.len()..].copy_from_slice(&rest);
     out
 }

@@ -56,10 +56,21 @@ async fn a_key_is_kept_whole(db: &Db) {
 
 async fn a_patch_changes_what_it_names(db: &Db) {
     keys::insert(db, &key(1)).await.unwrap();
-    let patch = KeyPatch { name: Some("renamed".to_owned()), rpm: Some(None), user_id: Some(Some("ann".to_owned())), ..KeyPatch::default() };
+    let patch = KeyPatch {
+        name: Some("renamed".to_owned()),
+        rpm: Some(None),
+        user_id: Some(Some("ann".to_owned())),
+        ..KeyPatch::default()
+    };
     let changed = keys::update(db, "key_001", patch, NOW + 5).await.unwrap().expect("exists");
-    let expected =
-        KeyRow { name: "renamed".to_owned(), rpm: None, user_id: Some("ann".to_owned()), updated_at: NOW + 5, rev: 2, ..key(1) };
+    let expected = KeyRow {
+        name: "renamed".to_owned(),
+        rpm: None,
+        user_id: Some("ann".to_owned()),
+        updated_at: NOW + 5,
+        rev: 2,
+        ..key(1)
+    };
     assert_eq!(same_json(changed), expected);
     assert_eq!(keys::get(db, "key_001").await.unwrap().map(same_json), Some(expected));
 

@@ -1,7 +1,7 @@
 //! Owners of provider objects.
 
-use weir::store::objects::{self, Object};
 use weir::store::Db;
+use weir::store::objects::{self, Object};
 
 use super::{NOW, on_both_engines};
 

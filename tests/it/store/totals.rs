@@ -31,7 +31,8 @@ async fn sums_answer_as_rows_do(db: &Db) {
     for round in 0..120 {
         let end = || {
             let at = NOW - i64::try_from(below(42 * 24)).unwrap() * HOUR;
-            [Some(at - at % (24 * HOUR)), Some(at - at % HOUR), Some(at + 12_345), None][usize::try_from(below(4)).unwrap()]
+            [Some(at - at % (24 * HOUR)), Some(at - at % HOUR), Some(at + 12_345), None]
+                [usize::try_from(below(4)).unwrap()]
         };
         let maybe = |text: &str| (below(4) == 0).then(|| text.to_owned());
         let filter = Filter {
@@ -46,14 +47,18 @@ async fn sums_answer_as_rows_do(db: &Db) {
             endpoint: maybe("chat/completions"),
             tag: None,
         };
-        let group_by: Vec<GroupBy> = GroupBy::ALL.into_iter().filter(|by| *by != GroupBy::Tag && below(4) == 0).collect();
+        let group_by: Vec<GroupBy> =
+            GroupBy::ALL.into_iter().filter(|by| *by != GroupBy::Tag && below(4) == 0).collect();
         let fast = totals(db, &filter, &group_by).await.unwrap();
         let slow = totals_from_rows(db, &filter, &group_by).await.unwrap();
         assert_eq!(fast, slow, "round {round}: {filter:?} by {group_by:?}");
     }
 }
 
-fn by_hand(rows: &[UsageRow], group: impl Fn(&UsageRow) -> Option<String>) -> BTreeMap<Option<String>, (u64, u64, i64, u64)> {
+fn by_hand(
+    rows: &[UsageRow],
+    group: impl Fn(&UsageRow) -> Option<String>,
+) -> BTreeMap<Option<String>, (u64, u64, i64, u64)> {
     let mut sums = BTreeMap::new();
     for row in rows {
         let sum = sums.entry(group(row)).or_insert((0, 0, 0, 0));
@@ -78,7 +83,10 @@ async fn sums_add_up_to_what_was_sent(db: &Db) {
     let filter = Filter::default();
     assert_eq!(of(totals(db, &filter, &[GroupBy::Key]).await.unwrap()), by_hand(&rows, |r| r.key_id.clone()));
     assert_eq!(of(totals(db, &filter, &[GroupBy::User]).await.unwrap()), by_hand(&rows, |r| r.user_id.clone()));
-    assert_eq!(of(totals(db, &filter, &[GroupBy::Status]).await.unwrap()), by_hand(&rows, |r| Some(r.status.to_string())));
+    assert_eq!(
+        of(totals(db, &filter, &[GroupBy::Status]).await.unwrap()),
+        by_hand(&rows, |r| Some(r.status.to_string()))
+    );
     let all = totals(db, &filter, &[]).await.unwrap();
     assert_eq!((all.len(), all[0].sums.requests, all[0].group.len()), (1, 700, 0));
     assert_eq!(all[0].sums.unpriced, rows.iter().filter(|r| r.unpriced).count() as u64);
@@ -87,11 +95,16 @@ async fn sums_add_up_to_what_was_sent(db: &Db) {
 
 async fn time_is_grouped_by_the_calendar_of_utc(db: &Db) {
     // 2024-02-29T23:59:59.999Z and the millisecond after; 2024-12-31T23:30Z.
-    let rows = [usage_row("a", 1_709_251_199_999), usage_row("b", 1_709_251_200_000), usage_row("c", 1_735_687_800_000)];
+    let rows =
+        [usage_row("a", 1_709_251_199_999), usage_row("b", 1_709_251_200_000), usage_row("c", 1_735_687_800_000)];
     insert_batch(db, &rows).await.unwrap();
     let groups = async |by: GroupBy| {
-        let mut groups: Vec<String> =
-            totals(db, &Filter::default(), &[by]).await.unwrap().into_iter().filter_map(|t| t.group[0].clone()).collect();
+        let mut groups: Vec<String> = totals(db, &Filter::default(), &[by])
+            .await
+            .unwrap()
+            .into_iter()
+            .filter_map(|t| t.group[0].clone())
+            .collect();
         groups.sort();
         groups
     };
@@ -124,10 +137,14 @@ async fn the_dearest_group_comes_first(db: &Db) {
         cost: Some(weir::money::NanoUsd(cost)),
         ..usage_row(id, NOW)
     };
-    insert_batch(db, &[priced("a", "cheap", 1), priced("b", "dear", 9), priced("c", "middle", 5), priced("d", "also", 5)])
-        .await
-        .unwrap();
-    let order: Vec<_> = totals(db, &Filter::default(), &[GroupBy::Key]).await.unwrap().into_iter().map(|t| t.group).collect();
+    insert_batch(
+        db,
+        &[priced("a", "cheap", 1), priced("b", "dear", 9), priced("c", "middle", 5), priced("d", "also", 5)],
+    )
+    .await
+    .unwrap();
+    let order: Vec<_> =
+        totals(db, &Filter::default(), &[GroupBy::Key]).await.unwrap().into_iter().map(|t| t.group).collect();
     let expected = ["dear", "also", "middle", "cheap"].map(|key| vec![Some(key.to_owned())]);
     assert_eq!(order, expected);
 }

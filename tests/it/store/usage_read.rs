@@ -53,7 +53,8 @@ async fn every_filter_keeps_what_it_names(db: &Db) {
     insert_batch(db, &rows).await.unwrap();
     let some = |text: &str| Some(text.to_owned());
     let none = Filter::default();
-    let tag = |name: &str, value: Option<&str>| Some(TagFilter { name: name.to_owned(), value: value.map(str::to_owned) });
+    let tag =
+        |name: &str, value: Option<&str>| Some(TagFilter { name: name.to_owned(), value: value.map(str::to_owned) });
     let has = |row: &UsageRow, name: &str, value: Option<&str>| {
         row.tags.iter().any(|(n, v)| n == name && value.is_none_or(|value| v == value))
     };
@@ -99,7 +100,8 @@ async fn an_export_meets_every_row_once(db: &Db) {
     }
     let mut expected: Vec<String> =
         random_rows(7, 2500).into_iter().filter(|r| r.key_id.as_deref() == Some("key_a")).map(|r| r.id).collect();
-    (expected.sort(), seen.sort());
+    expected.sort();
+    seen.sort();
     assert_eq!(seen, expected);
     assert!(export(db, Filter { to: Some(0), ..Filter::default() }).next().await.unwrap().is_none());
 }

@@ -188,11 +188,8 @@ async fn odd_times_lose_no_row(db: &Db) {
 async fn writers_at_once_count_every_row_once(db: &Db) {
     let batch = random_rows(3, 400);
     let reversed: Vec<UsageRow> = batch.iter().rev().cloned().collect();
-    let (a, b, c) = tokio::join!(
-        insert_batch(db, &batch[..300]),
-        insert_batch(db, &reversed[..300]),
-        insert_batch(db, &reversed)
-    );
+    let (a, b, c) =
+        tokio::join!(insert_batch(db, &batch[..300]), insert_batch(db, &reversed[..300]), insert_batch(db, &reversed));
     assert_eq!(a.unwrap().rows + b.unwrap().rows + c.unwrap().rows, 400);
     assert_eq!(requests(db).await, 400);
     let cost: i64 = batch.iter().filter_map(|row| row.cost).map(|cost| cost.0).sum();
@@ -260,8 +257,7 @@ async fn quarantine_keeps_what_a_refused_row_cost() {
 #[tokio::test]
 async fn a_month_has_its_partition_before_it_begins() {
     let url = support::postgres::fresh_database().await;
-    let (one, two) =
-        (Db::open(&url, &Options::default()).unwrap(), Db::open(&url, &Options::default()).unwrap());
+    let (one, two) = (Db::open(&url, &Options::default()).unwrap(), Db::open(&url, &Options::default()).unwrap());
     one.migrate().await.unwrap();
     let (a, b) = tokio::join!(ensure_partitions(&one, NOW), ensure_partitions(&two, NOW));
     a.and(b).unwrap();

@@ -1,7 +1,8 @@
 //! Which table answers which part of a range of time.
 
-use super::{Filter, GroupBy, Source};
+use super::GroupBy;
 use crate::clock::UnixMs;
+use crate::store::usage::filter::{Filter, Source};
 use crate::store::usage::rollup::{DAILY, Grain, HOURLY};
 
 /// A part of the range and the table that answers it.
@@ -71,7 +72,12 @@ mod tests {
     use super::*;
     use crate::store::usage::calendar::{DAY, HOUR};
 
-    fn check(from: Option<UnixMs>, to: Option<UnixMs>, group_by: &[GroupBy], expected: &[(&str, Option<UnixMs>, Option<UnixMs>)]) {
+    fn check(
+        from: Option<UnixMs>,
+        to: Option<UnixMs>,
+        group_by: &[GroupBy],
+        expected: &[(&str, Option<UnixMs>, Option<UnixMs>)],
+    ) {
         let filter = Filter { from, to, ..Filter::default() };
         let found: Vec<_> = parts(&filter, group_by).into_iter().map(|p| (p.table, p.from, p.to)).collect();
         assert_eq!(found, expected);
