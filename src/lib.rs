@@ -1,9 +1,28 @@
 //! Weir: an LLM gateway in one binary.
+//!
+//! `ARCHITECTURE.md` is the map. A request passes, in this order, `http` (who, what), `gate` (may it),
+//! `route` (where to), `dispatch` (try, retry, fall back), `upstream` (bytes) and ends in its
+//! `flight`, which settles into the ledger of `meter`.
 
+pub mod app;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod dispatch;
+pub mod error;
+pub mod flight;
+pub mod gate;
+pub mod http;
+pub mod jobs;
+pub mod lifecycle;
+pub mod meter;
 pub mod money;
 pub mod price;
 pub mod record;
-pub mod gate;
+pub mod route;
+pub mod snapshot;
+pub mod state;
+pub mod store;
 pub mod upstream;

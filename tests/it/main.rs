@@ -1,1 +1,4 @@
-fn main() {}
+//! The integration tests, in one binary: one file per feature.
+
+mod store;
+mod support;

@@ -1,0 +1,26 @@
+//! What must outlive the process: settings, virtual keys, the usage ledger, provider objects.
+//!
+//! One SQL text serves SQLite and PostgreSQL. The rules that make it possible: ids are `TEXT`, times
+//! `BIGINT` milliseconds, money `BIGINT` nano-dollars; JSON (`TEXT` here, `JSONB` there) is the only
+//! type that differs; the database's clock is never asked; a sum is `CAST(SUM(..) AS BIGINT)`.
+
+mod db;
+mod error;
+pub mod keys;
+pub mod objects;
+mod session;
+pub mod settings;
+mod statement;
+pub mod usage;
+
+pub use db::{Db, Engine, Options};
+pub use error::{StoreError, StoreErrorKind};
+
+/// Every fixed SQL text, and the shapes that are built at run time, for the test that prepares them
+/// on both engines.
+#[doc(hidden)]
+#[must_use]
+pub fn statements() -> Vec<String> {
+    let fixed = [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS].concat();
+    fixed.into_iter().map(str::to_owned).chain(usage::statements()).collect()
+}

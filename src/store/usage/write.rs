@@ -1,0 +1,125 @@
+//! Inserting rows: many at once, each once.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use super::bulk::Bulk;
+use super::prepare::{Prepared, columns};
+use super::{partitions, quarantine, rollup};
+use crate::record::UsageRow;
+use crate::store::db::Db;
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::session::Tx;
+use crate::store::statement::Arg;
+
+/// What became of a batch. Rows that were there before are in neither count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inserted {
+    /// Rows that are new.
+    pub rows: u64,
+    /// Rows the database refused, now in table `usage_quarantine` with what they cost.
+    pub quarantined: u64,
+}
+
+static ROWS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new("usage", &columns(), "ON CONFLICT (at, id) DO NOTHING RETURNING at, id"));
+
+static TAGS: LazyLock<Bulk> = LazyLock::new(|| {
+    Bulk::new("usage_tags", &["at", "usage_id", "name", "value"], "ON CONFLICT (at, usage_id, name, value) DO NOTHING")
+});
+
+pub(super) fn statements() -> Vec<String> {
+    [ROWS.texts(), TAGS.texts(), rollup::statements()].concat()
+}
+
+/// Inserts rows with their tags, and adds them to the sums: all in one transaction, each row once.
+///
+/// A row is known by its id and its time, so the same batch may be sent again after any error. What
+/// the database refuses for its content is put aside in quarantine and does not hold up the rest.
+/// A batch of about 500 rows is a good size.
+///
+/// # Errors
+/// `Unavailable` or `Full` when the database cannot take rows now: send the batch again. A part of
+/// it may have been inserted.
+pub async fn insert_batch(db: &Db, rows: &[UsageRow]) -> Result<Inserted, StoreError> {
+    let mut inserted = Inserted::default();
+    let mut good: Vec<Prepared<'_>> = Vec::with_capacity(rows.len());
+    for prepared in rows.iter().map(Prepared::new) {
+        match prepared.check() {
+            Ok(()) => good.push(prepared),
+            Err(reason) => inserted.quarantined += quarantine::put(db, &prepared, &reason).await?,
+        }
+    }
+    // One order among all writers, so that they cannot block each other in a circle; and one row
+    // per identity, so that a repetition within the batch is not counted twice.
+    good.sort_by(|a, b| a.key().cmp(&b.key()));
+    good.dedup_by(|b, a| a.key() == b.key());
+    partitions::ensure_for(db, &good).await;
+    insert_good(db, &good, &mut inserted).await?;
+    Ok(inserted)
+}
+
+/// Inserts what it can, halving what is refused until single rows are left, for quarantine.
+async fn insert_good(db: &Db, rows: &[Prepared<'_>], inserted: &mut Inserted) -> Result<(), StoreError> {
+    let mut parts = vec![rows];
+    while let Some(part) = parts.pop() {
+        match (insert_once(db, part).await, part) {
+            (Ok(new), _) => inserted.rows += new,
+            (Err(e), [row]) if e.kind() == StoreErrorKind::Invalid => {
+                inserted.quarantined += quarantine::put(db, row, &e).await?;
+            }
+            (Err(e), _) if e.kind() == StoreErrorKind::Invalid => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+            (Err(e), _) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+async fn insert_once(db: &Db, rows: &[Prepared<'_>]) -> Result<u64, StoreError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let values = row_values(rows)?;
+    let mut tx = db.begin().await?;
+    match fill(&mut tx, rows, values).await {
+        Ok(new) => tx.commit().await.map(|()| new),
+        Err(e) => {
+            // When even that fails, dropping the transaction closes its connection.
+            let _ = tx.rollback().await;
+            Err(e)
+        }
+    }
+}
+
+fn row_values(rows: &[Prepared<'_>]) -> Result<Vec<Arg>, StoreError> {
+    let mut values = Vec::with_capacity(rows.len() * columns().len());
+    rows.iter().try_for_each(|row| row.values(&mut values))?;
+    Ok(values)
+}
+
+/// The work of one transaction. The sums come last, because replicas wait for each other's locks on
+/// them until the commit.
+async fn fill(tx: &mut Tx, rows: &[Prepared<'_>], values: Vec<Arg>) -> Result<u64, StoreError> {
+    let mut new: HashSet<(i64, String)> = HashSet::with_capacity(rows.len());
+    for statement in ROWS.statements(values) {
+        new.extend(tx.fetch_all::<(i64, String)>(statement).await?);
+    }
+    let new: Vec<&Prepared<'_>> = rows.iter().filter(|row| new.contains(&(row.at, row.id.clone()))).collect();
+    for statement in TAGS.statements(tag_values(&new)) {
+        tx.execute(statement).await?;
+    }
+    rollup::add(tx, &new).await?;
+    Ok(new.len() as u64)
+}
+
+fn tag_values(rows: &[&Prepared<'_>]) -> Vec<Arg> {
+    rows.iter()
+        .flat_map(|row| row.tags().map(|tag| (*row, tag)))
+        .flat_map(|(row, (name, value))| {
+            [Arg::from(row.at), Arg::from(row.id.as_str()), Arg::from(name), Arg::from(value)]
+        })
+        .collect()
+}
