@@ -1,0 +1,88 @@
+//! What a provider's entry may say in place of the catalogue: the same keys, the same words.
+
+use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::Provider;
+use crate::config::fault::nearest;
+use crate::config::read::{Field, Section};
+use crate::config::tree::Value;
+
+/// How an upstream wants its key, over the catalogue's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthOverride {
+    /// `bearer`, `header`, `none`, ...: the styles of the catalogue.
+    pub style: Option<String>,
+    /// The header that carries the key.
+    pub header: Option<String>,
+    /// What stands before the key in that header.
+    pub prefix: Option<String>,
+}
+
+pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
+    let known = section.cx.known;
+    provider.operations = section.take("operations", |field| field.list(|f| word(f, "operation", known.operations)));
+    let paths = section.take("paths", |field| {
+        field.map(|operation, mut field| {
+            listed(&mut field, operation, "operation", known.operations)?;
+            field.parse(path)
+        })
+    });
+    provider.paths = paths.unwrap_or_default().into_iter().collect();
+    provider.quirks = section.take("quirks", |field| field.list(|f| word(f, "quirk", known.quirks)));
+    provider.unsupported = section.take("unsupported", |field| field.list(Field::text));
+    let usage = section.take("usage", |field| field.map(|rule, field| usage_rule(field, rule, known.usage)));
+    provider.usage = usage.unwrap_or_default().into_iter().collect();
+    provider.auth = section.section("auth", |section| AuthOverride {
+        style: section.take("style", |field| word(field, "auth style", known.auth_styles)),
+        header: section.take("header", |field| {
+            field.parse(|text| match text.parse::<HeaderName>() {
+                Ok(name) => Ok(name.as_str().to_owned()),
+                Err(_) => Err("not the name of a header"),
+            })
+        }),
+        prefix: section.take("prefix", |field| {
+            field.parse(|text| match HeaderValue::from_str(text) {
+                Ok(_) => Ok(text.to_owned()),
+                Err(_) => Err("must be printable and on one line"),
+            })
+        }),
+    });
+}
+
+/// Text that is on the list. An empty list is one that the caller does not know, and allows all.
+fn word(field: Field<'_>, what: &str, list: &[&str]) -> Option<String> {
+    field.text_and(|cx, at, path, text| {
+        if !list.is_empty() && !list.contains(&text) {
+            cx.fault(at, path, format!("unknown {what}"), nearest(text, list.iter().copied()));
+        }
+    })
+}
+
+/// As [`word`], for a key of a map.
+fn listed(field: &mut Field<'_>, key: &str, what: &str, list: &[&str]) -> Option<()> {
+    if list.is_empty() || list.contains(&key) {
+        return Some(());
+    }
+    field.cx.fault(field.node.at, &field.path, format!("unknown {what}"), nearest(key, list.iter().copied()));
+    None
+}
+
+fn path(text: &str) -> Result<String, &'static str> {
+    let fits = text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#' && b != b'?');
+    if fits { Ok(text.to_owned()) } else { Err("expected a path such as `/v1/embeddings`") }
+}
+
+fn usage_rule(mut field: Field<'_>, rule: &str, list: &[&str]) -> Option<Json> {
+    listed(&mut field, rule, "usage rule", list)?;
+    match field.node.value {
+        Value::Text(_) | Value::Bool(_) => field.json(),
+        _ => {
+            field.fault("expected text, true or false");
+            None
+        }
+    }
+}

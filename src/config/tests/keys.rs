@@ -1,0 +1,217 @@
+//! Every key, set to something other than its default and seen in the typed result.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+/// Sets `yaml`, and sees `expected` at the pointer of the shown configuration, which the defaults
+/// do not have there.
+fn check(yaml: &str, pointer: &str, expected: &str) {
+    let shown = |config: &Config| serde_json::to_value(config).unwrap().pointer(pointer).map(ToString::to_string);
+    assert_eq!(shown(&load(yaml)).as_deref(), Some(expected), "{yaml}");
+    assert_ne!(shown(&Config::default()).as_deref(), Some(expected), "{yaml} is the default");
+}
+
+#[test]
+fn server() {
+    check("server: {listen: '[::1]:80'}", "/server/listen", r#""[::1]:80""#);
+    check("server: {metrics_listen: '127.0.0.1:9090'}", "/server/metrics_listen", r#""127.0.0.1:9090""#);
+    check("server: {body_limit: 1MiB}", "/server/body_limit", r#""1MiB""#);
+    check("server: {upload_limit: 1000}", "/server/upload_limit", r#""1000""#);
+    check("server: {request_timeout: 1h30m}", "/server/request_timeout", r#""1h30m""#);
+    check("server: {header_timeout: 1s}", "/server/header_timeout", r#""1s""#);
+    check("server: {body_idle_timeout: 200ms}", "/server/body_idle_timeout", r#""200ms""#);
+    check("server: {drain_timeout: 0s}", "/server/drain_timeout", r#""0s""#);
+    check("server: {max_connections: 7}", "/server/max_connections", "7");
+    check("server: {max_in_flight: 8}", "/server/max_in_flight", "8");
+}
+
+#[test]
+fn logging() {
+    for (level, _) in <LogLevel as read::Choice>::ALL.iter().filter(|(level, _)| *level != "info") {
+        check(&format!("logging: {{level: {level}}}"), "/logging/level", &format!("{level:?}"));
+    }
+    check("logging: {format: json}", "/logging/format", r#""json""#);
+    check("logging: {format: pretty}", "/logging/format", r#""pretty""#);
+}
+
+#[test]
+fn the_words_of_a_choice_are_those_it_is_shown_with() {
+    fn check<T: read::Choice + Serialize>() {
+        for (word, value) in T::ALL {
+            assert_eq!(serde_json::to_value(value).unwrap(), *word);
+        }
+    }
+    check::<LogLevel>();
+    check::<LogFormat>();
+    check::<Strategy>();
+    check::<Http2>();
+    check::<Faults>();
+    assert!(<LogLevel as read::Choice>::ALL.iter().all(|(word, level)| level.as_str() == *word));
+}
+
+#[test]
+fn database() {
+    check("database: {url: 'sqlite:///tmp/x.db'}", "/database/url", r#""sqlite:///tmp/x.db""#);
+    check("database: {url: 'postgres://w:${SECRET}@db/w'}", "/database/url", r#""postgres://w:***@db/w""#);
+    check("database: {max_connections: 3}", "/database/max_connections", "3");
+    let config = load("database: {url: 'postgres://w:${SECRET}@db/w'}");
+    assert_eq!(config.database.url.expose_secret(), "postgres://w:hunter2@db/w");
+}
+
+#[test]
+fn auth() {
+    check("auth: {admin_key: '${SECRET}'}", "/auth/admin_key", r#""***""#);
+    check("auth: {required: false}", "/auth/required", "false");
+    let config = load("auth: {admin_key: '${SECRET}'}");
+    assert_eq!(config.auth.admin_key.unwrap().expose_secret(), "hunter2");
+}
+
+#[test]
+fn providers() {
+    fn x(yaml: &str, pointer: &str, expected: &str) {
+        check(&format!("providers: {{x: {{kind: openai, {yaml}}}}}"), &format!("/providers/x{pointer}"), expected);
+    }
+    x("", "/kind", r#""openai""#);
+    x("base_url: 'http://h:1/v1/'", "/base_url", r#""http://h:1/v1""#);
+    x("api_key: a", "/api_key", r#""***""#);
+    x("keys: [a, b]", "/keys", r#"["***","***"]"#);
+    x("headers: {X-A: b}", "/headers/X-A", r#""***""#);
+    x("vars: {region: eu}", "/vars/region", r#""eu""#);
+    x("default: true", "/default", "true");
+    x("enabled: false", "/enabled", "false");
+    x("limits: {rpm: 1}", "/limits/rpm", "1");
+    x("limits: {tpm: 2}", "/limits/tpm", "2");
+    x("limits: {concurrency: 3}", "/limits/concurrency", "3");
+    x("timeouts: {connect: 1s}", "/timeouts/connect", r#""1s""#);
+    x("timeouts: {first_byte: 2s}", "/timeouts/first_byte", r#""2s""#);
+    x("timeouts: {between_chunks: 3s}", "/timeouts/between_chunks", r#""3s""#);
+    x("timeouts: {total: 4s}", "/timeouts/total", r#""4s""#);
+    x("pool: {max_idle_per_host: 0}", "/pool/max_idle_per_host", "0");
+    x("pool: {http2: always}", "/pool/http2", r#""always""#);
+    x("pool: {http2: never}", "/pool/http2", r#""never""#);
+    x("operations: [chat]", "/operations", r#"["chat"]"#);
+    x("paths: {chat: /c}", "/paths/chat", r#""/c""#);
+    x("quirks: [no_stream_options]", "/quirks", r#"["no_stream_options"]"#);
+    x("quirks: []", "/quirks", "[]");
+    x("unsupported: [n]", "/unsupported", r#"["n"]"#);
+    x("usage: {no_done: true}", "/usage/no_done", "true");
+    x("auth: {style: header}", "/auth/style", r#""header""#);
+    x("auth: {header: X-Key}", "/auth/header", r#""x-key""#);
+    x("auth: {prefix: 'Key '}", "/auth/prefix", r#""Key ""#);
+    x("faults: allowed", "/faults", r#""allowed""#);
+}
+
+#[test]
+fn a_provider_of_the_catalogue_needs_nothing() {
+    let config = load("providers: {openai: , demo: {}, zebra: {kind: openai-compatible, base_url: http://h}}");
+    assert_eq!(config.providers.keys().collect::<Vec<_>>(), ["openai", "demo", "zebra"]);
+    assert_eq!(config.providers["openai"].kind_of("openai"), "openai");
+    assert_eq!(config.providers["zebra"].kind_of("zebra"), "openai-compatible");
+}
+
+#[test]
+fn upstream_keys_come_in_order() {
+    let config = load("providers: {openai: {keys: [b, c], api_key: a}}");
+    let keys: Vec<_> = config.providers["openai"].secrets().map(ExposeSecret::expose_secret).collect();
+    assert_eq!(keys, ["a", "b", "c"]);
+}
+
+#[test]
+fn models() {
+    fn m(yaml: &str, pointer: &str, expected: &str) {
+        let yaml = format!("models: {{z: demo/chat, m: {{targets: [{{provider: demo, model: chat}}], {yaml}}}}}");
+        check(&yaml, &format!("/models/m{pointer}"), expected);
+    }
+    m("", "/targets/0/provider", r#""demo""#);
+    m("", "/targets/0/model", r#""chat""#);
+    m("", "/targets/0/weight", "1");
+    for (strategy, _) in <Strategy as read::Choice>::ALL {
+        m(&format!("strategy: {strategy}"), "/strategy", &format!("{strategy:?}"));
+    }
+    m("fallbacks: [z, demo/embed]", "/fallbacks", r#"["z","demo/embed"]"#);
+    m("retries: {attempts: 3}", "/retries/attempts", "3");
+    m("retries: {backoff: 0s}", "/retries/backoff", r#""0s""#);
+    check("models: {m: {targets: [{provider: demo, model: a, weight: 5}]}}", "/models/m/targets/0/weight", "5");
+}
+
+#[test]
+fn a_shorthand_is_a_route_to_one_target() {
+    let config = load("models: {b: openai/ft:gpt/x, a: demo/chat}");
+    assert_eq!(config.models["b"], Route::to("openai", "ft:gpt/x"));
+    assert_eq!(config.models.keys().collect::<Vec<_>>(), ["b", "a"], "in the order of the file");
+    assert_eq!(config.models["a"].retries, Retries { attempts: 2, backoff: Duration::from_millis(200) });
+}
+
+#[test]
+fn keys() {
+    fn k(yaml: &str, pointer: &str, expected: &str) {
+        check(&format!("keys: [{{name: ci, key: '${{SECRET}}', {yaml}}}]"), &format!("/keys/0{pointer}"), expected);
+    }
+    k("", "/name", r#""ci""#);
+    k("", "/key", r#""***""#);
+    k("models: ['gpt-*', openai/*]", "/models", r#"["gpt-*","openai/*"]"#);
+    k("limits: {rpm: 1}", "/limits/rpm", "1");
+    k("limits: {tpm: 2}", "/limits/tpm", "2");
+    k("limits: {concurrency: 3}", "/limits/concurrency", "3");
+    k("team_id: t", "/team_id", r#""t""#);
+    k("user_id: u", "/user_id", r#""u""#);
+    k("expires_at: 2030-01-01T02:00:00+02:00", "/expires_at", r#""2030-01-01T00:00:00Z""#);
+    k("metadata: {a: {b: ['${SET}', 1, ~, true]}}", "/metadata/a/b", r#"["from-env",1,null,true]"#);
+    let config = load("keys: [{name: ci, key: '${SECRET}'}]");
+    assert_eq!(config.keys[0].key.expose_secret(), "hunter2");
+}
+
+#[test]
+fn prices() {
+    let config = load("prices: {demo/chat: {input: '0.05', cache_write_5m: '1', output: '0'}}");
+    let price = &config.prices["demo/chat"];
+    assert_eq!(price["input"].to_string(), "0.050000000");
+    assert_eq!(price["cache_write_5m"].to_string(), "1.000000000");
+    assert_eq!(price["output"].to_string(), "0.000000000");
+}
+
+#[test]
+fn variables_reach_every_type() {
+    let config = load(
+        "server: {listen: '127.0.0.1:${PORT}', max_connections: '${PORT}', drain_timeout: '${NONE:-5s}', body_limit: '${PORT}'}\n\
+         auth: {required: '${YES}'}\nlogging: {level: '${NONE:-debug}'}\n",
+    );
+    assert_eq!(config.server.listen.port(), 9000);
+    assert_eq!((config.server.max_connections, config.server.body_limit), (9000, 9000));
+    assert_eq!(config.server.drain_timeout, Duration::from_secs(5));
+    assert!(config.auth.required);
+    assert_eq!(config.logging.level, LogLevel::Debug);
+}
+
+#[test]
+fn nothing_is_the_default() {
+    let shown = |config: &Config| serde_json::to_value(config).unwrap();
+    for text in ["", "{}", "# x", "server:\nproviders:\nkeys: ~\n", "server: {metrics_listen: null}"] {
+        assert_eq!(shown(&load(text)), shown(&Config::default()), "{text}");
+    }
+}
+
+#[test]
+fn toml_has_the_same_keys() {
+    let toml = "[server]\nbody_limit = '1MiB'\n[models]\nb = 'demo/chat'\na = 'demo/chat'\n\
+                [[keys]]\nname = 'ci'\nkey = '${SECRET}'\nexpires_at = 2030-01-01T00:00:00Z\nmetadata.n = 1\n";
+    let yaml = "server: {body_limit: 1MiB}\nmodels: {b: demo/chat, a: demo/chat}\n\
+                keys: [{name: ci, key: '${SECRET}', expires_at: '2030-01-01T00:00:00Z', metadata: {n: 1}}]\n";
+    let config = load_as(toml, Format::Toml).unwrap();
+    assert_eq!(serde_json::to_value(&config).unwrap(), serde_json::to_value(load(yaml)).unwrap());
+    assert_eq!(config.models.keys().collect::<Vec<_>>(), ["b", "a"], "in the order of the file");
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let config = load(
+        "auth: {admin_key: '${SECRET}'}\ndatabase: {url: 'postgres://u:${SECRET}@h/d'}\n\
+         providers: {openai: {api_key: '${SECRET}', keys: ['${SECRET}'], headers: {x: '${SECRET}'}}}\n\
+         keys: [{name: k, key: '${SECRET}'}]\n",
+    );
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
+}
