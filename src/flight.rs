@@ -220,10 +220,10 @@ impl Flight {
         self.meter.metrics.in_flight.dec();
         let status = draft.status.unwrap_or(Status::Cancelled);
         release(&draft, status, now);
-        let label = draft.model_label.clone();
-        let entry = Settlement { flight: self, draft, status, now }.entry();
+        let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
+        let entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
         if entry.count.is_none() {
-            self.meter.metrics.settled(&entry.row, label.as_deref().unwrap_or("none"));
+            self.meter.metrics.settled(&entry.row, &label);
         }
         if let Some(place) = place {
             place.settle(Box::new(entry));
@@ -264,6 +264,7 @@ struct Settlement<'a> {
     draft: Draft,
     status: Status,
     now: MonoNs,
+    label: Arc<str>,
 }
 
 impl Settlement<'_> {
@@ -273,11 +274,12 @@ impl Settlement<'_> {
         let price = self.draft.price.take();
         let tier = self.draft.tier.take();
         let unmetered = self.draft.unmetered && self.draft.usage.is_none() && self.status == Status::Ok;
+        let label = Arc::clone(&self.label);
         let mut row = self.row(usage);
         match count {
             Some(job) => {
                 row.estimated = true;
-                Entry { row, count: Some(Count { job, reported: usage, price, tier }) }
+                Entry { row, count: Some(Count { job, reported: usage, price, tier, label }) }
             }
             None => {
                 price_row(&mut row, price.as_deref(), tier.as_deref());
@@ -290,7 +292,7 @@ impl Settlement<'_> {
     }
 
     fn row(self, usage: Usage) -> UsageRow {
-        let Self { flight, draft, status, now } = self;
+        let Self { flight, draft, status, now, .. } = self;
         let latency = now.saturating_sub(flight.start);
         let own_end = if draft.stream { draft.head_ready.unwrap_or(now) } else { now };
         let key = draft.caller.as_ref().map(|c| &c.key);

@@ -12,3 +12,4 @@ pub mod metrics;
 pub mod openai;
 pub mod query;
 pub mod router;
+pub mod server;

@@ -1,12 +1,12 @@
 //! The gateway's ready parts, as the HTTP layer and the jobs use them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use crate::clock::{Clock, Entropy};
+use crate::clock::{Clock, Entropy, UnixMs};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
 use crate::flight::{Caller, Meter};
@@ -35,14 +35,16 @@ pub struct Gateway {
     pub key_lookups: Semaphore,
     /// The database.
     pub db: Db,
-    /// Hash of the admin key.
-    pub admin: KeyHash,
+    /// Hash of the admin key; not there until the database that holds it was reached.
+    pub admin: OnceLock<KeyHash>,
     /// Who calls without a key, where that is allowed.
     pub anonymous: Option<Caller>,
     /// Chance, for ids and keys.
     pub chance: Entropy,
     /// Whether the gateway is ready for traffic.
     pub readiness: Readiness,
+    /// When it started.
+    pub started_at: UnixMs,
 }
 
 /// Ready, or why not.
@@ -77,6 +79,12 @@ impl Readiness {
 }
 
 impl Gateway {
+    /// Whether this is the hash of the admin key.
+    #[must_use]
+    pub fn is_admin(&self, hash: &KeyHash) -> bool {
+        self.admin.get().is_some_and(|admin| admin.matches(hash))
+    }
+
     /// The clock.
     #[must_use]
     pub fn clock(&self) -> &Clock {

@@ -29,8 +29,11 @@ pub fn check_admin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), ApiErro
     let Some(key) = auth::presented(headers)? else {
         return Err(ApiError::unauthorized("missing_api_key", "no API key: the admin plane needs the admin key, as 'Authorization: Bearer <key>'"));
     };
-    if KeyHash::of(key).matches(&gateway.admin) {
+    if gateway.is_admin(&KeyHash::of(key)) {
         return Ok(());
+    }
+    if gateway.admin.get().is_none() {
+        return Err(auth::database_away());
     }
     Err(ApiError::forbidden("admin_key_required", "this is not the admin key; virtual keys have no access to the admin plane"))
 }

@@ -35,7 +35,7 @@ pub async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Identity
         Found::Key(slot, key) => Ok(Identity::Key(Caller { slot, key })),
         Found::Dead(Dead::Expired) => Err(ApiError::unauthorized("invalid_api_key", "the API key has expired")),
         Found::Dead(Dead::Revoked) => Err(ApiError::unauthorized("invalid_api_key", "the API key has been revoked")),
-        Found::Unknown | Found::Miss if KeyHash::of(key).matches(&gateway.admin) => Ok(Identity::Admin),
+        Found::Unknown | Found::Miss if gateway.is_admin(&KeyHash::of(key)) => Ok(Identity::Admin),
         Found::Unknown | Found::Miss => gateway.anonymous.clone().map(Identity::Key).ok_or_else(invalid),
     }
 }
@@ -53,7 +53,7 @@ fn invalid() -> ApiError {
 async fn find(gateway: &Gateway, key: &str) -> Result<Found, ApiError> {
     let hash = KeyHash::of(key);
     match gateway.keys.find(&hash) {
-        Found::Miss if hash.matches(&gateway.admin) => Ok(Found::Unknown),
+        Found::Miss if gateway.is_admin(&hash) => Ok(Found::Unknown),
         Found::Miss => look_up(gateway, hash).await,
         found => Ok(found),
     }

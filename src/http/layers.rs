@@ -29,6 +29,10 @@ pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: 
         gateway.meter.metrics.shed.with_label_values(&["ledger"]).inc();
         return ApiError::overloaded("usage cannot be recorded at the moment, so nothing is accepted").into_response();
     };
+    if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
+        gateway.meter.metrics.shed.with_label_values(&["in_flight"]).inc();
+        return ApiError::overloaded("the gateway is serving as many requests as it may (server.max_in_flight)").into_response();
+    }
     let id = request_id(&gateway, request.headers());
     let flight = Flight::open(id, endpoint_of(request.uri().path()), gateway.meter.clone(), place);
     let tags = tags(request.headers());

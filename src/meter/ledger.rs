@@ -37,6 +37,8 @@ pub struct Count {
     pub price: Option<Arc<Prices>>,
     /// The answer's service tier.
     pub tier: Option<String>,
+    /// The model's name in metrics.
+    pub label: Arc<str>,
 }
 
 /// What the writer receives.

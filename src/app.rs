@@ -1,0 +1,349 @@
+//! Start-up and stop, top to bottom.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::clock::{Clock, Entropy};
+use crate::config::{Config, Key};
+use crate::demo::Demo;
+use crate::dispatch::{Dispatcher, Senders};
+use crate::flight::{Caller, Meter};
+use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
+use crate::gate::limit::Limits;
+use crate::gate::rights::ModelRights;
+use crate::gate::secret::{self, KeyHash};
+use crate::http::router::{operations_router, router};
+use crate::http::server::{Listening, serve};
+use crate::jobs::key_watch::KeyWatch;
+use crate::jobs::usage_writer::UsageWriter;
+use crate::lifecycle::Lifecycle;
+use crate::meter::ledger::{self, Ledger};
+use crate::meter::prom::Metrics;
+use crate::snapshot::Snapshot;
+use crate::state::{Gateway, Readiness, Shared};
+use crate::store::{self, Db, Engine, Options, StoreError};
+use crate::upstream::Provider;
+use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
+
+/// Largest answer held in memory.
+const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// Key look-ups in the database at once.
+const KEY_LOOKUPS: usize = 16;
+/// Setting that holds the admin key's hash.
+const ADMIN_HASH: &str = "admin_key_hash";
+
+/// What the gateway is started with.
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// The environment.
+    pub env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub chance: Entropy,
+}
+
+impl std::fmt::Debug for Start {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Start").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct App {
+    /// Its parts.
+    pub gateway: Shared,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Where its metrics are, when apart.
+    pub metrics_addr: Option<SocketAddr>,
+    /// Secrets made on this start, to be shown once.
+    pub welcome: Welcome,
+    lifecycle: Lifecycle,
+    drain: Duration,
+}
+
+/// Secrets made on a first start.
+#[derive(Default)]
+pub struct Welcome {
+    /// The admin key.
+    pub admin_key: Option<String>,
+    /// A first virtual key.
+    pub first_key: Option<String>,
+}
+
+impl std::fmt::Debug for Welcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Welcome").field("is_first_start", &self.admin_key.is_some()).finish()
+    }
+}
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration does not fit together.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// The database.
+    #[error("database: {0}")]
+    Store(#[from] StoreError),
+    /// The address.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+}
+
+impl App {
+    /// Starts the gateway: everything that can be wrong is found before a port is open.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub async fn start(start: Start) -> Result<Self, StartError> {
+        let lifecycle = Lifecycle::default();
+        let now = start.clock.mono_ns();
+        let snapshot = Snapshot::build(&start.config, &*start.env, now).map_err(StartError::Config)?;
+        let senders = senders(&snapshot, &start)?;
+        let db = open_database(&start.config)?;
+        let (ledger, queue) = Ledger::new(ledger::QUEUE);
+        let meter = Meter { clock: start.clock.clone(), ledger, metrics: Arc::new(Metrics::new()) };
+        #[expect(clippy::cast_precision_loss, reason = "seconds fit an f64 for millions of years")]
+        meter.metrics.started.set(start.clock.unix_ms() as f64 / 1e3);
+        let gateway = Arc::new(gateway(start, snapshot, senders, db, meter, &lifecycle)?);
+        let welcome = set_up(&gateway, &lifecycle).await?;
+        let writer = UsageWriter::new(gateway.db.clone(), gateway.meter.clone(), queue);
+        lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
+        lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        let server = &gateway.config.server;
+        let (listener, addr) = listen(server.listen).await?;
+        let listening = Listening::new(server, lifecycle.clone());
+        lifecycle.job(serve(listener, router(&gateway), listening.clone()));
+        let mut metrics_addr = None;
+        if let Some(wanted) = server.metrics_listen {
+            let (listener, addr) = listen(wanted).await?;
+            metrics_addr = Some(addr);
+            lifecycle.job(serve(listener, operations_router(&gateway), listening));
+        }
+        let drain = server.drain_timeout;
+        Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle, drain })
+    }
+
+    /// Drains and stops; `hurry` ends the wait early.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        self.gateway.readiness.drain();
+        self.lifecycle.stop(self.drain, hurry).await;
+        self.gateway.db.close().await;
+    }
+}
+
+fn gateway(start: Start, snapshot: Snapshot, senders: Senders, db: Db, meter: Meter, lifecycle: &Lifecycle) -> Result<Gateway, StartError> {
+    let keys = KeyRing::new(start.clock.clone(), Bounds::default());
+    for key in &start.config.keys {
+        let data = declared_key(key).map_err(|why| StartError::Config(format!("keys: {}: {why}", key.name)))?;
+        keys.pin(data);
+    }
+    let admin = OnceLock::new();
+    if let Some(key) = &start.config.auth.admin_key {
+        let _ = admin.set(KeyHash::of(key.expose_secret().trim()));
+    }
+    let dispatcher = Dispatcher {
+        senders: ArcSwap::from_pointee(senders),
+        chance: start.chance.clone(),
+        hard_stop: lifecycle.hard_stop.clone(),
+        max_answer: MAX_ANSWER,
+    };
+    Ok(Gateway {
+        anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
+        snapshot: ArcSwap::from_pointee(snapshot),
+        dispatcher,
+        keys,
+        key_lookups: Semaphore::new(KEY_LOOKUPS),
+        db,
+        admin,
+        chance: start.chance,
+        readiness: Readiness::default(),
+        started_at: start.clock.unix_ms(),
+        config: start.config,
+        meter,
+    })
+}
+
+async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let listener = TcpListener::bind(addr).await.map_err(|e| StartError::Listen(addr, e))?;
+    let addr = listener.local_addr().map_err(|e| StartError::Listen(addr, e))?;
+    Ok((listener, addr))
+}
+
+fn open_database(config: &Config) -> Result<Db, StartError> {
+    let connections = u32::try_from(config.database.max_connections).unwrap_or(u32::MAX);
+    let options = Options { connections, ..Options::default() };
+    Ok(Db::open(config.database.url.expose_secret(), &options)?)
+}
+
+/// One sender for each provider, with its own connections.
+fn senders(snapshot: &Snapshot, start: &Start) -> Result<Senders, StartError> {
+    let tls = tls_config((start.env)("SSL_CERT_FILE").as_deref()).map_err(StartError::Config)?;
+    let mut senders: Senders = HashMap::new();
+    for provider in snapshot.providers.values() {
+        let sender: Arc<dyn Provider> = if provider.demo {
+            Arc::new(Demo::new(start.clock.clone(), start.chance.clone()))
+        } else {
+            let options = PoolOptions {
+                connect_timeout: provider.timeouts.connect,
+                max_idle_per_host: usize::try_from(provider.pool.max_idle_per_host).unwrap_or(usize::MAX),
+                http2: match provider.pool.http2 {
+                    crate::config::Http2::Auto => Http2::Auto,
+                    crate::config::Http2::Always => Http2::Always,
+                    crate::config::Http2::Never => Http2::Never,
+                },
+            };
+            Arc::new(HttpProvider::new(options, Arc::clone(&tls)))
+        };
+        senders.insert(Arc::clone(&provider.id), sender);
+    }
+    Ok(senders)
+}
+
+fn declared_key(key: &Key) -> Result<KeyData, String> {
+    let metadata = (!key.metadata.is_empty()).then(|| serde_json::to_string(&key.metadata).unwrap_or_default());
+    Ok(KeyData {
+        id: format!("config:{}", key.name),
+        name: key.name.clone(),
+        hash: KeyHash::of(key.key.expose_secret()),
+        rights: ModelRights::new(&key.models)?,
+        limits: Limits { rpm: key.limits.rpm, tpm: key.limits.tpm, concurrency: key.limits.concurrency },
+        team_id: key.team_id.clone(),
+        user_id: key.user_id.clone(),
+        expires_at: key.expires_at.map(jiff::Timestamp::as_millisecond),
+        revoked: false,
+        metadata,
+    })
+}
+
+/// Everybody, where keys are not required (loopback only; the configuration checks that).
+fn anonymous(clock: &Clock) -> Caller {
+    let data = KeyData {
+        id: "anonymous".into(),
+        name: "anonymous".into(),
+        hash: KeyHash([0; 32]),
+        rights: ModelRights::default(),
+        limits: Limits::default(),
+        team_id: None,
+        user_id: None,
+        expires_at: None,
+        revoked: false,
+        metadata: None,
+    };
+    let slot = Arc::new(KeySlot::new(data, true, clock.mono_ns()));
+    Caller { key: slot.data(), slot }
+}
+
+/// Migrates the database and finds or makes the admin key. A PostgreSQL that is away does not keep
+/// the gateway from starting: it is set up as soon as it is back.
+async fn set_up(gateway: &Shared, lifecycle: &Lifecycle) -> Result<Welcome, StartError> {
+    match prepare_database(gateway).await {
+        Ok(welcome) => Ok(welcome),
+        Err(error) if gateway.db.engine() == Engine::Postgres && error.is_retryable() => {
+            tracing::error!(%error, "the database is not reachable; the gateway starts without it and goes on trying: {error}");
+            let (gateway, stop) = (Arc::clone(gateway), lifecycle.jobs_stop.clone());
+            lifecycle.job(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = prepare_later(gateway) => {}
+                }
+            });
+            Ok(Welcome::default())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn prepare_later(gateway: Shared) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match prepare_database(&gateway).await {
+            Ok(welcome) => {
+                if welcome.admin_key.is_some() {
+                    tracing::warn!("the admin key was generated while nobody could see it; set WEIR_ADMIN_KEY and restart");
+                }
+                return tracing::info!("the database is reachable");
+            }
+            Err(error) => tracing::warn!(%error, "the database is still not reachable: {error}"),
+        }
+    }
+}
+
+async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
+    gateway.db.migrate().await?;
+    let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
+    gateway.readiness.database_is_up();
+    Ok(welcome)
+}
+
+/// The admin key's hash from the database; on the very first start a new key, and a first virtual
+/// key with it. Of several replicas starting at once, one makes them.
+async fn bootstrap(gateway: &Gateway) -> Result<Welcome, StoreError> {
+    let made = secret::generate_admin(&gateway.chance);
+    let is_first = store::settings::set_if_absent(&gateway.db, ADMIN_HASH, &hex(&made.hash.0)).await?;
+    let stored = store::settings::get(&gateway.db, ADMIN_HASH).await?.and_then(|text| unhex(&text));
+    let Some(hash) = stored else {
+        return Err(StoreError::corrupt("the stored hash of the admin key is damaged; set WEIR_ADMIN_KEY"));
+    };
+    let _ = gateway.admin.set(KeyHash(hash));
+    if !is_first {
+        return Ok(Welcome::default());
+    }
+    let first = first_key(gateway).await?;
+    Ok(Welcome { admin_key: Some(made.text), first_key: Some(first) })
+}
+
+async fn first_key(gateway: &Gateway) -> Result<String, StoreError> {
+    let now = gateway.clock().unix_ms();
+    let made = secret::generate(&gateway.chance);
+    let row = store::keys::KeyRow {
+        id: format!("key_{}", gateway.chance.uuid(now).simple()),
+        name: "first".into(),
+        hash: store::keys::KeyHash(made.hash.0),
+        prefix: made.prefix.clone(),
+        last4: made.last4.clone(),
+        models: Vec::new(),
+        team_id: None,
+        user_id: None,
+        rpm: None,
+        tpm: None,
+        concurrency: None,
+        expires_at: None,
+        revoked_at: None,
+        metadata: None,
+        created_at: now,
+        updated_at: now,
+        rev: 0,
+    };
+    store::keys::insert(&gateway.db, &row).await?;
+    Ok(made.text)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (i, byte) in out.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[i * 2..i * 2 + 2], 16).ok()?;
+    }
+    Some(out)
+}

@@ -1,0 +1,100 @@
+//! The accept loop: bounded connections, bounded heads, a graceful end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::config::Server;
+use crate::lifecycle::Lifecycle;
+
+/// Largest request head, and hyper's read buffer of a connection.
+const MAX_HEAD: usize = 32 * 1024;
+/// Streams of one HTTP/2 connection.
+const MAX_STREAMS: u32 = 250;
+
+/// How connections are served.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    header_timeout: Duration,
+    connections: Arc<Semaphore>,
+    lifecycle: Lifecycle,
+}
+
+impl Listening {
+    /// As the configuration says.
+    #[must_use]
+    pub fn new(server: &Server, lifecycle: Lifecycle) -> Self {
+        let most = usize::try_from(server.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { header_timeout: server.header_timeout, connections: Arc::new(Semaphore::new(most)), lifecycle }
+    }
+
+    fn builder(&self) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout).max_buf_size(MAX_HEAD);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+            .keep_alive_interval(Some(Duration::from_secs(30)));
+        builder
+    }
+}
+
+/// Accepts until the soft stop. At the connection limit new connections wait in the kernel's queue.
+pub async fn serve(listener: TcpListener, router: Router, listening: Listening) {
+    let builder = Arc::new(listening.builder());
+    let stop = listening.lifecycle.soft_stop.clone();
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => return,
+            place = Arc::clone(&listening.connections).acquire_owned() => place,
+        };
+        let Ok(place) = place else { return };
+        let stream = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match stream {
+            Ok((stream, _)) => {
+                let (builder, router, lifecycle) = (Arc::clone(&builder), router.clone(), listening.lifecycle.clone());
+                listening.lifecycle.connection(async move {
+                    connection(stream, &builder, router, &lifecycle).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: spinning would not make any.
+                tracing::warn!(%error, "a connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, builder: &Builder<TokioExecutor>, router: Router, lifecycle: &Lifecycle) {
+    // A delta must not wait for the next one; that it could not be set is the peer's having gone.
+    let _ = stream.set_nodelay(true);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = lifecycle.soft_stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                outcome = connection.as_mut() => outcome,
+                // Streams have been told to end; what is still there after that does not read.
+                () = async { lifecycle.hard_stop.cancelled().await; tokio::time::sleep(Duration::from_secs(1)).await } => return,
+            }
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a connection ended early: {error}");
+    }
+}

@@ -1,0 +1,4 @@
+//! Background jobs, one file each.
+
+pub mod key_watch;
+pub mod usage_writer;

@@ -1,0 +1,147 @@
+//! Writes settled requests to the database in batches, off the requests' path.
+//!
+//! A batch is tried until it is written: a database that is away holds rows back, in memory and
+//! within the ledger's bound, and loses none. The store knows a row that it has already.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::flight::{Meter, price_row};
+use crate::meter::ledger::{Count, Entry, Message};
+use crate::record::UsageRow;
+use crate::store::Db;
+use crate::store::usage::insert_batch;
+
+/// Rows of one transaction.
+const BATCH: usize = 500;
+/// How long a first row waits for others.
+const LINGER: Duration = Duration::from_millis(100);
+/// Between tries while the database is away.
+const RETRY: Duration = Duration::from_millis(500);
+/// Tries after the gateway was told to stop.
+const LAST_TRIES: u32 = 20;
+
+/// The writer.
+#[derive(Debug)]
+pub struct UsageWriter {
+    db: Db,
+    meter: Meter,
+    queue: Receiver<Message>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl UsageWriter {
+    /// Its name in logs.
+    pub const NAME: &'static str = "usage_writer";
+
+    /// A writer at the end of the ledger's queue.
+    #[must_use]
+    pub fn new(db: Db, meter: Meter, queue: Receiver<Message>) -> Self {
+        Self { db, meter, queue, waiting: Vec::new() }
+    }
+
+    /// Runs until it is stopped and everything is written.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                message = self.queue.recv() => match message {
+                    Some(message) => self.batch(message, &stop).await,
+                    None => return,
+                },
+            }
+        }
+        self.queue.close();
+        while let Some(message) = self.queue.recv().await {
+            self.batch(message, &stop).await;
+        }
+    }
+
+    /// Collects what comes within the linger time, and writes it.
+    async fn batch(&mut self, first: Message, stop: &CancellationToken) {
+        let mut entries = Vec::with_capacity(BATCH);
+        self.take(first, &mut entries);
+        let linger = tokio::time::sleep(LINGER);
+        tokio::pin!(linger);
+        while entries.len() < BATCH && self.waiting.is_empty() && !stop.is_cancelled() {
+            tokio::select! {
+                biased;
+                message = self.queue.recv() => match message {
+                    Some(message) => self.take(message, &mut entries),
+                    None => break,
+                },
+                () = &mut linger => break,
+                () = stop.cancelled() => break,
+            }
+        }
+        let rows = self.complete(entries).await;
+        self.write(rows, stop).await;
+        for waiting in self.waiting.drain(..) {
+            // Whoever asked may have gone.
+            let _ = waiting.send(());
+        }
+    }
+
+    fn take(&mut self, message: Message, entries: &mut Vec<Entry>) {
+        match message {
+            Message::Entry(entry) => entries.push(*entry),
+            Message::Flush(done) => self.waiting.push(done),
+        }
+    }
+
+    /// Counts what no provider reported, on a thread where it may take its time, and prices it.
+    async fn complete(&self, entries: Vec<Entry>) -> Vec<UsageRow> {
+        let mut rows = Vec::with_capacity(entries.len());
+        for Entry { mut row, count } in entries {
+            if let Some(Count { job, reported, price, tier, label }) = count {
+                row.usage = reported;
+                if let Ok(counted) = tokio::task::spawn_blocking(move || job.count()).await {
+                    row.usage.input = row.usage.input.max(counted.input);
+                    row.usage.output = row.usage.output.max(counted.output);
+                }
+                price_row(&mut row, price.as_deref(), tier.as_deref());
+                self.meter.metrics.settled(&row, &label);
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    async fn write(&self, rows: Vec<UsageRow>, stop: &CancellationToken) {
+        let mut failures = 0_u32;
+        while !rows.is_empty() {
+            match insert_batch(&self.db, &rows).await {
+                Ok(_) => break,
+                Err(error) => {
+                    self.meter.metrics.writer_errors.inc();
+                    if failures == 0 {
+                        tracing::error!(job = Self::NAME, %error, rows = rows.len(), "usage rows cannot be written and are held back: {error}");
+                    }
+                    failures += 1;
+                    if stop.is_cancelled() && failures > LAST_TRIES {
+                        return self.lose(&rows);
+                    }
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+        if failures > 0 {
+            tracing::info!(job = Self::NAME, failures, "usage rows are written again");
+        }
+        self.meter.ledger.written(rows.len() as u64);
+    }
+
+    /// The gateway must end and the database never came back: the rows go to the log, which is the
+    /// last place that can keep them.
+    fn lose(&self, rows: &[UsageRow]) {
+        for row in rows {
+            tracing::error!(job = Self::NAME, id = %row.id, key = ?row.key_id, model = ?row.model, usage = ?row.usage, cost = ?row.cost,
+                "usage row {} could not be written before the gateway ended", row.id);
+        }
+        self.meter.metrics.usage_dropped.inc_by(rows.len() as u64);
+        self.meter.ledger.written(rows.len() as u64);
+    }
+}

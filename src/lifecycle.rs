@@ -1,0 +1,80 @@
+//! Soft stop, drain, hard stop; every task is tracked.
+//!
+//! On SIGTERM or SIGINT the gateway stops accepting and says so on `/health/ready`; requests in
+//! flight and open streams finish within `server.drain_timeout`; then streams are ended with an
+//! error event; last of all the ledger is written. A second signal skips the wait.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The stages of a stop, and the tasks to wait for.
+#[derive(Clone, Debug, Default)]
+pub struct Lifecycle {
+    /// No new work.
+    pub soft_stop: CancellationToken,
+    /// Open streams end now.
+    pub hard_stop: CancellationToken,
+    /// Background jobs end; the ledger's writer writes what it has.
+    pub jobs_stop: CancellationToken,
+    connections: TaskTracker,
+    jobs: TaskTracker,
+}
+
+impl Lifecycle {
+    /// Runs a connection's task.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
+    pub fn connection<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        tokio::spawn(self.connections.track_future(task));
+    }
+
+    /// Runs a background job.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
+    pub fn job<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        tokio::spawn(self.jobs.track_future(task));
+    }
+
+    /// Open connections.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Waits for the first stop signal.
+    ///
+    /// # Errors
+    /// When signals cannot be listened for.
+    pub async fn wait_for_signal() -> std::io::Result<&'static str> {
+        let mut term = signal(SignalKind::terminate())?;
+        let mut int = signal(SignalKind::interrupt())?;
+        Ok(tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+        })
+    }
+
+    /// Stops in order. `hurry` resolves when the wait should end early (a second signal).
+    pub async fn stop(&self, drain: Duration, hurry: impl Future<Output = ()>) {
+        self.soft_stop.cancel();
+        self.connections.close();
+        let drained = tokio::select! {
+            () = self.connections.wait() => true,
+            () = tokio::time::sleep(drain) => false,
+            () = hurry => false,
+        };
+        if !drained {
+            tracing::warn!(open = self.connections.len(), "{} connections are still open and are ended now", self.connections.len());
+            self.hard_stop.cancel();
+            // Long enough for the error events to be written; a client that does not read is cut.
+            let _ = tokio::time::timeout(Duration::from_secs(2), self.connections.wait()).await;
+        }
+        self.jobs_stop.cancel();
+        self.jobs.close();
+        if tokio::time::timeout(Duration::from_secs(30), self.jobs.wait()).await.is_err() {
+            tracing::error!("background jobs did not end within 30 s");
+        }
+    }
+}
