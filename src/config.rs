@@ -52,7 +52,7 @@ use read::{Context, Field, Section};
 use tree::{At, Node, Value};
 
 /// The data folder when `WEIR_DATA_DIR` does not say.
-const DATA_DIR: &str = "./weir-data";
+const DATA_DIR: &str = "weir-data";
 /// The file that is read, if it is there, when nothing names one.
 const DEFAULT_FILE: &str = "weir.yaml";
 
