@@ -83,11 +83,7 @@ mod tests {
 
     #[test]
     fn a_right_file_is_summed_up() {
-        check(
-            "models: {a: demo/a, b: demo/b}",
-            false,
-            (0, "weir.yaml: fine (0 providers, 2 models, 0 keys, 0 prices)\n", ""),
-        );
+        check("models: {a: demo/a, b: demo/b}", (0, "weir.yaml: fine (0 providers, 2 models, 0 keys, 0 prices)\n", ""));
     }
 
     #[test]

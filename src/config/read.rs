@@ -20,6 +20,11 @@ use super::tree::{At, Entry, Node, Value};
 /// The longest secret file, in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
 
+/// More faults than anybody reads; the rest are counted.
+const MAX_FAULTS: usize = 1_000;
+/// Suggestions compare a word with every candidate, so they end before the faults do.
+const MAX_SUGGESTIONS: usize = 100;
+
 /// What all readers share.
 pub(super) struct Context<'a> {
     pub(super) env: Env<'a>,
@@ -54,6 +59,11 @@ impl<'a> Context<'a> {
         self.found.borrow_mut().push((at, fault));
     }
 
+    /// The candidate that was probably meant, unless there are so many faults that nobody asks.
+    pub(super) fn nearest<'c>(&self, word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+        if self.found.borrow().len() < MAX_SUGGESTIONS { nearest(word, candidates) } else { None }
+    }
+
     /// Tells a fault of a key that has been read, by its path.
     pub(super) fn fault_of(&self, path: &str, problem: impl Into<String>, suggestion: Option<String>) {
         let at = self.places.borrow().get(path).copied().unwrap_or_default();
@@ -64,7 +74,7 @@ impl<'a> Context<'a> {
     pub(super) fn check_provider(&self, at: At, path: &str, provider: &str) {
         let providers = self.providers.borrow();
         if !providers.contains(provider) {
-            let suggestion = nearest(provider, providers.iter().map(String::as_str));
+            let suggestion = self.nearest(provider, providers.iter().map(String::as_str));
             self.fault(at, path, format!("no provider is called `{provider}`"), suggestion);
         }
     }
@@ -74,11 +84,17 @@ impl<'a> Context<'a> {
         self.places.borrow().contains_key(path)
     }
 
-    /// Every fault, in the order of the files.
+    /// Every fault, in the order of the files; of very many, the first, and how many more there are.
     pub(super) fn into_faults(self) -> Vec<Fault> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(at, _)| *at);
-        found.into_iter().map(|(_, fault)| fault).collect()
+        let more = found.len().saturating_sub(MAX_FAULTS);
+        let mut faults: Vec<Fault> = found.into_iter().take(MAX_FAULTS).map(|(_, fault)| fault).collect();
+        if let Some(last) = faults.last().filter(|_| more > 0) {
+            let problem = format!("and {more} more faults");
+            faults.push(Fault { problem, key: String::new(), suggestion: None, ..last.clone() });
+        }
+        faults
     }
 
     /// Whether anything is wrong so far.
@@ -199,7 +215,7 @@ impl<'a> Field<'a> {
         }
         let names: Vec<&str> = T::ALL.iter().map(|(name, _)| *name).collect();
         let problem = format!("expected one of {}", names.join(", "));
-        self.cx.fault(self.node.at, &self.path, problem, nearest(&text, names));
+        self.cx.fault(self.node.at, &self.path, problem, self.cx.nearest(&text, names));
         None
     }
 
@@ -451,7 +467,7 @@ impl<'a> Section<'a> {
     fn finish(self) {
         for entry in self.entries.into_values() {
             let path = join(&self.path, &entry.key);
-            self.cx.fault(entry.at, &path, "unknown key", nearest(&entry.key, self.asked.iter().copied()));
+            self.cx.fault(entry.at, &path, "unknown key", self.cx.nearest(&entry.key, self.asked.iter().copied()));
         }
     }
 }

@@ -84,10 +84,10 @@ fn broken_text_is_told_with_its_place() {
     let yaml = |text, fault: &str| check(text, Format::Yaml, &[fault]);
     yaml("a: [1\nb: 2\n", "2:2 ! not valid YAML: illegal placement of ':' indicator");
     yaml("a: 'x\n", "2:1 ! not valid YAML: invalid indentation in multiline quoted scalar");
-    yaml("a: !what x\n", "?");
-    yaml("a: 1\n---\nb: 2\n", "?");
-    yaml("a: *none\n", "?");
-    check("a = \nb = 'x\n", Format::Toml, &[]);
+    yaml("a: !what x\n", "1:10 ! not valid YAML: unsupported tag `!what`");
+    yaml("a: 1\n---\nb: 2\n", "3:1 ! not valid YAML: only single YAML document expected but multiple found");
+    yaml("a: *none\n", "1:4 ! not valid YAML: reference to unknown value");
+    assert_eq!(parse("a = \nb = 'x\n", Format::Toml, 0).1.len(), 2, "both are told");
 }
 
 #[test]

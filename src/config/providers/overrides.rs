@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Provider;
-use crate::config::fault::nearest;
 use crate::config::read::{Field, Section};
 use crate::config::tree::Value;
 
@@ -57,7 +56,7 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
 fn word(field: Field<'_>, what: &str, list: &[&str]) -> Option<String> {
     field.text_and(|cx, at, path, text| {
         if !list.is_empty() && !list.contains(&text) {
-            cx.fault(at, path, format!("unknown {what}"), nearest(text, list.iter().copied()));
+            cx.fault(at, path, format!("unknown {what}"), cx.nearest(text, list.iter().copied()));
         }
     })
 }
@@ -67,7 +66,7 @@ fn listed(field: &mut Field<'_>, key: &str, what: &str, list: &[&str]) -> Option
     if list.is_empty() || list.contains(&key) {
         return Some(());
     }
-    field.cx.fault(field.node.at, &field.path, format!("unknown {what}"), nearest(key, list.iter().copied()));
+    field.cx.fault(field.node.at, &field.path, format!("unknown {what}"), field.cx.nearest(key, list.iter().copied()));
     None
 }
 

@@ -294,6 +294,19 @@ fn prices() {
 }
 
 #[test]
+fn one_mistake_is_told_once() {
+    check("providers: {x: {kind: 7}}", &["1:23: providers.x.kind: expected text, found a number; put it in quotes"]);
+}
+
+#[test]
+fn very_many_faults_are_counted() {
+    let toml: String = (0..20_000).map(|i| format!("unknown{i} = 1\n")).collect();
+    let faults = load_as(&toml, Format::Toml).unwrap_err();
+    assert_eq!(faults.len(), 1_001);
+    assert_eq!(faults[1_000].to_string(), "weir.yaml:1000:1: and 19000 more faults");
+}
+
+#[test]
 fn repeated_keys() {
     check("server: {}\nserver: {}\n", &["2:1: server: set twice in the same map"]);
 }
