@@ -1,7 +1,7 @@
 //! Checks that need more than one key.
 
 use super::Config;
-use super::read::{Context, join};
+use super::context::{Context, join};
 
 /// Tells what is wrong between the keys of a configuration.
 pub(super) fn check(cx: &Context<'_>, config: &Config) {

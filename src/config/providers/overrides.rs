@@ -13,7 +13,7 @@ use crate::config::tree::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthOverride {
-    /// `bearer`, `header`, `none`, ...: the styles of the catalogue.
+    /// The style, as the catalogue names it: `bearer`, `header`, `prefix`, `none`, `optional_bearer`.
     pub style: Option<String>,
     /// The header that carries the key.
     pub header: Option<String>,
