@@ -6,6 +6,7 @@
 
 mod auth;
 mod check;
+mod context;
 mod database;
 mod diff;
 mod expand;
@@ -47,12 +48,13 @@ pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::Server;
 
+use context::Context;
 use expand::Env;
-use read::{Context, Field, Section};
+use read::{Field, Section};
 use tree::{At, Node, Value};
 
 /// The data folder when `WEIR_DATA_DIR` does not say.
-const DATA_DIR: &str = "./weir-data";
+const DATA_DIR: &str = "weir-data";
 /// The file that is read, if it is there, when nothing names one.
 const DEFAULT_FILE: &str = "weir.yaml";
 

@@ -1,8 +1,7 @@
 //! Checks that need more than one key.
 
 use super::Config;
-use super::fault::nearest;
-use super::read::{Context, join};
+use super::context::{Context, join};
 
 /// Tells what is wrong between the keys of a configuration.
 pub(super) fn check(cx: &Context<'_>, config: &Config) {
@@ -46,7 +45,7 @@ fn fallbacks(cx: &Context<'_>, config: &Config) {
                 continue;
             }
             let path = format!("{}.fallbacks[{i}]", join("models", name));
-            let suggestion = nearest(fallback, config.models.keys().map(String::as_str));
+            let suggestion = cx.nearest(fallback, config.models.keys().map(String::as_str));
             cx.fault_of(&path, format!("no model is called `{fallback}`"), suggestion);
         }
     }

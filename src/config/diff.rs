@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::read::join;
+use super::context::join;
 use super::secret::MASK;
 use super::{Config, Key, Provider};
 

@@ -15,7 +15,7 @@ pub struct Fault {
     pub column: u32,
     /// The path of the key, such as `providers.openai.limits.rpm`; empty for the file itself.
     pub key: String,
-    /// What is wrong. Never holds a secret.
+    /// What is wrong. Never repeats a value other than a name.
     pub problem: String,
     /// What was probably meant.
     pub suggestion: Option<String>,

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::context::Context;
 use super::expand::expand;
 use super::parse::{Format, parse};
-use super::read::Context;
 use super::tree::{At, Entry, Node, Value, merge};
 
 /// The longest configuration file, in bytes.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
-use super::fault::nearest;
 use super::read::{Field, Section};
 use crate::money::NanoUsd;
 
@@ -51,7 +50,7 @@ fn components(field: Field<'_>) -> Option<BTreeMap<String, NanoUsd>> {
     let prices = field.map(|name, field| {
         let known = field.cx.known.price_components;
         if !known.contains(&name) {
-            let suggestion = nearest(name, known.iter().copied());
+            let suggestion = field.cx.nearest(name, known.iter().copied());
             field.cx.fault(field.node.at, &field.path, "unknown price component", suggestion);
             return None;
         }

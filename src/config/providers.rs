@@ -13,7 +13,6 @@ use serde::Serialize;
 pub use network::{Http2, Pool, Timeouts};
 pub use overrides::AuthOverride;
 
-use super::fault::nearest;
 use super::limits::Limits;
 use super::read::{Choice, Field, Section};
 use super::secret::Secret;
@@ -161,10 +160,13 @@ fn provider(id: &str, mut field: Field<'_>) -> Option<Provider> {
 }
 
 fn check_kind(section: &mut Section<'_>, id: &str, provider: &Provider) {
+    if provider.kind.is_none() && section.cx.is_set(&format!("{}.kind", section.path)) {
+        return; // It could not be read, which has been told.
+    }
     let kind = provider.kind_of(id);
     let known = section.cx.known.providers.iter().copied().chain(BUILT_IN);
     if !known.clone().any(|name| name == kind) {
-        let suggestion = nearest(kind, known);
+        let suggestion = section.cx.nearest(kind, known);
         let problem = format!("no provider of the catalogue is called `{kind}`; `kind` says what it is");
         let path = if provider.kind.is_some() { format!("{}.kind", section.path) } else { section.path.clone() };
         section.cx.fault_of(&path, problem, suggestion);

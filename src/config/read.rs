@@ -1,128 +1,22 @@
 //! Typed readers over the tree. A reader that fails leaves a fault with its place and goes on, so
 //! that one run tells everything.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 
-use super::Known;
-use super::expand::{Env, expand};
-use super::fault::{Fault, nearest};
+use super::context::{Context, join};
+use super::expand::expand;
 use super::secret::Secret;
 use super::text::{parse_duration, parse_size};
 use super::tree::{At, Entry, Node, Value};
 
 /// The longest secret file, in bytes.
 const MAX_SECRET: u64 = 64 * 1024;
-
-/// What all readers share.
-pub(super) struct Context<'a> {
-    pub(super) env: Env<'a>,
-    pub(super) known: &'a Known<'a>,
-    /// Every file read, configuration and secrets. [`At`] points here.
-    files: RefCell<Vec<PathBuf>>,
-    /// What a target may name as its provider: the catalogue's, and those of the file once read.
-    providers: RefCell<IndexSet<String>>,
-    found: RefCell<Vec<(At, Fault)>>,
-    /// Where each key stands, for the checks that need several keys.
-    places: RefCell<HashMap<String, At>>,
-}
-
-impl<'a> Context<'a> {
-    pub(super) fn new(env: Env<'a>, known: &'a Known<'a>) -> Self {
-        let providers = known.providers.iter().chain(&["demo"]).map(|&id| id.to_owned()).collect();
-        Self {
-            env,
-            known,
-            files: RefCell::default(),
-            providers: RefCell::new(providers),
-            found: RefCell::default(),
-            places: RefCell::default(),
-        }
-    }
-
-    /// Tells a fault at a place.
-    pub(super) fn fault(&self, at: At, key: &str, problem: impl Into<String>, suggestion: Option<String>) {
-        let file = self.files.borrow().get(at.file).map_or_else(String::new, |path| path.display().to_string());
-        let fault =
-            Fault { file, line: at.line, column: at.column, key: key.to_owned(), problem: problem.into(), suggestion };
-        self.found.borrow_mut().push((at, fault));
-    }
-
-    /// Tells a fault of a key that has been read, by its path.
-    pub(super) fn fault_of(&self, path: &str, problem: impl Into<String>, suggestion: Option<String>) {
-        let at = self.places.borrow().get(path).copied().unwrap_or_default();
-        self.fault(at, path, problem, suggestion);
-    }
-
-    /// Tells a fault at a place that names a provider, if there is none of that name.
-    pub(super) fn check_provider(&self, at: At, path: &str, provider: &str) {
-        let providers = self.providers.borrow();
-        if !providers.contains(provider) {
-            let suggestion = nearest(provider, providers.iter().map(String::as_str));
-            self.fault(at, path, format!("no provider is called `{provider}`"), suggestion);
-        }
-    }
-
-    /// Whether the file has a value for the key of that path.
-    pub(super) fn is_set(&self, path: &str) -> bool {
-        self.places.borrow().contains_key(path)
-    }
-
-    /// Every fault, in the order of the files.
-    pub(super) fn into_faults(self) -> Vec<Fault> {
-        let mut found = self.found.into_inner();
-        found.sort_by_key(|(at, _)| *at);
-        found.into_iter().map(|(_, fault)| fault).collect()
-    }
-
-    /// Whether anything is wrong so far.
-    pub(super) fn has_faults(&self) -> bool {
-        !self.found.borrow().is_empty()
-    }
-
-    /// Notes that a file is read, and gives its number.
-    pub(super) fn add_file(&self, path: &Path) -> usize {
-        let mut files = self.files.borrow_mut();
-        files.push(path.to_path_buf());
-        files.len() - 1
-    }
-
-    /// Every file read so far, configuration and secrets, in the order of reading.
-    pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.files.borrow().clone()
-    }
-
-    /// A path as the file at that place means it: relative to the file's folder.
-    pub(super) fn resolve(&self, at: At, path: &Path) -> PathBuf {
-        match self.files.borrow().get(at.file).and_then(|file| file.parent()) {
-            Some(folder) => folder.join(path),
-            None => path.to_path_buf(),
-        }
-    }
-
-    /// Notes that the file has a provider of that name.
-    pub(super) fn add_provider(&self, id: &str) {
-        self.providers.borrow_mut().insert(id.to_owned());
-    }
-
-    /// Whether a target may name that provider.
-    pub(super) fn has_provider(&self, id: &str) -> bool {
-        self.providers.borrow().contains(id)
-    }
-}
-
-/// `path` with `key` behind it. A key that could be mistaken for a path is quoted.
-pub(super) fn join(path: &str, key: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | ':' | '*');
-    let key = if !key.is_empty() && key.chars().all(plain) { key.into() } else { format!("{key:?}") };
-    if path.is_empty() { key } else { format!("{path}.{key}") }
-}
 
 /// One value on its way to its type.
 pub(super) struct Field<'a> {
@@ -133,7 +27,7 @@ pub(super) struct Field<'a> {
 
 impl<'a> Field<'a> {
     pub(super) fn new(cx: &'a Context<'a>, path: String, node: Node) -> Self {
-        cx.places.borrow_mut().insert(path.clone(), node.at);
+        cx.add_place(&path, node.at);
         Self { cx, path, node }
     }
 
@@ -199,7 +93,7 @@ impl<'a> Field<'a> {
         }
         let names: Vec<&str> = T::ALL.iter().map(|(name, _)| *name).collect();
         let problem = format!("expected one of {}", names.join(", "));
-        self.cx.fault(self.node.at, &self.path, problem, nearest(&text, names));
+        self.cx.fault(self.node.at, &self.path, problem, self.cx.nearest(&text, names));
         None
     }
 
@@ -451,7 +345,7 @@ impl<'a> Section<'a> {
     fn finish(self) {
         for entry in self.entries.into_values() {
             let path = join(&self.path, &entry.key);
-            self.cx.fault(entry.at, &path, "unknown key", nearest(&entry.key, self.asked.iter().copied()));
+            self.cx.fault(entry.at, &path, "unknown key", self.cx.nearest(&entry.key, self.asked.iter().copied()));
         }
     }
 }

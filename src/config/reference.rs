@@ -59,11 +59,15 @@ impl Page {
         let shape = self.shape(property);
         let path = format!("{key}{}", shape.suffix);
         match shape.schema.get("properties").and_then(Json::as_object) {
-            Some(properties) => {
+            Some(properties) if properties.values().any(|one| !self.description(one).is_empty()) => {
                 self.write(format_args!("| key | type | default | what |\n|---|---|---|---|\n"));
                 let default = property.get("default").cloned().unwrap_or_default();
                 self.rows(&path, properties, &default, &shape.schema);
                 self.write(format_args!("\n"));
+            }
+            Some(properties) => {
+                let keys: Vec<_> = properties.keys().map(|key| format!("`{key}`")).collect();
+                self.write(format_args!("Keys of `{path}`: {}.\n\n", keys.join(", ")));
             }
             None => {
                 let kind = kind(property);
@@ -82,9 +86,10 @@ impl Page {
                 self.rows(&format!("{path}{}", shape.suffix), inner, &default, &shape.schema);
                 continue;
             }
-            let what = self.description(property).replace('\n', " ");
+            let mut what = self.description(property).replace('\n', " ");
             let words = words(&shape.schema);
-            let kind = if words.is_empty() { kind(&shape.schema) } else { words };
+            what.extend(words.iter().map(|(word, meaning)| format!(" `{word}`: {meaning}")));
+            let kind = if words.is_empty() { kind(&shape.schema) } else { "word".into() };
             let default = match &default {
                 _ if required.contains(&Json::from(key.as_str())) => "required".to_owned(),
                 Json::Null => String::new(),
@@ -136,11 +141,10 @@ impl Page {
     }
 }
 
-/// The words of a closed list.
-fn words(schema: &Json) -> String {
+/// The words of a closed list, each with its meaning.
+fn words(schema: &Json) -> Vec<(&str, &str)> {
     let all = schema.get("anyOf").and_then(Json::as_array).into_iter().flatten();
-    let words: Vec<_> = all.filter_map(|one| one.get("const")?.as_str()).map(|word| format!("`{word}`")).collect();
-    words.join(", ")
+    all.filter_map(|one| Some((one.get("const")?.as_str()?, one.get("description")?.as_str()?))).collect()
 }
 
 fn kind(schema: &Json) -> String {

@@ -27,6 +27,8 @@ pub fn schema() -> Json {
         });
         properties.insert("include".into(), include);
     }
+    // The same text whatever order serde_json was built to keep.
+    schema.sort_all_objects();
     schema
 }
 

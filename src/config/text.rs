@@ -83,12 +83,10 @@ pub(super) fn show_size(size: u64) -> String {
     exact.map_or_else(|| size.to_string(), |(name, bytes)| format!("{}{name}", size / bytes))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde's serialize_with asks for")]
 pub(super) fn serialize_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&show_duration(*duration))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde's serialize_with asks for")]
 pub(super) fn serialize_size<S: Serializer>(size: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&show_size(*size))
 }

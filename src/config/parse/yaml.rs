@@ -8,8 +8,9 @@ use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned, UserMessageFormatter};
 use super::{SyntaxFault, without_repeats};
 use crate::config::tree::{At, Entry, Node, Value};
 
-/// Deeper than any key of the configuration, shallow enough for every stack.
-const MAX_DEPTH: usize = 64;
+/// Deeper than any key of the configuration. Each level costs the parser tens of kilobytes of stack,
+/// so that 64 levels overflow that of a thread.
+const MAX_DEPTH: usize = 16;
 
 pub(super) fn parse(text: &str, file: usize) -> (Option<Node>, Vec<SyntaxFault>) {
     let options = serde_saphyr::options! {
@@ -38,7 +39,7 @@ fn syntax_fault(error: &serde_saphyr::Error, file: usize) -> SyntaxFault {
     let text = error.render_with_formatter(&UserMessageFormatter);
     // The rendering opens with its own account of the place, which the fault has already.
     let first = text.lines().next().unwrap_or_default();
-    let problem = match first.rfind(" at line ") {
+    let problem = match first.find(" at line ") {
         Some(i) => &first[..i],
         None => first,
     };

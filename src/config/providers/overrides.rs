@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Provider;
-use crate::config::fault::nearest;
 use crate::config::read::{Field, Section};
 use crate::config::tree::Value;
 
@@ -14,7 +13,7 @@ use crate::config::tree::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthOverride {
-    /// `bearer`, `header`, `none`, ...: the styles of the catalogue.
+    /// The style, as the catalogue names it: `bearer`, `header`, `prefix`, `none`, `optional_bearer`.
     pub style: Option<String>,
     /// The header that carries the key.
     pub header: Option<String>,
@@ -57,7 +56,7 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
 fn word(field: Field<'_>, what: &str, list: &[&str]) -> Option<String> {
     field.text_and(|cx, at, path, text| {
         if !list.is_empty() && !list.contains(&text) {
-            cx.fault(at, path, format!("unknown {what}"), nearest(text, list.iter().copied()));
+            cx.fault(at, path, format!("unknown {what}"), cx.nearest(text, list.iter().copied()));
         }
     })
 }
@@ -67,7 +66,7 @@ fn listed(field: &mut Field<'_>, key: &str, what: &str, list: &[&str]) -> Option
     if list.is_empty() || list.contains(&key) {
         return Some(());
     }
-    field.cx.fault(field.node.at, &field.path, format!("unknown {what}"), nearest(key, list.iter().copied()));
+    field.cx.fault(field.node.at, &field.path, format!("unknown {what}"), field.cx.nearest(key, list.iter().copied()));
     None
 }
 

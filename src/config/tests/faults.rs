@@ -23,3 +23,307 @@ fn all_faults_are_told_in_order() {
         ],
     );
 }
+
+#[test]
+fn toml_faults_have_places_too() {
+    let faults = load_as("[server]\nlisten = 'x'\n  drain_timout = '1s'\n", Format::Toml).unwrap_err();
+    assert_eq!(
+        lines(&faults),
+        "weir.yaml:2:10: server.listen: expected an IP address and port such as `127.0.0.1:8080`\n\
+         weir.yaml:3:3: server.drain_timout: unknown key, did you mean `drain_timeout`?"
+    );
+}
+
+#[test]
+fn what_is_not_of_the_type() {
+    check("[]", &["1:1: expected a map, found a list"]);
+    check("server: 7", &["1:9: server: expected a map, found a number"]);
+    check("server: {listen: 8080}", &["1:18: server.listen: expected text, found a number; put it in quotes"]);
+    check("server: {max_connections: ten}", &["1:27: server.max_connections: expected a whole number, found text"]);
+    check("server: {max_connections: 1.5}", &["1:27: server.max_connections: expected a whole number, found a number"]);
+    check("auth: {required: yes}", &["1:18: auth.required: expected true or false, found text"]);
+    check("keys: {a: b}", &["1:7: keys: expected a list, found a map"]);
+    check("providers: [a]", &["1:12: providers: expected a map, found a list"]);
+    check("providers: {openai: sk}", &["1:21: providers.openai: expected a map, found text"]);
+}
+
+#[test]
+fn what_is_out_of_bounds() {
+    check("server: {max_connections: 0}", &["1:27: server.max_connections: must be at least 1 and at most 1000000"]);
+    check("server: {max_in_flight: -1}", &["1:25: server.max_in_flight: must be at least 1 and at most 1000000"]);
+    check("server: {body_limit: 0}", &["1:22: server.body_limit: must be at least 1"]);
+    check("server: {body_limit: 0MiB}", &["1:22: server.body_limit: must be above zero"]);
+    check("server: {header_timeout: 0s}", &["1:26: server.header_timeout: must be above zero"]);
+    check(
+        "server: {header_timeout: 10}",
+        &["1:26: server.header_timeout: a duration needs a unit, such as `30s` or `200ms`"],
+    );
+    check("providers: {openai: {limits: {rpm: 0}}}", &["1:36: providers.openai.limits.rpm: must be at least 1"]);
+}
+
+#[test]
+fn variables_that_are_not_set() {
+    check(
+        "auth:\n  admin_key: ${NONE}\n",
+        &["2:14: auth.admin_key: the environment variable NONE is not set; set it or write `${NONE:-default}`"],
+    );
+    check("auth: {admin_key: '${EMPTY}'}", &["1:19: auth.admin_key: the secret is empty"]);
+    check("auth: {admin_key: ''}", &["1:19: auth.admin_key: the secret is empty"]);
+}
+
+#[test]
+fn no_fault_repeats_what_a_variable_held() {
+    let yaml = "server: {listen: '${SECRET}', body_limit: '${SECRET}', drain_timeout: '${SECRET}', max_in_flight: '${SECRET}'}\n\
+                logging: {level: '${SECRET}'}\nauth: {required: '${SECRET}'}\ndatabase: {url: 'http://${SECRET}'}\n\
+                providers: {x: {kind: openai, base_url: 'http://u:${SECRET}@h', headers: {a: \"${SECRET}\\n\"}}}\n\
+                keys: [{name: k, key: k, models: ['[${SECRET}'], expires_at: '${SECRET}'}]\n\
+                prices: {demo/chat: {input: '${SECRET}'}}\n";
+    let faults = load_as(yaml, Format::Yaml).unwrap_err();
+    assert_eq!(faults.len(), 12, "{}", lines(&faults));
+    assert!(!lines(&faults).contains("hunter2"), "{}", lines(&faults));
+}
+
+#[test]
+fn server_and_auth_together() {
+    check(
+        "server: {listen: '0.0.0.0:80'}\nauth: {required: false}",
+        &["2:18: auth.required: without keys the gateway may listen on a loopback address only, not on 0.0.0.0:80"],
+    );
+    check(
+        "server: {listen: '127.0.0.1:80', metrics_listen: '127.0.0.1:80'}",
+        &["1:50: server.metrics_listen: the same address as `server.listen`; leave it out to share that"],
+    );
+}
+
+#[test]
+fn database() {
+    let problem = "1:17: database.url: expected `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`";
+    for url in ["mysql://h/d", "weir.db", "'postgres:'", "'postgres://'", "'sqlite://'"] {
+        check(&format!("database: {{url: {url}}}"), &[problem]);
+    }
+}
+
+#[test]
+fn providers_that_do_not_exist() {
+    check(
+        "providers: {opnai: {}}",
+        &[
+            "1:20: providers.opnai: no provider of the catalogue is called `opnai`; `kind` says what it is, did you mean `openai`?",
+        ],
+    );
+    check(
+        "providers: {x: {kind: opnai}}",
+        &[
+            "1:23: providers.x.kind: no provider of the catalogue is called `opnai`; `kind` says what it is, did you mean `openai`?",
+        ],
+    );
+    check(
+        "providers: {x: {kind: openai-compatible}}",
+        &["1:16: providers.x: an `openai-compatible` provider needs its `base_url`"],
+    );
+    check(
+        "providers: {a/b: {kind: openai}}",
+        &["1:18: providers.a/b: a provider's name must be 1 to 64 ASCII letters, digits, `-`, `_` or `.`"],
+    );
+    check(
+        "providers: {openai: {default: true}, anthropic: {default: true}}",
+        &["1:59: providers.anthropic.default: only one provider can be the default, and `openai` is it already"],
+    );
+}
+
+#[test]
+fn base_urls() {
+    let url = |url: &str, problem: &str| {
+        check(
+            &format!("providers: {{openai: {{base_url: {url:?}}}}}"),
+            &[&format!("1:32: providers.openai.base_url: {problem}")],
+        );
+    };
+    url("ftp://h", "a base URL must start with `https://` or `http://`");
+    url("h/v1", "not a URL; expected such as `https://host/v1`");
+    url("/v1", "a base URL must start with `https://` or `http://`");
+    url("https://", "not a URL; expected such as `https://host/v1`");
+    url("https://:80/", "a base URL needs a host, such as `https://host/v1`");
+    url("https://u:p@h/v1", "a base URL must not hold credentials; put them in `api_key`");
+    url("https://h/v1?a=b", "a base URL must not hold a query or a fragment");
+    url("https://h/v1#a", "a base URL must not hold a query or a fragment");
+}
+
+#[test]
+fn headers_and_overrides() {
+    fn x(yaml: &str, expected: &str) {
+        check(&format!("providers: {{openai: {{{yaml}}}}}"), &[expected]);
+    }
+    x("headers: {'a b': c}", "1:39: providers.openai.headers.\"a b\": not the name of a header");
+    x("headers: {Host: c}", "1:38: providers.openai.headers.Host: the gateway writes this header itself");
+    x(
+        "headers: {a: \"b\\nc\"}",
+        "1:35: providers.openai.headers.a: a header's value must be printable and on one line",
+    );
+    x("operations: [chta]", "1:35: providers.openai.operations[0]: unknown operation, did you mean `chat`?");
+    x("paths: {chta: /c}", "1:36: providers.openai.paths.chta: unknown operation, did you mean `chat`?");
+    x("paths: {chat: c}", "1:36: providers.openai.paths.chat: expected a path such as `/v1/embeddings`");
+    x("quirks: [no_streams]", "1:31: providers.openai.quirks[0]: unknown quirk");
+    x("usage: {no_dne: true}", "1:38: providers.openai.usage.no_dne: unknown usage rule, did you mean `no_done`?");
+    x("usage: {no_done: 7}", "1:39: providers.openai.usage.no_done: expected text, true or false");
+    x("auth: {style: baerer}", "1:36: providers.openai.auth.style: unknown auth style, did you mean `bearer`?");
+    x("auth: {header: 'a b'}", "1:37: providers.openai.auth.header: not the name of a header");
+    x("auth: {prefix: \"a\\n\"}", "1:37: providers.openai.auth.prefix: must be printable and on one line");
+}
+
+#[test]
+fn models() {
+    check("models: {m: openai}", &["1:13: models.m: expected `provider/model`"]);
+    check("models: {m: /x}", &["1:13: models.m: expected `provider/model`"]);
+    check("models: {m: opnai/x}", &["1:13: models.m: no provider is called `opnai`, did you mean `openai`?"]);
+    check("models: {m: 7}", &["1:13: models.m: expected `provider/model` or a map with `targets`, found a number"]);
+    check("models: {m: {}}", &["1:13: models.m: the key `targets` is missing"]);
+    check("models: {m: {targets: []}}", &["1:23: models.m.targets: a route needs at least one target"]);
+    check(
+        "models: {m: {targets: [{}]}}",
+        &[
+            "1:24: models.m.targets[0]: the key `provider` is missing",
+            "1:24: models.m.targets[0]: the key `model` is missing",
+        ],
+    );
+    check(
+        "models: {m: {targets: [{provider: opnai, model: x, weight: 0}]}}",
+        &[
+            "1:35: models.m.targets[0].provider: no provider is called `opnai`, did you mean `openai`?",
+            "1:60: models.m.targets[0].weight: must be at least 1 and at most 1000000",
+        ],
+    );
+    check("models: {\"a\\nb\": demo/x}", &["1:18: models.\"a\\nb\": a name must not hold control characters"]);
+    check(
+        "models: {m: {targets: [{provider: demo, model: x}], retries: {attempts: 11}, strategy: fastest}}",
+        &[
+            "1:73: models.m.retries.attempts: must be at least 1 and at most 10",
+            "1:88: models.m.strategy: expected one of weighted, round_robin, least_busy, latency, cost, priority",
+        ],
+    );
+}
+
+#[test]
+fn fallbacks() {
+    let t = "targets: [{provider: demo, model: x}]";
+    check(
+        &format!("models:\n  slow: demo/x\n  m: {{fallbacks: [slwo, openai/x, opnai/x], {t}}}\n"),
+        &[
+            "3:19: models.m.fallbacks[0]: no model is called `slwo`, did you mean `slow`?",
+            "3:35: models.m.fallbacks[2]: no model is called `opnai/x`",
+        ],
+    );
+    check(
+        &format!("models:\n  m: {{fallbacks: [m], {t}}}\n"),
+        &["2:19: models.m.fallbacks[0]: falling back to `m` leads in a circle"],
+    );
+    check(
+        &format!("models:\n  a: {{fallbacks: [b], {t}}}\n  b: {{fallbacks: [c, a], {t}}}\n  c: demo/x\n"),
+        &["3:22: models.b.fallbacks[1]: falling back to `a` leads in a circle"],
+    );
+    let diamond = format!(
+        "models:\n  a: {{fallbacks: [b, c], {t}}}\n  b: {{fallbacks: [d], {t}}}\n  c: {{fallbacks: [d], {t}}}\n  d: demo/x\n"
+    );
+    assert_eq!(load(&diamond).models.len(), 4, "two ways to one model are no circle");
+}
+
+#[test]
+fn a_long_chain_of_fallbacks_is_walked() {
+    let mut toml = String::from("[models]\nm0 = 'demo/x'\n");
+    for i in 1..5_000 {
+        toml.push_str(&format!(
+            "m{i} = {{ targets = [{{ provider = 'demo', model = 'x' }}], fallbacks = ['m{}'] }}\n",
+            i - 1
+        ));
+    }
+    assert_eq!(load_as(&toml, Format::Toml).unwrap().models.len(), 5_000);
+}
+
+#[test]
+fn keys() {
+    check("keys: [{}]", &["1:8: keys[0]: the key `name` is missing", "1:8: keys[0]: the key `key` is missing"]);
+    check(
+        "keys: [{name: a, key: x}, {name: a, key: y}, {name: '', key: z}]",
+        &["1:34: keys[1].name: another key is called `a` already", "1:53: keys[2].name: a name must not be empty"],
+    );
+    check(
+        "keys: [{name: a, key: x, models: ['[', '']}]",
+        &[
+            "1:35: keys[0].models[0]: not a glob: unclosed character class; missing ']'",
+            "1:40: keys[0].models[1]: a glob must not be empty; `*` stands for every model",
+        ],
+    );
+    check(
+        "keys: [{name: a, key: x, expires_at: tomorrow}]",
+        &["1:38: keys[0].expires_at: expected a time such as `2027-01-01T00:00:00Z`"],
+    );
+}
+
+#[test]
+fn what_does_nothing_yet_is_refused() {
+    check(
+        "keys: [{name: a, key: x, budget: {usd: '5.00', period: day}}]",
+        &["1:34: keys[0].budget: not supported by this version; remove it"],
+    );
+    check(
+        "models: {m: {targets: [{provider: demo, model: x}], strict: true}}",
+        &["1:61: models.m.strict: not supported by this version; remove it"],
+    );
+}
+
+#[test]
+fn prices() {
+    fn p(yaml: &str, expected: &str) {
+        check(&format!("prices: {{demo/x: {{{yaml}}}}}"), &[expected]);
+    }
+    p("input: 0.05", "1:26: prices.demo/x.input: expected text, found a number; put it in quotes");
+    p("input: .nan", "1:26: not valid YAML: value `.nan` is not a finite number");
+    p("input: '-1'", "1:26: prices.demo/x.input: a price must not be negative");
+    p("input: NaN", "1:26: prices.demo/x.input: expected a decimal number of US dollars, such as \"2.50\"");
+    p("input: inf", "1:26: prices.demo/x.input: expected a decimal number of US dollars, such as \"2.50\"");
+    p(
+        "input: '0.0000000001'",
+        "1:26: prices.demo/x.input: more than nine decimal places: the smallest amount is 0.000000001",
+    );
+    p("inptu: '1'", "1:26: prices.demo/x.inptu: unknown price component, did you mean `input`?");
+    check("prices: {demo: {input: '1'}}", &["1:16: prices.demo: a price is for `provider/model`"]);
+    check(
+        "prices: {opnai/x: {input: '1'}}",
+        &["1:19: prices.opnai/x: no provider is called `opnai`, did you mean `openai`?"],
+    );
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    check("providers: {x: {kind: 7}}", &["1:23: providers.x.kind: expected text, found a number; put it in quotes"]);
+}
+
+#[test]
+fn very_many_faults_are_counted() {
+    let toml: String = (0..20_000).map(|i| format!("unknown{i} = 1\n")).collect();
+    let faults = load_as(&toml, Format::Toml).unwrap_err();
+    assert_eq!(faults.len(), 1_001);
+    assert_eq!(faults[1_000].to_string(), "weir.yaml:1000:1: and 19000 more faults");
+}
+
+#[test]
+fn repeated_keys() {
+    check("server: {}\nserver: {}\n", &["2:1: server: set twice in the same map"]);
+}
+
+/// A file cut off while it is written, or damaged, never panics, and an error is never empty.
+#[test]
+fn half_a_file_is_told() {
+    for end in (0..EXAMPLE.len()).step_by(7) {
+        if let Err(faults) = load_as(&EXAMPLE[..end], Format::Yaml) {
+            assert!(!faults.is_empty());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "[a-z0-9:{}\\[\\] \n\"'$&*!|>#=.-]{0,80}") {
+        let _ = (load_as(&text, Format::Yaml), load_as(&text, Format::Toml));
+    }
+}

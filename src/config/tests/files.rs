@@ -51,7 +51,7 @@ fn without_a_file_the_environment_decides() {
     }
     let config = default_config(&|name| (name == "WEIR_ADMIN_KEY").then(|| " ".to_owned()));
     assert!(config.auth.admin_key.is_none());
-    assert_eq!(config.database.url.expose_secret(), "sqlite://./weir-data/weir.db");
+    assert_eq!(config.database.url.expose_secret(), "sqlite://weir-data/weir.db");
 }
 
 #[test]
