@@ -93,7 +93,7 @@ fn python_suite() -> Command {
 
 fn node_suite() -> Command {
     let mut command = Command::new("node");
-    command.arg("--test").current_dir(directory().join("node"));
+    command.args(["--test", "--test-concurrency=1"]).current_dir(directory().join("node"));
     command
 }
 
