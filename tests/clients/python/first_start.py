@@ -83,9 +83,9 @@ def read_greeting(process):
 
 
 def keys_of(output):
-    """The admin key is on a line that says so; the virtual key is the other one."""
-    admin = re.search(r"admin[ _-]key\S*\s+(\S+)", output, re.IGNORECASE)
-    assert admin, f"no admin key in:\n{output}"
-    virtual = [key for key in re.findall(r"sk-weir-[\w-]+", output) if key != admin[1]]
-    assert virtual, f"no virtual key in:\n{output}"
-    return admin[1], virtual[0]
+    """The admin key says what it is; the other one is the first virtual key."""
+    keys = re.findall(r"sk-weir-[\w-]+", output)
+    admin = [key for key in keys if key.startswith("sk-weir-admin-")]
+    virtual = [key for key in keys if key not in admin]
+    assert admin and virtual, f"an admin key and a virtual key are missing in:\n{output}"
+    return admin[0], virtual[0]
