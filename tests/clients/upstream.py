@@ -132,6 +132,11 @@ class Upstream(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+class Server(ThreadingHTTPServer):
+    # Connections that come at once wait to be accepted instead of being reset.
+    request_queue_size = 256
+
+
 def last_text(body):
     content = body["messages"][-1]["content"]
     if isinstance(content, str):
@@ -176,4 +181,4 @@ def chat_chunks(model, message, finish, body):
 
 if __name__ == "__main__":
     Upstream.key = sys.argv[2]
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Upstream).serve_forever()
+    Server(("127.0.0.1", int(sys.argv[1])), Upstream).serve_forever()

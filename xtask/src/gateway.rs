@@ -40,7 +40,8 @@ impl Gateway {
         command.env_clear().current_dir(directory.path());
         command
             .env("WEIR_DATA_DIR", directory.path())
-            .env("WEIR_ADMIN_KEY", ADMIN_KEY);
+            .env("WEIR_ADMIN_KEY", ADMIN_KEY)
+            .env("RUST_LOG", "weir=debug");
         let mut service = Service::start("weir", &mut command, log)?;
         let url = format!("http://{listen}");
         service.wait_for(&format!("{url}/health/ready"))?;

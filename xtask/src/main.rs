@@ -24,8 +24,8 @@ usage: cargo xtask <task>
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome = match arguments[..] {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words[..] {
         ["setup"] => setup::setup(),
         ["test"] => test::test(),
         ["clients"] => clients::clients(),
