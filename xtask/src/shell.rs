@@ -13,6 +13,8 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 /// How long a started service may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
+/// How much of a log goes into a failure.
+const LAST_LINES: usize = 15;
 
 /// The repository's root, wherever `cargo xtask` was called from.
 pub(crate) fn root() -> PathBuf {
@@ -104,6 +106,7 @@ pub(crate) fn free_port() -> Result<u16> {
 pub(crate) struct Service {
     name: &'static str,
     child: Child,
+    log: PathBuf,
 }
 
 impl Service {
@@ -116,7 +119,11 @@ impl Service {
             .stdout(out)
             .spawn()
             .map_err(|error| format!("cannot start {name}: {error}"))?;
-        Ok(Self { name, child })
+        Ok(Self {
+            name,
+            child,
+            log: log.to_path_buf(),
+        })
     }
 
     /// Waits until `url` answers 2xx; fails at once if the process ended, and after a minute otherwise.
@@ -133,19 +140,23 @@ impl Service {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                return Err(format!(
-                    "{} ended before it answered at {what} ({status})",
-                    self.name
-                )
-                .into());
+                return Err(
+                    self.not_ready(&format!("ended ({status}) before it answered at {what}"))
+                );
             }
             thread::sleep(POLL);
         }
-        Err(format!(
-            "{} did not answer at {what} within {START_TIMEOUT:?}",
-            self.name
-        )
-        .into())
+        Err(self.not_ready(&format!(
+            "did not answer at {what} within {START_TIMEOUT:?}"
+        )))
+    }
+
+    /// With the end of what it said: a log in a directory that is about to go helps nobody.
+    fn not_ready(&self, what: &str) -> Box<dyn Error> {
+        let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        format!("{} {what}; its last words:\n{}", self.name, last.join("\n")).into()
     }
 
     /// Asks the process to end (SIGTERM) and waits; a process that stays is killed.
@@ -284,10 +295,12 @@ mod tests {
     fn a_service_that_ends_early_is_reported_as_such() {
         let dir = TempDir::new("service").unwrap();
         let log = dir.path().join("log");
-        let mut service = Service::start("a short life", &mut Command::new("true"), &log).unwrap();
+        let mut service =
+            Service::start("a short life", Command::new("echo").arg("no port"), &log).unwrap();
         let error = service.wait_until("nowhere", || false).unwrap_err();
         assert!(
-            error.to_string().contains("a short life ended before"),
+            error.to_string().contains("a short life ended")
+                && error.to_string().ends_with("no port"),
             "{error}"
         );
     }
