@@ -5,6 +5,7 @@
 //! absent; negative, fractional, huge and non-numeric ones are bent into range and the reading is
 //! marked as clamped, so that nothing a provider sends can fail a request or overflow a price.
 
+mod find;
 mod number;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use crate::json::{JsonError, Kind, Reader};
 use crate::rules::UsageRules;
 use crate::usage::Usage;
 
+pub(crate) use find::{UsageFinder, members};
 pub(crate) use number::Number;
 
 /// The largest count taken seriously, in tokens or whatever is counted.
@@ -58,9 +60,13 @@ struct Raw {
 impl Raw {
     fn member(&mut self, reader: &mut Reader<'_>, name: &str) -> Result<(), JsonError> {
         match name {
-            "prompt_tokens_details" | "input_tokens_details" | "input_token_details"
+            "prompt_tokens_details"
+            | "input_tokens_details"
+            | "input_token_details"
             | "prompt_token_details" => self.nested(reader, Self::input_detail),
-            "completion_tokens_details" | "output_tokens_details" | "output_token_details"
+            "completion_tokens_details"
+            | "output_tokens_details"
+            | "output_token_details"
             | "completion_token_details" => self.nested(reader, Self::output_detail),
             "cache_creation" => self.nested(reader, Self::cache_creation),
             "server_tool_use" | "server_tool_use_details" | "server_side_tool_usage_details" => {
@@ -154,10 +160,7 @@ impl Raw {
         reader: &mut Reader<'_>,
         each: fn(&mut Self, &mut Reader<'_>, &str) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
-        if reader.kind()? != Kind::Object {
-            return reader.skip().map(|_| ());
-        }
-        reader.object(|reader, key| each(self, reader, &key.name)).map(|_| ())
+        members(reader, |reader, name| each(self, reader, name))
     }
 
     /// Reads a count into the place `find` gives for its name. Where two spellings of one thing

@@ -40,15 +40,14 @@ pub enum UsagePlace {
     BilledUnits,
 }
 
-impl UsagePlace {
-    /// How many places there are.
-    pub(crate) const COUNT: usize = 5;
-}
-
 impl Default for UsageRules {
     fn default() -> Self {
         Self {
-            usage_in: vec![UsagePlace::Usage, UsagePlace::XGroq, UsagePlace::BilledUnits],
+            usage_in: vec![
+                UsagePlace::Usage,
+                UsagePlace::XGroq,
+                UsagePlace::BilledUnits,
+            ],
             reasoning_outside_output: false,
             citations_outside_output: false,
             cache_outside_input: false,
@@ -69,7 +68,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(rules.usage_in.first(), Some(&UsagePlace::XGroq));
-        assert_eq!(rules.usage_in.len(), UsagePlace::COUNT);
+        assert_eq!(rules.usage_in.len(), 5);
         assert!(rules.reasoning_outside_output && rules.no_done && !rules.cache_outside_input);
     }
 

@@ -13,7 +13,31 @@ pub fn label(text: &str, max: usize) -> String {
     let cleaned: String = text
         .chars()
         .take(max)
-        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect();
+    cut(&cleaned, max).to_owned()
+}
+
+/// A message for people: at most `max` bytes, control characters other than line breaks and tabs
+/// made U+FFFD.
+#[must_use]
+pub fn message(text: &str, max: usize) -> String {
+    let kept = |c: char| matches!(c, '\n' | '\t') || !c.is_control();
+    let cleaned: String = cut(text, max)
+        .chars()
+        .map(|c| {
+            if kept(c) {
+                c
+            } else {
+                char::REPLACEMENT_CHARACTER
+            }
+        })
         .collect();
     cut(&cleaned, max).to_owned()
 }
@@ -35,5 +59,14 @@ mod tests {
         assert_eq!(label("a\u{0}b\u{1b}", 99), "a\u{fffd}b\u{fffd}");
         assert_eq!(label("\u{0}\u{0}", 4), "\u{fffd}");
         assert!(label(&"é".repeat(500), 256).len() <= 256);
+    }
+
+    #[test]
+    fn messages_keep_their_lines() {
+        assert_eq!(
+            message("a\n\tb\u{1b}[31m\r", 99),
+            "a\n\tb\u{fffd}[31m\u{fffd}"
+        );
+        assert!(message(&"\u{0}".repeat(50), 50).len() <= 50);
     }
 }

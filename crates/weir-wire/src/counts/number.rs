@@ -42,7 +42,9 @@ impl Number {
             };
         }
         // The words f64 also takes (inf, nan) are not counts, and JSON numbers never are words.
-        let numeric = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        let numeric = text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
         match text.parse::<f64>().ok().filter(|_| numeric) {
             Some(number) => Self::fraction(number * scale as f64, scale > 1),
             None => Self {

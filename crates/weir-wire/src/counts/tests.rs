@@ -24,7 +24,11 @@ fn check_default(text: &str, expected: Usage) {
 
 fn check_clamped(text: &str, input: u64, output: u64) {
     let reading = read(text, &UsageRules::default()).unwrap();
-    assert_eq!((reading.usage.input, reading.usage.output), (input, output), "{text}");
+    assert_eq!(
+        (reading.usage.input, reading.usage.output),
+        (input, output),
+        "{text}"
+    );
     assert!(reading.clamped, "{text}");
 }
 
@@ -101,7 +105,10 @@ fn transcriptions_by_token_and_by_second() {
     };
     check_default(r#"{"type":"duration","seconds":12}"#, audio(12_000));
     check_default(r#"{"type":"duration","seconds":12.3456}"#, audio(12_346));
-    check_default(r#"{"prompt_audio_seconds":3,"prompt_tokens":0}"#, audio(3000));
+    check_default(
+        r#"{"prompt_audio_seconds":3,"prompt_tokens":0}"#,
+        audio(3000),
+    );
 }
 
 #[test]
@@ -122,7 +129,10 @@ fn every_spelling_of_a_cache_read() {
         r#""prompt_tokens_details":{"cached_tokens":4},"cached_tokens":0"#,
         r#""cached_tokens":4,"prompt_tokens_details":null"#,
     ] {
-        check_default(&format!("{{\"prompt_tokens\":10,\"completion_tokens\":1,{cached}}}"), expected);
+        check_default(
+            &format!("{{\"prompt_tokens\":10,\"completion_tokens\":1,{cached}}}"),
+            expected,
+        );
     }
 }
 
@@ -190,10 +200,21 @@ fn caches_outside_the_input() {
 
 #[test]
 fn f30_what_is_not_a_usage_object_is_none() {
-    for text in ["null", "7", "\"x\"", "[]", "{}", r#"{"cost":1}"#, r#"{"prompt_tokens":null}"#] {
+    for text in [
+        "null",
+        "7",
+        "\"x\"",
+        "[]",
+        "{}",
+        r#"{"cost":1}"#,
+        r#"{"prompt_tokens":null}"#,
+    ] {
         assert_eq!(read(text, &UsageRules::default()), None, "{text}");
     }
-    check_default(r#"{"prompt_tokens":0,"completion_tokens":0}"#, Usage::default());
+    check_default(
+        r#"{"prompt_tokens":0,"completion_tokens":0}"#,
+        Usage::default(),
+    );
 }
 
 #[test]
@@ -204,8 +225,17 @@ fn f30_odd_values_are_bent_and_marked() {
     check_clamped(r#"{"prompt_tokens":"NaN","completion_tokens":3}"#, 0, 3);
     check_clamped(r#"{"prompt_tokens":{},"completion_tokens":3}"#, 0, 3);
     check_clamped(r#"{"prompt_tokens":true,"completion_tokens":3}"#, 0, 3);
-    for huge in ["1e400", "18446744073709551616", "18446744073709551615", "1e300"] {
-        check_clamped(&format!("{{\"prompt_tokens\":{huge},\"completion_tokens\":3}}"), MAX_COUNT, 3);
+    for huge in [
+        "1e400",
+        "18446744073709551616",
+        "18446744073709551615",
+        "1e300",
+    ] {
+        check_clamped(
+            &format!("{{\"prompt_tokens\":{huge},\"completion_tokens\":3}}"),
+            MAX_COUNT,
+            3,
+        );
     }
     check_default(
         r#"{"prompt_tokens":5.0,"completion_tokens":1e1}"#,
@@ -227,7 +257,15 @@ fn f30_subsets_larger_than_their_totals_are_cut() {
     .unwrap();
     assert!(reading.clamped);
     let usage = reading.usage;
-    assert_eq!((usage.cached, usage.cache_write, usage.cache_write_30m, usage.reasoning), (8, 2, 2, 5));
+    assert_eq!(
+        (
+            usage.cached,
+            usage.cache_write,
+            usage.cache_write_30m,
+            usage.reasoning
+        ),
+        (8, 2, 2, 5)
+    );
 }
 
 proptest! {

@@ -125,6 +125,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The offset of the next byte to be read.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.pos
+    }
+
     /// The raw text a span of this reader covers.
     #[must_use]
     pub fn raw(&self, span: Span) -> &'a str {
@@ -351,7 +357,11 @@ impl<'a> Reader<'a> {
 
     fn escape(&mut self) -> Result<(), JsonError> {
         match self.rest() {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {
+            [
+                _,
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
+                ..,
+            ] => {
                 self.pos += 2;
                 Ok(())
             }
@@ -381,11 +391,17 @@ impl<'a> Reader<'a> {
 
     /// The code unit of the `\uXXXX` that begins here.
     fn code_unit(&self) -> Result<u32, JsonError> {
-        let digits = self.rest().get(2..6).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let digits = self
+            .rest()
+            .get(2..6)
+            .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
         let unit = digits
             .and_then(|hex| std::str::from_utf8(hex).ok())
             .and_then(|hex| u32::from_str_radix(hex, 16).ok());
-        unit.map_or_else(|| self.fail("expected four hexadecimal digits after \\u"), Ok)
+        unit.map_or_else(
+            || self.fail("expected four hexadecimal digits after \\u"),
+            Ok,
+        )
     }
 }
 
@@ -410,7 +426,10 @@ fn plain_run(bytes: &[u8]) -> usize {
         run += LANES;
     }
     let rest = bytes.get(run..).unwrap_or_default();
-    run + rest.iter().position(|&byte| special(byte)).unwrap_or(rest.len())
+    run + rest
+        .iter()
+        .position(|&byte| special(byte))
+        .unwrap_or(rest.len())
 }
 
 /// The open containers: one bit each, set for an object. [`MAX_DEPTH`] is its width.

@@ -7,9 +7,7 @@ use super::{
     MAX_ALTERNATIVES, MAX_CHOICES, MAX_MEMBERS, MAX_NAME, MAX_TOKEN_CAP, Member, Peek, PeekCode,
     PeekError, Prompt, Shape, StreamOptions,
 };
-use crate::json::{
-    Field, JsonError, JsonErrorKind, Kind, Reader, Span, scan_object, string_at,
-};
+use crate::json::{Field, JsonError, JsonErrorKind, Kind, Reader, Span, scan_object, string_at};
 
 type Read<T> = Result<T, PeekError>;
 
@@ -69,7 +67,10 @@ impl Collector<'_> {
             return Err(duplicate(known.name()));
         }
         self.seen |= 1 << known as u32;
-        self.known(known, Given::new(self.body, known.name(), field.value, field.kind))
+        self.known(
+            known,
+            Given::new(self.body, known.name(), field.value, field.kind),
+        )
     }
 
     fn known(&mut self, known: Known, given: Given<'_>) -> Read<()> {
@@ -108,8 +109,10 @@ impl Collector<'_> {
         match prompt_rule(self.shape) {
             Some(rule) if rule.required && self.peek.prompt.is_none() => {
                 let name = rule.key.name();
-                let message =
-                    format!("missing required parameter '{name}': add it as {}", rule.expected);
+                let message = format!(
+                    "missing required parameter '{name}': add it as {}",
+                    rule.expected
+                );
                 Err(PeekError::new(PeekCode::Missing, Some(name), message))
             }
             _ => Ok(()),
@@ -136,7 +139,11 @@ impl<'a> Given<'a> {
     }
 
     fn wrong_type(&self, expected: &str) -> PeekError {
-        let message = format!("'{}' must be {expected}, not {}", self.name, self.kind.name());
+        let message = format!(
+            "'{}' must be {expected}, not {}",
+            self.name,
+            self.kind.name()
+        );
         PeekError::new(PeekCode::InvalidType, Some(self.name), message)
     }
 
@@ -227,10 +234,18 @@ impl<'a> Given<'a> {
         let whole = digits.iter().all(u8::is_ascii_digit);
         if !whole && digits.first() != Some(&b'-') {
             let message = format!("'{}' must be an integer, written in digits only", self.name);
-            return Err(PeekError::new(PeekCode::InvalidType, Some(self.name), message));
+            return Err(PeekError::new(
+                PeekCode::InvalidType,
+                Some(self.name),
+                message,
+            ));
         }
-        let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
-        let number = number.filter(|number| (low..=high).contains(number)).ok_or_else(range)?;
+        let number = std::str::from_utf8(digits)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let number = number
+            .filter(|number| (low..=high).contains(number))
+            .ok_or_else(range)?;
         Ok(Some(number))
     }
 }
@@ -269,7 +284,9 @@ fn stream_options(given: &Given<'_>) -> Read<StreamOptions> {
         empty = false;
         if field.key == "include_usage" {
             let value = field.value.shift(given.span.start);
-            twice |= found.replace(Given::new(given.body, NAME, value, field.kind)).is_some();
+            twice |= found
+                .replace(Given::new(given.body, NAME, value, field.kind))
+                .is_some();
         }
     })
     .map_err(broken)?;

@@ -134,7 +134,8 @@ impl Plan<'_> {
     }
 
     fn removed(&self, member: &Member) -> bool {
-        self.key(member).is_some_and(|key| self.removes(&key) || self.yields(&key))
+        self.key(member)
+            .is_some_and(|key| self.removes(&key) || self.yields(&key))
     }
 
     fn removes(&self, key: &str) -> bool {

@@ -74,7 +74,8 @@ impl Frame {
 
     /// The values of the fields of this name.
     fn values<'a>(&'a self, name: &'static [u8]) -> impl Iterator<Item = Span> + 'a {
-        self.lines().filter_map(move |line| value_of(&self.raw, line, name))
+        self.lines()
+            .filter_map(move |line| value_of(&self.raw, line, name))
     }
 
     fn lines(&self) -> impl Iterator<Item = Span> + '_ {
