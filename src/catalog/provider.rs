@@ -1,0 +1,381 @@
+//! A provider as data: where it is, how to authenticate, what it serves, what is odd about it.
+//! The same schema serves `catalog/providers/<id>.toml` and a user's own providers.
+
+mod validate;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use validate::ProviderFault;
+
+/// One provider.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// Unique id; also the file's name.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// The wire format it speaks.
+    pub dialect: Dialect,
+    /// `https://host/path` without a final slash; `{name}` is filled from [`Env::vars`], the config
+    /// or [`Provider::defaults`]. Empty for the demo.
+    #[serde(default)]
+    pub base_url: String,
+    /// Path that follows a base URL which has none of its own (`/v1`, `/openai/v1`), so that an
+    /// endpoint variable which holds only the origin is enough.
+    #[serde(default)]
+    pub api_path: String,
+    /// What it serves. Anything else is refused before it is sent.
+    pub operations: Vec<Operation>,
+    /// Deviations the code acts on.
+    #[serde(default)]
+    pub quirks: Vec<Quirk>,
+    /// Top-level request fields it refuses; they are removed with a warning.
+    #[serde(default)]
+    pub unsupported: Vec<String>,
+    /// Provider id whose rows of the model table describe this provider's models.
+    #[serde(default)]
+    pub models_of: Option<String>,
+    /// The provider's API documentation.
+    #[serde(default)]
+    pub docs: Option<String>,
+    /// Where these facts come from.
+    pub source: String,
+    /// How to authenticate.
+    pub auth: Auth,
+    /// Variables that enable and configure it.
+    #[serde(default)]
+    pub env: Env,
+    /// Values of placeholders that neither the environment nor the config sets.
+    #[serde(default)]
+    pub defaults: BTreeMap<String, String>,
+    /// Headers sent with every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Query parameters sent with every request; values may hold placeholders.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
+    /// Paths under the base URL that differ from [`Operation::path`]; `{deployment}` is the model.
+    #[serde(default)]
+    pub paths: BTreeMap<Operation, String>,
+    /// Where its usage numbers deviate from OpenAI's.
+    #[serde(default)]
+    pub usage: UsageRules,
+}
+
+/// The wire format of a provider.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum Dialect {
+    /// OpenAI's API.
+    Openai,
+    /// The built-in demo: no network.
+    Demo,
+}
+
+/// How a key is sent.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// The form.
+    pub style: AuthStyle,
+    /// Header name, for [`AuthStyle::Header`].
+    #[serde(default)]
+    pub header: Option<String>,
+    /// What stands before the key, for [`AuthStyle::Prefix`] (`"Token "`).
+    #[serde(default)]
+    pub prefix: Option<String>,
+}
+
+/// The forms of authentication.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthStyle {
+    /// `Authorization: Bearer <key>`.
+    Bearer,
+    /// `<header>: <key>`.
+    Header,
+    /// `Authorization: <prefix><key>`.
+    Prefix,
+    /// No authentication.
+    None,
+    /// As bearer if there is a key, else nothing.
+    OptionalBearer,
+}
+
+impl Auth {
+    /// The header that carries the key and what stands before it; `None` when none is sent.
+    #[must_use]
+    pub fn header_and_prefix(&self) -> Option<(&str, &str)> {
+        match self.style {
+            AuthStyle::Bearer | AuthStyle::OptionalBearer => Some(("authorization", "Bearer ")),
+            AuthStyle::Header => Some((self.header.as_deref().unwrap_or_default(), "")),
+            AuthStyle::Prefix => Some(("authorization", self.prefix.as_deref().unwrap_or_default())),
+            AuthStyle::None => None,
+        }
+    }
+
+    /// Whether a request without a key is useless.
+    #[must_use]
+    pub fn needs_key(&self) -> bool {
+        matches!(self.style, AuthStyle::Bearer | AuthStyle::Header | AuthStyle::Prefix)
+    }
+}
+
+/// Names of environment variables, in order of preference.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Env {
+    /// Hold the key, and enable the provider.
+    pub api_key: Vec<String>,
+    /// Hold the key too, but belong to another provider as well: read once the provider is
+    /// configured, never a reason to enable it.
+    pub api_key_shared: Vec<String>,
+    /// Replace the base URL. They enable a provider that needs no key.
+    pub base_url: Vec<String>,
+    /// Placeholder to variable.
+    pub vars: BTreeMap<String, String>,
+    /// Request header to variable: sent where it is set.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// What a provider may serve. The names are those of the files.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is the OpenAI endpoint of its path")]
+pub enum Operation {
+    Chat,
+    Completions,
+    Responses,
+    Embeddings,
+    ImagesGenerations,
+    ImagesEdits,
+    ImagesVariations,
+    AudioSpeech,
+    AudioTranscriptions,
+    AudioTranslations,
+    Moderations,
+    Models,
+    Files,
+    Uploads,
+    Batches,
+    FineTuning,
+    VectorStores,
+    Rerank,
+    Realtime,
+}
+
+impl Operation {
+    /// The path under an OpenAI base URL.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
+            Self::Responses => "/responses",
+            Self::Embeddings => "/embeddings",
+            Self::ImagesGenerations => "/images/generations",
+            Self::ImagesEdits => "/images/edits",
+            Self::ImagesVariations => "/images/variations",
+            Self::AudioSpeech => "/audio/speech",
+            Self::AudioTranscriptions => "/audio/transcriptions",
+            Self::AudioTranslations => "/audio/translations",
+            Self::Moderations => "/moderations",
+            Self::Models => "/models",
+            Self::Files => "/files",
+            Self::Uploads => "/uploads",
+            Self::Batches => "/batches",
+            Self::FineTuning => "/fine_tuning",
+            Self::VectorStores => "/vector_stores",
+            Self::Rerank => "/rerank",
+            Self::Realtime => "/realtime",
+        }
+    }
+}
+
+/// Deviations from OpenAI's API that the code acts on.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum Quirk {
+    /// Refuses `stream_options`: do not ask for usage in streams (it comes anyway).
+    NoStreamOptions,
+    /// Usage stands on every chunk and is cumulative: the last one counts.
+    UsageOnEveryChunk,
+    /// Knows `max_tokens`, not `max_completion_tokens`.
+    RenameMaxCompletionTokens,
+    /// `seed` is called `random_seed`.
+    RenameSeed,
+    /// Refuses `name` on messages.
+    NoMessageName,
+    /// `stop` must be an array.
+    StopAsArray,
+    /// `GET /models` answers a bare array.
+    ModelsBareArray,
+    /// Writes the string `"None"` where it means null.
+    NullStrings,
+}
+
+/// Where a provider's usage numbers deviate from OpenAI's.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct UsageRules {
+    /// `completion_tokens` excludes `reasoning_tokens`: what is billed is the sum.
+    pub reasoning_outside_output: bool,
+    /// Field of `usage` with the cached prompt tokens, beside the standard place.
+    pub cached_field: Option<String>,
+    /// Dotted path of a usage object beside the standard one (`x_groq.usage`).
+    pub extra_usage: Option<String>,
+    /// Its streams may end without `data: [DONE]`.
+    pub no_done: bool,
+}
+
+/// What the environment says about a provider. Holds names of variables, never their values, but
+/// for the base URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FromEnv {
+    /// The variable that holds the key; `None` for a provider that runs without one.
+    pub api_key_var: Option<String>,
+    /// The complete base URL.
+    pub base_url: String,
+}
+
+/// Why there is no base URL.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BaseUrlError {
+    /// A placeholder has no value.
+    #[error("the base URL needs {name:?}: set it in the config{}", var.as_ref().map(|v| format!(" or in {v}")).unwrap_or_default())]
+    Missing {
+        /// The placeholder.
+        name: String,
+        /// The variable that would set it.
+        var: Option<String>,
+    },
+    /// A value would change the shape of the URL.
+    #[error("the value of {name:?} cannot stand in a URL: use letters, digits, '.', '-', '_' and ':' only")]
+    BadValue {
+        /// The placeholder.
+        name: String,
+    },
+    /// A `{` without its `}`.
+    #[error("the base URL has a '{{' without '}}'")]
+    Syntax,
+}
+
+impl Provider {
+    /// The path of an operation under the base URL; `None` if the provider does not serve it.
+    #[must_use]
+    pub fn path(&self, operation: Operation) -> Option<&str> {
+        let served = self.operations.contains(&operation);
+        served.then(|| self.paths.get(&operation).map_or(operation.path(), String::as_str))
+    }
+
+    /// Whether the provider has this quirk.
+    #[must_use]
+    pub fn has(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
+    }
+
+    /// Whether the environment turns the provider on, and how. `get` reads a variable; empty
+    /// counts as unset.
+    ///
+    /// A provider that needs a key is on when one of [`Env::api_key`] is set and its base URL is
+    /// complete; one that does not, when one of [`Env::base_url`] is set. [`Env::api_key_shared`]
+    /// never turns anything on.
+    #[must_use]
+    pub fn from_env(&self, get: &dyn Fn(&str) -> Option<String>) -> Option<FromEnv> {
+        let is_set = |name: &&String| get(name).is_some_and(|value| !value.is_empty());
+        let on = match self.auth.needs_key() {
+            true => self.env.api_key.iter().any(|name| is_set(&name)),
+            false => self.env.base_url.iter().any(|name| is_set(&name)),
+        };
+        let base_url = on.then(|| self.base_url(None, &BTreeMap::new(), get).ok())??;
+        Some(FromEnv { api_key_var: self.key_var(get).map(str::to_owned), base_url })
+    }
+
+    /// The variable that holds the key: the first that is set of [`Env::api_key`] and
+    /// [`Env::api_key_shared`].
+    #[must_use]
+    pub fn key_var(&self, get: &dyn Fn(&str) -> Option<String>) -> Option<&str> {
+        let mut names = self.env.api_key.iter().chain(&self.env.api_key_shared);
+        names.find(|name| get(name).is_some_and(|value| !value.is_empty())).map(String::as_str)
+    }
+
+    /// The complete base URL: from `configured` (the config's `base_url`), else a variable of
+    /// [`Env::base_url`], else the catalogue's. Placeholders come from `vars` (the config), the
+    /// environment, the defaults. `http://` is put before an address without a scheme, and
+    /// [`Provider::api_path`] after one without a path.
+    ///
+    /// # Errors
+    /// A placeholder without a value, or with one that does not fit a URL.
+    pub fn base_url(
+        &self,
+        configured: Option<&str>,
+        vars: &BTreeMap<String, String>,
+        get: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<String, BaseUrlError> {
+        let from_env = || self.env.base_url.iter().filter_map(|name| get(name)).find(|value| !value.is_empty());
+        let template = configured.map(str::to_owned).or_else(from_env).unwrap_or_else(|| self.base_url.clone());
+        let url = self.fill(&template, vars, get)?;
+        Ok(with_path(with_scheme(url.trim_end_matches('/')), &self.api_path))
+    }
+
+    /// Fills the placeholders of a base URL or a query value.
+    ///
+    /// # Errors
+    /// As [`Provider::base_url`].
+    pub fn fill(
+        &self,
+        template: &str,
+        vars: &BTreeMap<String, String>,
+        get: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<String, BaseUrlError> {
+        let mut out = String::with_capacity(template.len());
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or(BaseUrlError::Syntax)?;
+            let value = self.value(name, vars, get)?;
+            // A whole address may stand for the beginning, never inside.
+            let whole = before.is_empty() && out.is_empty();
+            let value = if whole { value.trim_end_matches('/') } else { bare_host(&value) };
+            let safe = |b: u8| b.is_ascii_alphanumeric() || b".-_:".contains(&b) || (whole && b == b'/');
+            if value.is_empty() || !value.bytes().all(safe) {
+                return Err(BaseUrlError::BadValue { name: name.to_owned() });
+            }
+            out.push_str(before);
+            out.push_str(value);
+            rest = after;
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+
+    fn value(
+        &self,
+        name: &str,
+        vars: &BTreeMap<String, String>,
+        get: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<String, BaseUrlError> {
+        let var = self.env.vars.get(name);
+        let value = vars.get(name).cloned().or_else(|| var.and_then(|var| get(var)).filter(|value| !value.is_empty()));
+        value
+            .or_else(|| self.defaults.get(name).cloned())
+            .ok_or_else(|| BaseUrlError::Missing { name: name.to_owned(), var: var.cloned() })
+    }
+}
+
+/// Some host variables are customarily set to a URL: keep the host.
+fn bare_host(value: &str) -> &str {
+    let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    host.unwrap_or(value).trim_end_matches('/')
+}
+
+fn with_scheme(url: &str) -> String {
+    if url.is_empty() || url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+}
+
+fn with_path(url: String, path: &str) -> String {
+    let has_own = url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    if url.is_empty() || has_own { url } else { url + path }
+}

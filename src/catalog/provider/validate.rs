@@ -1,0 +1,95 @@
+//! What must hold of a provider beyond its schema.
+
+use std::net::Ipv4Addr;
+
+use super::{AuthStyle, Dialect, Provider};
+
+/// A fault of a provider's description.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct ProviderFault {
+    /// The key at fault (`base_url`, `auth.header`, ...).
+    pub key: &'static str,
+    /// What is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl Provider {
+    /// Every fault of the description, not only the first.
+    #[must_use]
+    pub fn faults(&self) -> Vec<ProviderFault> {
+        let mut faults = Vec::new();
+        let mut fault = |key, problem: &str| faults.push(ProviderFault { key, problem: problem.to_owned() });
+        if self.id.is_empty() || !self.id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+            fault("id", "use letters, digits, '-', '_' and '.'");
+        }
+        if self.operations.is_empty() {
+            fault("operations", "a provider must serve something");
+        }
+        self.url_faults(&mut fault);
+        self.auth_faults(&mut fault);
+        self.env_faults(&mut fault);
+        for path in self.paths.values().chain(std::iter::once(&self.api_path).filter(|path| !path.is_empty())) {
+            if !path.starts_with('/') || path.ends_with('/') {
+                fault("paths", "a path starts with '/' and does not end with one");
+            }
+        }
+        faults
+    }
+
+    fn url_faults(&self, fault: &mut dyn FnMut(&'static str, &str)) {
+        if self.dialect == Dialect::Demo {
+            if !self.base_url.is_empty() {
+                fault("base_url", "the demo has none");
+            }
+            return;
+        }
+        if self.base_url.ends_with('/') {
+            fault("base_url", "no slash at the end");
+        }
+        let host = self.base_url.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next().unwrap_or_default());
+        let loopback = |host: &str| host == "localhost" || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback());
+        match host {
+            Some(host) if !loopback(host) => fault("base_url", "plain http is for this machine only: use https"),
+            None if !self.base_url.starts_with("https://") && !self.base_url.starts_with('{') => {
+                fault("base_url", "must start with https:// or a placeholder");
+            }
+            _ => {}
+        }
+        if self.base_url.contains(['?', '#', ' ', '$']) || self.base_url.contains('@') {
+            fault("base_url", "no query, fragment, user or space");
+        }
+    }
+
+    fn auth_faults(&self, fault: &mut dyn FnMut(&'static str, &str)) {
+        let token =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        match (self.auth.style, &self.auth.header, &self.auth.prefix) {
+            (AuthStyle::Header, Some(header), None) if token(header) => {}
+            (AuthStyle::Header, _, _) => {
+                fault("auth.header", "style \"header\" needs the header's name, and no prefix")
+            }
+            (AuthStyle::Prefix, None, Some(prefix)) if !prefix.is_empty() => {}
+            (AuthStyle::Prefix, _, _) => fault("auth.prefix", "style \"prefix\" needs the prefix, and no header"),
+            (_, None, None) => {}
+            _ => fault("auth", "header and prefix belong to the styles of their names"),
+        }
+        if self.headers.keys().chain(self.env.headers.keys()).any(|name| !token(name)) {
+            fault("headers", "a header name has letters, digits, '-' and '_' only");
+        }
+    }
+
+    fn env_faults(&self, fault: &mut dyn FnMut(&'static str, &str)) {
+        let env = &self.env;
+        let lists = env.api_key.iter().chain(&env.api_key_shared).chain(&env.base_url);
+        let valid = |name: &String| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        };
+        if !lists.chain(env.vars.values()).chain(env.headers.values()).all(valid) {
+            fault("env", "a variable name has capital letters, digits and '_' only");
+        }
+        if self.auth.style == AuthStyle::None && !(env.api_key.is_empty() && env.api_key_shared.is_empty()) {
+            fault("env.api_key", "style \"none\" takes no key");
+        }
+    }
+}

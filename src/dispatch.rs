@@ -1,0 +1,177 @@
+//! Dispatch: walks a request's plan until a target answers.
+//!
+//! Each target is tried (and, where its route says so, retried); the answer's first frame is read
+//! before anything is promised to the client, so an upstream that fails on its first event can still
+//! be replaced by the next. After the first byte to the client nothing is retried.
+
+pub mod attempt;
+pub mod classify;
+pub mod forward;
+pub mod stream;
+pub mod whole;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use tokio_util::sync::CancellationToken;
+use weir_wire::request::Peek;
+
+use crate::clock::{Entropy, MonoNs};
+use crate::error::ApiError;
+use crate::flight::Flight;
+use crate::snapshot::{Operation, Retries, Target};
+use crate::upstream::Provider;
+use stream::StreamBody;
+use whole::WholeBody;
+
+/// The senders of all providers, by the provider's name.
+pub type Senders = HashMap<Arc<str>, Arc<dyn Provider>>;
+
+/// What dispatch needs besides the request.
+#[derive(Debug)]
+pub struct Dispatcher {
+    /// The providers' senders; a reload swaps them.
+    pub senders: ArcSwap<Senders>,
+    /// Chance, for weights and jitter.
+    pub chance: Entropy,
+    /// Cancelled when open streams must end now.
+    pub hard_stop: CancellationToken,
+    /// Largest answer that is held in memory.
+    pub max_answer: usize,
+}
+
+/// One admitted request.
+#[derive(Debug)]
+pub struct Job {
+    /// What is asked.
+    pub operation: Operation,
+    /// The body as it came.
+    pub body: Bytes,
+    /// What was read of it.
+    pub peek: Peek,
+    /// The client's headers that an upstream gets.
+    pub headers: HeaderMap,
+    /// `x-weir-fault`, for providers that allow it.
+    pub fault: Option<http::HeaderValue>,
+    /// Targets in order, with their route's retries.
+    pub plan: Vec<(Arc<Target>, Retries)>,
+    /// The request.
+    pub flight: Arc<Flight>,
+    /// When it must be over.
+    pub deadline: MonoNs,
+}
+
+/// The answer to a request.
+#[derive(Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The headers of the upstream that the client gets.
+    pub headers: HeaderMap,
+    /// The body, which settles the flight.
+    pub body: ReplyBody,
+}
+
+/// The body of a reply.
+#[derive(Debug)]
+pub enum ReplyBody {
+    /// Whole in memory.
+    Whole(WholeBody),
+    /// Still coming, event by event.
+    Stream(Box<StreamBody>),
+    /// Still coming, untouched.
+    Raw(forward::RawBody),
+}
+
+/// A failed attempt: what the client would be told, and what may be tried next.
+#[derive(Debug)]
+pub struct Failed {
+    /// For the client, if nothing else works.
+    pub error: ApiError,
+    /// What may be tried next.
+    pub next: Next,
+}
+
+/// What a failure allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the request itself is at fault.
+    Stop,
+    /// Another target, but this one would fail again.
+    OtherTarget,
+    /// This target again, or another.
+    Again,
+}
+
+impl Job {
+    /// The prompt's bytes.
+    #[must_use]
+    pub fn prompt(&self) -> Bytes {
+        self.peek.prompt.map_or_else(Bytes::new, |prompt| self.body.slice(prompt.span.start..prompt.span.end))
+    }
+}
+
+impl Dispatcher {
+    /// Walks the plan.
+    ///
+    /// # Errors
+    /// The last failure, when no target answered.
+    pub async fn run(&self, job: &Job) -> Result<Reply, ApiError> {
+        let mut last = None;
+        for (target, retries) in &job.plan {
+            match self.try_target(job, target, *retries).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failed { error, next: Next::Stop }) => return Err(error),
+                Err(Failed { error, .. }) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(no_target).after_attempts(job.flight.draft().attempts.len()))
+    }
+
+    async fn try_target(&self, job: &Job, target: &Arc<Target>, retries: Retries) -> Result<Reply, Failed> {
+        let mut tried = 0;
+        loop {
+            let failed = match self.attempt(job, target).await {
+                Ok(reply) => return Ok(reply),
+                Err(failed) => failed,
+            };
+            if failed.next != Next::Again || tried >= retries.attempts {
+                return Err(failed);
+            }
+            if !self.wait_before_retry(job, retries.backoff, tried, failed.error.retry_after).await {
+                return Err(failed);
+            }
+            tried += 1;
+        }
+    }
+
+    /// Full-jitter exponential backoff, at least what the upstream asked for. `false` when the
+    /// deadline would pass meanwhile.
+    async fn wait_before_retry(&self, job: &Job, backoff: Duration, tried: u32, asked: Option<Duration>) -> bool {
+        let ceiling = backoff.saturating_mul(1 << tried.min(10)).min(Duration::from_secs(30));
+        let wait = ceiling.mul_f64(self.chance.unit()).max(asked.unwrap_or_default());
+        let left = Duration::from_nanos(job.deadline.saturating_sub(job.flight.now()));
+        if wait >= left {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        true
+    }
+}
+
+fn no_target() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "no_healthy_target", "no target can take this request now")
+        .after(Duration::from_secs(1))
+}
+
+impl ApiError {
+    /// SDKs need not repeat what Weir has tried several times already.
+    #[must_use]
+    fn after_attempts(self, attempts: usize) -> Self {
+        if attempts > 1 { self.no_retry() } else { self }
+    }
+}

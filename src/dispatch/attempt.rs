@@ -1,0 +1,284 @@
+//! One try at one target: encode, send, read the head, hand over to the body.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use weir_wire::request::Change;
+use weir_wire::tap::Flavor;
+
+use super::{Dispatcher, Failed, Job, Next, Reply, classify, stream, whole};
+use crate::catalog::Quirk;
+use crate::clock::MonoNs;
+use crate::error::ApiError;
+use crate::flight::Flight;
+use crate::meter::count::CountJob;
+use crate::snapshot::{Operation, OperationUrl, ProviderDef, Target};
+use crate::upstream::{Answer, Call, CallBody, body, decode};
+
+/// Largest error body that is read.
+const MAX_ERROR_BODY: usize = 256 * 1024;
+
+/// Counts a call in at its provider for as long as it lives.
+#[derive(Debug)]
+pub struct Lease {
+    provider: Arc<ProviderDef>,
+}
+
+impl Lease {
+    /// Takes a place at the provider.
+    ///
+    /// # Errors
+    /// When one of the provider's own limits is exhausted.
+    pub fn take(provider: &Arc<ProviderDef>, now: MonoNs) -> Result<Self, Failed> {
+        provider.limiter.admit_request(now).map_err(|refused| {
+            let message = format!("provider {} is at its configured limit of {} ({})", provider.id, refused.limit, refused.scope.as_str());
+            let error = ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message);
+            Failed { error: error.after(refused.retry_after), next: Next::OtherTarget }
+        })?;
+        provider.live.enter();
+        Ok(Self { provider: Arc::clone(provider) })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.provider.live.leave();
+        self.provider.limiter.leave();
+    }
+}
+
+/// A call under way: what the answer's reader needs to know of it.
+#[derive(Debug)]
+pub struct Trip {
+    /// The request.
+    pub flight: Arc<Flight>,
+    /// The target.
+    pub target: Arc<Target>,
+    /// Its place at the provider.
+    pub lease: Lease,
+    /// When it was sent.
+    pub started: MonoNs,
+    /// When it must be over.
+    pub deadline: MonoNs,
+    /// What kind of stream its answer would be.
+    pub flavor: Flavor,
+    /// Whether `include_usage` was added on the client's behalf.
+    pub usage_added: bool,
+    /// The prompt, in case it must be counted; shares the request body's memory.
+    pub prompt: Bytes,
+}
+
+impl Trip {
+    /// `wait`, but not beyond the request's deadline.
+    #[must_use]
+    pub fn time_left(&self, wait: Duration) -> Duration {
+        time_left(&self.flight, self.deadline, wait)
+    }
+
+    /// Records how it ended.
+    pub fn record(&self, outcome: &str) {
+        self.flight.attempt(&self.target.provider, &self.target.model, outcome, self.started);
+    }
+
+    /// What must be counted when the provider reports no usage.
+    #[must_use]
+    pub fn count_job(&self) -> CountJob {
+        CountJob {
+            prompt: self.prompt.clone(),
+            tokenizer: self.target.info.as_ref().and_then(|info| info.tokenizer.clone()),
+            ..CountJob::default()
+        }
+    }
+}
+
+/// `wait`, but not beyond `deadline`.
+pub(super) fn time_left(flight: &Flight, deadline: MonoNs, wait: Duration) -> Duration {
+    wait.min(Duration::from_nanos(deadline.saturating_sub(flight.now())))
+}
+
+impl Dispatcher {
+    /// Tries one target once.
+    ///
+    /// # Errors
+    /// What went wrong, and what may be tried next.
+    pub(super) async fn attempt(&self, job: &Job, target: &Arc<Target>) -> Result<Reply, Failed> {
+        let provider = &target.provider;
+        let started = job.flight.now();
+        let lease = Lease::take(provider, started)?;
+        let sender = self.senders.load().get(&provider.id).cloned();
+        let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
+        begin(&job.flight, target);
+        let (call, usage_added) = prepare(job, target)?;
+        let trip = Trip {
+            flight: Arc::clone(&job.flight),
+            target: Arc::clone(target),
+            lease,
+            started,
+            deadline: job.deadline,
+            flavor: flavor(job.operation),
+            usage_added,
+            prompt: job.prompt(),
+        };
+        let outcome = match sender.send(call).await {
+            Err(error) => Err(classify::send_error(provider, &error)),
+            Ok(answer) => self.receive(trip, answer).await,
+        };
+        if let Err(failed) = &outcome {
+            job.flight.attempt(provider, &target.model, failed.error.code(), started);
+        }
+        outcome
+    }
+
+    async fn receive(&self, trip: Trip, answer: Answer) -> Result<Reply, Failed> {
+        let answer = self.head(&trip, answer).await?;
+        if is_event_stream(&answer.headers) {
+            stream::begin(self, trip, answer).await
+        } else {
+            whole::read(self, trip, answer).await
+        }
+    }
+
+    /// Measures and decodes an answer; an error status becomes a failure.
+    pub(super) async fn head(&self, trip: &Trip, answer: Answer) -> Result<Answer, Failed> {
+        let provider = &trip.target.provider;
+        provider.live.observe(trip.flight.now().saturating_sub(trip.started) / 1000);
+        let mut answer = decoded(answer, self.max_answer).map_err(|e| invalid_answer(provider, &e))?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let left = trip.time_left(provider.timeouts.between_chunks);
+        let read = tokio::time::timeout(left, body::collect(&mut answer.body, MAX_ERROR_BODY)).await;
+        let told = read.ok().and_then(Result::ok).unwrap_or_default();
+        Err(classify::error_answer(provider, answer.status, &answer.headers, &told))
+    }
+}
+
+fn flavor(operation: Operation) -> Flavor {
+    match operation {
+        Operation::Chat => Flavor::Chat,
+        Operation::Completions => Flavor::Completions,
+        Operation::Embeddings => Flavor::Other,
+    }
+}
+
+/// Notes who is being asked, so that the row names the last target tried.
+pub(super) fn begin(flight: &Flight, target: &Target) {
+    let mut draft = flight.draft();
+    draft.provider = Some(Arc::clone(&target.provider));
+    if !target.model.is_empty() {
+        draft.model_label = Some(Arc::clone(&target.name));
+    }
+    draft.price.clone_from(&target.price);
+}
+
+pub(super) fn internal(message: String) -> Failed {
+    let error = ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message);
+    Failed { error, next: Next::Stop }
+}
+
+/// An answer that is not what was asked for.
+pub(super) fn invalid_answer(provider: &ProviderDef, why: &str) -> Failed {
+    let message = format!("provider {} sent an answer that cannot be used: {why}", provider.id);
+    Failed { error: ApiError::upstream("upstream_invalid_response", message), next: Next::Again }
+}
+
+fn prepare(job: &Job, target: &Target) -> Result<(Call, bool), Failed> {
+    let provider = &target.provider;
+    let uri = operation_uri(provider, job.operation, &target.model).ok_or_else(|| unsupported(provider, job.operation))?;
+    let usage_added = adds_usage(job, provider);
+    let change = Change {
+        model: Some(&target.model),
+        include_usage: usage_added,
+        strip_extensions: true,
+        rename: rename(job, provider),
+        remove: &[],
+    };
+    let pieces: VecDeque<Bytes> = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
+    let call = Call {
+        method: Method::POST,
+        uri,
+        headers: call_headers(job, provider),
+        body: CallBody::Pieces(pieces),
+        first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
+    };
+    Ok((call, usage_added))
+}
+
+/// Streams are asked for their usage even when the client did not ask, unless the provider would
+/// refuse the option.
+fn adds_usage(job: &Job, provider: &ProviderDef) -> bool {
+    job.peek.stream
+        && matches!(job.operation, Operation::Chat | Operation::Completions)
+        && !job.peek.include_usage
+        && !provider.has(Quirk::NoStreamOptions)
+}
+
+fn rename(job: &Job, provider: &ProviderDef) -> Option<(&'static str, &'static str)> {
+    let wanted = job.operation == Operation::Chat && job.peek.max_tokens.is_some() && job.peek.max_completion_tokens.is_none();
+    (wanted && provider.has(Quirk::RenameMaxTokens)).then_some(("max_tokens", "max_completion_tokens"))
+}
+
+fn operation_uri(provider: &ProviderDef, operation: Operation, model: &str) -> Option<Uri> {
+    match provider.urls.get(&operation)? {
+        OperationUrl::Fixed(uri) => Some(uri.clone()),
+        OperationUrl::PerModel(prefix, suffix) => {
+            let segment = percent_encoding::utf8_percent_encode(model, percent_encoding::NON_ALPHANUMERIC);
+            format!("{prefix}{segment}{suffix}").parse().ok()
+        }
+    }
+}
+
+fn unsupported(provider: &ProviderDef, operation: Operation) -> Failed {
+    let message = format!("provider {} does not serve {}", provider.id, operation.endpoint());
+    Failed { error: ApiError::invalid("unsupported_operation", message), next: Next::OtherTarget }
+}
+
+/// The client's headers, the provider's own, and its credential.
+fn call_headers(job: &Job, provider: &ProviderDef) -> HeaderMap {
+    let mut headers = job.headers.clone();
+    headers.remove(header::CONTENT_ENCODING);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Metering reads the answer, and a stream must not wait for a compressor's block to fill.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    add_provider_headers(&mut headers, provider);
+    if provider.faults_allowed
+        && let Some(fault) = &job.fault
+    {
+        headers.insert("x-weir-fault", fault.clone());
+    }
+    headers
+}
+
+/// A provider's static headers and the credential whose turn it is.
+pub fn add_provider_headers(headers: &mut HeaderMap, provider: &ProviderDef) {
+    for (name, value) in &provider.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    let count = provider.credentials.len();
+    if count > 0 {
+        let turn = if count == 1 { 0 } else { provider.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % count };
+        let credential = &provider.credentials[turn];
+        headers.insert(credential.name.clone(), credential.value.clone());
+    }
+}
+
+/// Undoes a content encoding that was sent although `identity` was asked for.
+fn decoded(mut answer: Answer, cap: usize) -> Result<Answer, String> {
+    let encoding = decode::Encoding::parse(answer.headers.get(header::CONTENT_ENCODING));
+    let encoding = encoding.map_err(|other| format!("its content-encoding '{other}' is unknown"))?;
+    if let Some(encoding) = encoding {
+        answer.headers.remove(header::CONTENT_ENCODING);
+        answer.headers.remove(header::CONTENT_LENGTH);
+        let plain = decode::decode_stream(answer.body.into_stream(), encoding, cap as u64);
+        answer.body = body::AnswerBody::Local(plain);
+    }
+    Ok(answer)
+}
+
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    content_type.trim_start().get(..17).is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
+}

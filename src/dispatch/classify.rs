@@ -1,0 +1,120 @@
+//! What an upstream's failure means for the client and for the next try.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use weir_wire::answer::{UpstreamError, read_error};
+
+use super::{Failed, Next};
+use crate::error::ApiError;
+use crate::record::Status;
+use crate::snapshot::ProviderDef;
+use crate::upstream::SendError;
+
+/// Longest wait that is passed on to a client.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// A call that has no answer.
+#[must_use]
+pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
+    let message = format!("provider {}: {error}", provider.id);
+    match error {
+        SendError::Connect(_) | SendError::Broken(_) => {
+            Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again }
+        }
+        SendError::FirstByteTimeout(_) => Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget },
+        SendError::ClientBody(_) => {
+            Failed { error: ApiError::invalid("incomplete_body", "the request body ended before it was complete"), next: Next::Stop }
+        }
+    }
+}
+
+/// An answer with an error status.
+#[must_use]
+pub fn error_answer(provider: &ProviderDef, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Failed {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let told = read_error(status.as_u16(), content_type, body);
+    let retry_after = retry_after(headers);
+    let mut failed = by_status(provider, status, &told);
+    failed.error.retry_after = retry_after.or(failed.error.retry_after);
+    if passes_unchanged(status) && is_complete_error(body) {
+        failed.error.raw = Some(body.clone());
+    }
+    failed
+}
+
+/// An error that an upstream reports inside a 200.
+#[must_use]
+pub fn in_band(provider: &ProviderDef, told: &UpstreamError) -> Failed {
+    let status = told.code.as_deref().and_then(|code| code.parse::<u16>().ok());
+    let status = status.filter(|s| (400..600).contains(s)).and_then(|s| StatusCode::from_u16(s).ok());
+    by_status(provider, status.unwrap_or(StatusCode::BAD_GATEWAY), told)
+}
+
+fn by_status(provider: &ProviderDef, status: StatusCode, told: &UpstreamError) -> Failed {
+    match status.as_u16() {
+        300..400 => redirect(provider, status),
+        401 | 403 => credentials(provider, status),
+        404 | 400 | 402 | 405..408 | 410..429 | 430..500 => {
+            Failed { error: passed_on(status, told, Status::ClientError), next: Next::Stop }
+        }
+        429 => Failed { error: passed_on(status, told, Status::UpstreamError), next: Next::OtherTarget },
+        _ => Failed { error: passed_on(status, told, Status::UpstreamError), next: Next::Again },
+    }
+}
+
+/// Redirects are never followed: the credentials would go along.
+fn redirect(provider: &ProviderDef, status: StatusCode) -> Failed {
+    let message = format!("provider {} answered with a redirect ({status}), which is not followed; check its base_url", provider.id);
+    Failed { error: ApiError::upstream("upstream_error", message), next: Next::OtherTarget }
+}
+
+/// The caller's key is fine, ours is not: never a 401 for the caller, and none of the upstream's
+/// text, which tends to repeat the key.
+fn credentials(provider: &ProviderDef, status: StatusCode) -> Failed {
+    tracing::error!(provider = %provider.id, %status, "provider {} refuses the gateway's credentials ({status})", provider.id);
+    let message = format!("provider {} refused the gateway's credentials; the operator of the gateway must correct them", provider.id);
+    Failed { error: ApiError::upstream("upstream_credentials_rejected", message).no_retry(), next: Next::OtherTarget }
+}
+
+fn passed_on(status: StatusCode, told: &UpstreamError, outcome: Status) -> ApiError {
+    let kind = told.kind.clone().unwrap_or_else(|| default_kind(status).to_owned());
+    ApiError {
+        status,
+        kind: kind.into(),
+        code: told.code.clone().map(Into::into),
+        param: told.param.clone().map(Into::into),
+        message: told.message.clone(),
+        retry_after: None,
+        should_retry: None,
+        outcome,
+        raw: None,
+    }
+}
+
+fn default_kind(status: StatusCode) -> &'static str {
+    if status.is_client_error() { "invalid_request_error" } else { "upstream_error" }
+}
+
+fn passes_unchanged(status: StatusCode) -> bool {
+    !matches!(status.as_u16(), 300..400 | 401 | 403)
+}
+
+/// Whether a body is OpenAI's error object with all four keys, so that it may pass byte for byte.
+fn is_complete_error(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        error: std::collections::HashMap<String, serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Envelope>(body)
+        .is_ok_and(|e| ["message", "type", "param", "code"].iter().all(|key| e.error.contains_key(*key)))
+}
+
+/// `retry-after-ms`, or `retry-after` in seconds; clamped, for upstreams send nonsense too.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let seconds = number("retry-after-ms").map(|ms| ms / 1e3).or_else(|| number("retry-after"))?;
+    let valid = seconds.is_finite() && seconds >= 0.0;
+    valid.then(|| Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())))
+}

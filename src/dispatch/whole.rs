@@ -1,0 +1,126 @@
+//! Answers that come whole: read, metered, then passed on byte for byte.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use weir_wire::answer::{self, read_answer};
+
+use super::attempt::{Trip, invalid_answer};
+use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
+use crate::error::ApiError;
+use crate::flight::Flight;
+use crate::meter::count::CountJob;
+use crate::record::Status;
+use crate::upstream::body::{BodyError, CollectError, collect};
+use crate::upstream::{Answer, headers};
+
+/// Reads an answer to its end.
+///
+/// # Errors
+/// When it breaks off, is too large, takes too long or is not JSON.
+pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer) -> Result<Reply, Failed> {
+    let provider = &trip.target.provider;
+    let body = body(dispatcher, &trip, &mut answer).await?;
+    let read = read_answer(&body, &provider.usage).map_err(|e| invalid_answer(provider, &format!("it is not JSON: {e}")))?;
+    if let Some(told) = &read.error {
+        return Err(classify::in_band(provider, told));
+    }
+    trip.record("ok");
+    let mut out = headers::for_client(&answer.headers);
+    note(&trip, read, &body, &mut out);
+    let body = ReplyBody::Whole(WholeBody::new(body, Arc::clone(&trip.flight)));
+    Ok(Reply { status: answer.status, headers: out, body })
+}
+
+/// Collects an answer's body within the limits of size and time.
+pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answer) -> Result<Bytes, Failed> {
+    let provider = &trip.target.provider;
+    let left = trip.time_left(provider.timeouts.total);
+    match tokio::time::timeout(left, collect(&mut answer.body, dispatcher.max_answer)).await {
+        Err(_) => Err(timed_out(trip, left)),
+        Ok(Err(CollectError::TooLarge)) => Err(invalid_answer(provider, "it is larger than the gateway holds")),
+        Ok(Err(CollectError::Broken(e))) => Err(broken(trip, &e)),
+        Ok(Ok(body)) => Ok(body),
+    }
+}
+
+fn timed_out(trip: &Trip, after: std::time::Duration) -> Failed {
+    let message = format!("provider {}: no complete answer within {after:?}", trip.target.provider.id);
+    Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
+}
+
+fn broken(trip: &Trip, why: &BodyError) -> Failed {
+    tracing::warn!(provider = %trip.target.provider.id, %why, "provider {} broke off its answer: {why}", trip.target.provider.id);
+    let message = format!("provider {} broke off its answer", trip.target.provider.id);
+    Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again }
+}
+
+/// Notes what the answer says of itself, and what it cost.
+pub(super) fn note(trip: &Trip, read: answer::Answer, body: &Bytes, out: &mut HeaderMap) {
+    let at = trip.flight.at;
+    let mut draft = trip.flight.draft();
+    draft.first_byte = Some(trip.flight.now());
+    draft.served_model = read.model;
+    draft.tier = read.service_tier;
+    draft.usage = read.usage;
+    match (&read.usage, &trip.target.price) {
+        (Some(usage), Some(price)) => {
+            let cost = price.cost(usage, draft.tier.as_deref(), at).to_string();
+            out.insert("x-weir-cost-usd", HeaderValue::from_str(&cost).unwrap_or(HeaderValue::from_static("0")));
+        }
+        (Some(_), None) => {}
+        (None, _) => draft.count = Some(CountJob { answer: body.clone(), ..trip.count_job() }),
+    }
+}
+
+/// A whole answer on its way to the client. The flight ends well once the body was taken.
+#[derive(Debug)]
+pub struct WholeBody {
+    bytes: Option<Bytes>,
+    flight: Arc<Flight>,
+}
+
+impl WholeBody {
+    /// A body that concludes `flight` when it is taken.
+    #[must_use]
+    pub fn new(bytes: Bytes, flight: Arc<Flight>) -> Self {
+        Self { bytes: Some(bytes), flight }
+    }
+
+    /// The bytes, as long as they have not been taken.
+    #[must_use]
+    pub fn peek(&self) -> Option<Bytes> {
+        self.bytes.clone()
+    }
+
+    /// The same answer with other bytes.
+    #[must_use]
+    pub fn replaced(self, bytes: Bytes) -> Self {
+        Self { bytes: Some(bytes), ..self }
+    }
+}
+
+impl Body for WholeBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let bytes = self.bytes.take();
+        if bytes.is_some() {
+            self.flight.conclude(Status::Ok);
+        }
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |b| b.len() as u64))
+    }
+}

@@ -1,0 +1,370 @@
+//! A request in flight: what is known of it so far, settled exactly once.
+//!
+//! Whoever works on a request holds an `Arc<Flight>`; the last holder is the response body. When it
+//! goes, for whatever reason (finished, failed, client gone, panic), the row is settled: tokens and
+//! cost, limits corrected, metrics counted, the row handed to the ledger. A future or body that is
+//! dropped before anybody named an outcome is a client that left.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderMap, HeaderValue};
+use weir_wire::usage::Usage;
+
+use crate::clock::{Clock, MonoNs, UnixMs};
+use crate::gate::headers;
+use crate::gate::keys::{KeyData, KeySlot};
+use crate::meter::count::CountJob;
+use crate::meter::ledger::{Count, Entry, Ledger, Place};
+use crate::meter::prom::Metrics;
+use crate::price::PricedModel;
+use crate::record::{Attempt, Status, UsageRow};
+use crate::snapshot::ProviderDef;
+
+/// Longest error text kept in a row.
+const MAX_MESSAGE: usize = 2048;
+/// Longest model, user or tag text kept in a row.
+const MAX_TEXT: usize = 256;
+
+/// The parts a flight settles into.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    /// Time.
+    pub clock: Clock,
+    /// The ledger's queue.
+    pub ledger: Ledger,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The identified caller of a request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its slot in the key ring: the live limits.
+    pub slot: Arc<KeySlot>,
+    /// Its key as it was when the request came in. The row keeps this view.
+    pub key: Arc<KeyData>,
+}
+
+/// What is known of a request so far.
+#[derive(Debug, Default)]
+pub struct Draft {
+    /// `chat/completions`, `embeddings`, ...
+    pub endpoint: &'static str,
+    /// Who calls, once known.
+    pub caller: Option<Caller>,
+    /// Whether the caller's limiter has counted this request in.
+    pub admitted: bool,
+    /// Tokens taken from the caller's bucket.
+    pub tokens_taken: u64,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// The model's name in metrics: only names from the configuration or the catalogue.
+    pub model_label: Option<Arc<str>>,
+    /// The provider serving it.
+    pub provider: Option<Arc<ProviderDef>>,
+    /// The upstream's own name of the model.
+    pub served_model: Option<String>,
+    /// The answer's service tier.
+    pub tier: Option<String>,
+    /// The price of what is being served.
+    pub price: Option<Arc<PricedModel>>,
+    /// Reported usage.
+    pub usage: Option<Usage>,
+    /// What to count if no usage was reported.
+    pub count: Option<CountJob>,
+    /// Something was done that costs and that nobody measured.
+    pub unmetered: bool,
+    /// Outcome, once known.
+    pub status: Option<Status>,
+    /// HTTP status the client sees.
+    pub http_status: u16,
+    /// Error code and text.
+    pub error: Option<(String, String)>,
+    /// Tries at upstreams.
+    pub attempts: Vec<Attempt>,
+    /// Nanoseconds spent waiting for upstreams.
+    pub upstream_ns: u64,
+    /// When the answer's first byte was ready.
+    pub first_byte: Option<MonoNs>,
+    /// When Weir had the answer's head ready: the end of its own work for streams.
+    pub head_ready: Option<MonoNs>,
+    /// Whether a stream was asked for.
+    pub stream: bool,
+    /// The body's `user`.
+    pub end_user: Option<String>,
+    /// `x-weir-tags`.
+    pub tags: Vec<(String, String)>,
+    /// What was dropped or changed for the upstream.
+    pub warnings: Vec<String>,
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub struct Flight {
+    /// The request id.
+    pub id: String,
+    /// Arrival, wall time.
+    pub at: UnixMs,
+    /// Arrival, monotonic.
+    pub start: MonoNs,
+    meter: Meter,
+    draft: Mutex<Draft>,
+    place: Mutex<Option<Place>>,
+    /// Set when the answer's head is on its way: from then on the body owns the outcome.
+    head_sent: AtomicBool,
+}
+
+impl Flight {
+    /// Opens a flight; `place` is its reserved place in the ledger.
+    #[must_use]
+    pub fn open(id: String, endpoint: &'static str, meter: Meter, place: Place) -> Arc<Self> {
+        meter.metrics.in_flight.inc();
+        Arc::new(Self {
+            id,
+            at: meter.clock.unix_ms(),
+            start: meter.clock.mono_ns(),
+            draft: Mutex::new(Draft { endpoint, ..Draft::default() }),
+            place: Mutex::new(Some(place)),
+            head_sent: AtomicBool::new(false),
+            meter,
+        })
+    }
+
+    /// What is known so far, to read or add to. Never hold it across an await.
+    pub fn draft(&self) -> MutexGuard<'_, Draft> {
+        // A panic while it was held leaves a draft that is still worth settling.
+        self.draft.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Now, monotonic.
+    #[must_use]
+    pub fn now(&self) -> MonoNs {
+        self.meter.clock.mono_ns()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.meter.clock
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.meter.metrics
+    }
+
+    /// Names the outcome, once: a later word does not change it.
+    pub fn conclude(&self, status: Status) {
+        self.draft().status.get_or_insert(status);
+    }
+
+    /// Names a failure, once.
+    pub fn fail(&self, status: Status, code: &str, message: &str) {
+        let mut draft = self.draft();
+        if draft.status.is_none() {
+            draft.status = Some(status);
+            draft.error = Some((code.to_owned(), bounded(message, MAX_MESSAGE)));
+        }
+    }
+
+    /// Records one try at an upstream.
+    pub fn attempt(&self, provider: &ProviderDef, model: &str, outcome: &str, started: MonoNs) {
+        let elapsed = self.now().saturating_sub(started);
+        self.meter.metrics.attempt(&provider.id, outcome);
+        let mut draft = self.draft();
+        draft.upstream_ns += elapsed;
+        draft.attempts.push(Attempt {
+            provider: provider.id.to_string(),
+            model: bounded(model, MAX_TEXT),
+            outcome: outcome.to_owned(),
+            ms: elapsed / 1_000_000,
+        });
+    }
+
+    /// The headers every answer of the data plane carries.
+    pub fn decorate(&self, out: &mut HeaderMap) {
+        let now = self.now();
+        let mut draft = self.draft();
+        draft.head_ready.get_or_insert(now);
+        out.insert("x-request-id", header(&self.id));
+        let upstream = draft.upstream_ns;
+        let own = now.saturating_sub(self.start).saturating_sub(upstream);
+        out.insert("server-timing", header(&server_timing(own, upstream)));
+        if let Some(provider) = &draft.provider {
+            out.insert("x-weir-provider", header(&provider.id));
+            out.insert("x-weir-attempts", HeaderValue::from(draft.attempts.len()));
+        }
+        if let Some(attempt) = draft.attempts.last() {
+            out.insert("x-weir-model", header(&attempt.model));
+        }
+        if !draft.warnings.is_empty() {
+            out.insert("x-weir-warnings", header(&draft.warnings.join("; ")));
+        }
+        if let Some(caller) = &draft.caller {
+            headers::write(&caller.slot.limiter.remaining(now), out);
+        }
+    }
+
+    /// The answer's head is ready and its body takes over.
+    pub fn head_sent(&self, http_status: u16) {
+        self.head_sent.store(true, Ordering::Relaxed);
+        self.draft().http_status = http_status;
+    }
+
+    fn settle(&mut self) {
+        let now = self.now();
+        let draft = std::mem::take(self.draft.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        self.meter.metrics.in_flight.dec();
+        let status = draft.status.unwrap_or(Status::Cancelled);
+        release(&draft, status, now);
+        let label = draft.model_label.clone();
+        let entry = Settlement { flight: self, draft, status, now }.entry();
+        if entry.count.is_none() {
+            self.meter.metrics.settled(&entry.row, label.as_deref().unwrap_or("none"));
+        }
+        if let Some(place) = place {
+            place.settle(Box::new(entry));
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+/// Gives back what the caller's limiter holds, and corrects the estimate by what was used.
+fn release(draft: &Draft, status: Status, now: MonoNs) {
+    let Some(caller) = &draft.caller else { return };
+    let limiter = &caller.slot.limiter;
+    if draft.admitted {
+        limiter.leave();
+    }
+    if draft.tokens_taken > 0 {
+        limiter.correct_tokens(draft.tokens_taken, tokens_used(draft, status), now);
+    }
+}
+
+fn tokens_used(draft: &Draft, status: Status) -> u64 {
+    match (&draft.usage, status) {
+        (Some(usage), _) => usage.input.saturating_add(usage.output),
+        // Something ran and was not reported: the estimate stands.
+        (None, Status::Ok | Status::Cancelled) if draft.count.is_some() => draft.tokens_taken,
+        (None, _) => 0,
+    }
+}
+
+/// A flight's last moment.
+struct Settlement<'a> {
+    flight: &'a Flight,
+    draft: Draft,
+    status: Status,
+    now: MonoNs,
+}
+
+impl Settlement<'_> {
+    fn entry(mut self) -> Entry {
+        let count = self.draft.usage.is_none().then(|| self.draft.count.take()).flatten();
+        let usage = self.draft.usage.unwrap_or_default();
+        let price = self.draft.price.take();
+        let tier = self.draft.tier.take();
+        let unmetered = self.draft.unmetered && self.draft.usage.is_none() && self.status == Status::Ok;
+        let mut row = self.row(usage);
+        match count {
+            Some(job) => {
+                row.estimated = true;
+                Entry { row, count: Some(Count { job, reported: usage, price, tier }) }
+            }
+            None => {
+                price_row(&mut row, price.as_deref(), tier.as_deref());
+                if unmetered {
+                    (row.cost, row.unpriced) = (None, true);
+                }
+                Entry { row, count: None }
+            }
+        }
+    }
+
+    fn row(self, usage: Usage) -> UsageRow {
+        let Self { flight, draft, status, now } = self;
+        let latency = now.saturating_sub(flight.start);
+        let own_end = if draft.stream { draft.head_ready.unwrap_or(now) } else { now };
+        let key = draft.caller.as_ref().map(|c| &c.key);
+        let (error_code, error_message) = draft.error.unzip();
+        UsageRow {
+            id: flight.id.clone(),
+            at: flight.at,
+            key_id: key.map(|k| k.id.clone()),
+            team_id: key.and_then(|k| k.team_id.clone()),
+            user_id: key.and_then(|k| k.user_id.clone()),
+            end_user: draft.end_user.map(|u| bounded(&u, MAX_TEXT)),
+            tags: draft.tags,
+            endpoint: draft.endpoint.to_owned(),
+            model: draft.model.map(|m| bounded(&m, MAX_TEXT)),
+            provider: draft.provider.map(|p| p.id.to_string()),
+            served_model: draft.served_model.map(|m| bounded(&m, MAX_TEXT)),
+            status,
+            http_status: if status == Status::Cancelled { 499 } else { draft.http_status },
+            attempts: draft.attempts,
+            usage,
+            cost: None,
+            price_version: None,
+            estimated: false,
+            unpriced: false,
+            latency_ms: latency / 1_000_000,
+            ttft_ms: draft.first_byte.map(|at| at.saturating_sub(flight.start) / 1_000_000),
+            overhead_us: own_end.saturating_sub(flight.start).saturating_sub(draft.upstream_ns) / 1_000,
+            stream: draft.stream,
+            error_code,
+            error_message,
+            metadata: key.and_then(|k| k.metadata.clone()),
+        }
+    }
+}
+
+/// Computes a row's cost. A row without tokens costs nothing and is not `unpriced`.
+pub fn price_row(row: &mut UsageRow, price: Option<&PricedModel>, tier: Option<&str>) {
+    if row.usage.is_zero() {
+        row.cost = Some(crate::money::NanoUsd(0));
+        return;
+    }
+    match price {
+        Some(price) => {
+            row.cost = Some(price.cost(&row.usage, tier, row.at));
+            row.price_version = Some(price.version.to_string());
+        }
+        None => row.unpriced = true,
+    }
+}
+
+/// Cuts a text at a character boundary.
+#[must_use]
+pub fn bounded(text: &str, max: usize) -> String {
+    text[..text.floor_char_boundary(max)].to_owned()
+}
+
+fn header(text: &str) -> HeaderValue {
+    let clean: String;
+    let text = if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        text
+    } else {
+        clean = text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+        &clean
+    };
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("?"))
+}
+
+/// `weir;dur=0.21, upstream;dur=312.4`, in milliseconds.
+fn server_timing(own_ns: u64, upstream_ns: u64) -> String {
+    format!(
+        "weir;dur={}.{:02}, upstream;dur={}.{}",
+        own_ns / 1_000_000,
+        own_ns / 10_000 % 100,
+        upstream_ns / 1_000_000,
+        upstream_ns / 100_000 % 10
+    )
+}

@@ -1,0 +1,7 @@
+//! The gate: who is calling, what they may use, how much of it.
+
+pub mod headers;
+pub mod keys;
+pub mod limit;
+pub mod rights;
+pub mod secret;

@@ -1,0 +1,14 @@
+//! The HTTP layer: the only part that knows axum. Handlers extract, call and answer; what they call
+//! lives elsewhere.
+
+pub mod admin;
+pub mod auth;
+pub mod body;
+pub mod docs;
+pub mod error;
+pub mod health;
+pub mod layers;
+pub mod metrics;
+pub mod openai;
+pub mod query;
+pub mod router;

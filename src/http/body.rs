@@ -1,0 +1,107 @@
+//! Reading a request's body: bounded, timed, decoded.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+
+use crate::error::ApiError;
+use crate::upstream::decode::{Encoding, decode_whole};
+
+/// How a body is read.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Most bytes, decoded.
+    pub max: u64,
+    /// Longest pause between two chunks.
+    pub idle: Duration,
+}
+
+/// The declared length, when there is one.
+#[must_use]
+pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads a whole body and undoes its content encoding. A body that comes in one chunk is not copied.
+///
+/// # Errors
+/// 413 above the limit, 408 when it stalls, 400 when it breaks off or cannot be decoded.
+pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    if declared_length(headers).is_some_and(|length| length > limits.max) {
+        discard(body, limits).await;
+        return Err(ApiError::too_large(limits.max));
+    }
+    let encoding = Encoding::parse(headers.get(header::CONTENT_ENCODING)).map_err(|other| {
+        let message = format!("content-encoding '{other}' is not supported; use gzip, deflate, br, zstd or none");
+        ApiError { status: http::StatusCode::UNSUPPORTED_MEDIA_TYPE, ..ApiError::invalid("unsupported_content_encoding", message) }
+    })?;
+    let raw = collect(body, limits).await?;
+    let Some(encoding) = encoding else { return Ok(raw) };
+    decode_whole(raw, encoding, usize::try_from(limits.max).unwrap_or(usize::MAX)).await.map_err(|error| {
+        let text = error.to_string();
+        if text.contains("larger than") { ApiError::too_large(limits.max) } else { ApiError::invalid("invalid_body", text) }
+    })
+}
+
+async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    let Some(first) = chunk(&mut body, limits.idle).await? else { return Ok(Bytes::new()) };
+    let Some(second) = chunk(&mut body, limits.idle).await? else { return within(first, limits.max) };
+    let mut all = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(data) = next {
+        if (all.len() + data.len()) as u64 > limits.max {
+            drop(all);
+            discard(body, limits).await;
+            return Err(ApiError::too_large(limits.max));
+        }
+        all.extend_from_slice(&data);
+        next = chunk(&mut body, limits.idle).await?;
+    }
+    Ok(all.freeze())
+}
+
+fn within(data: Bytes, max: u64) -> Result<Bytes, ApiError> {
+    if data.len() as u64 > max { Err(ApiError::too_large(max)) } else { Ok(data) }
+}
+
+async fn chunk(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, ApiError> {
+    loop {
+        match tokio::time::timeout(idle, body.frame()).await {
+            Err(_) => return Err(stalled(idle)),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(_))) => {
+                return Err(ApiError::invalid("incomplete_body", "the request body ended before it was complete"));
+            }
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+fn stalled(idle: Duration) -> ApiError {
+    let message = format!("the request body stalled for {idle:?} (server.body_idle_timeout)");
+    ApiError { status: http::StatusCode::REQUEST_TIMEOUT, ..ApiError::invalid("request_timeout", message) }
+}
+
+/// Reads and drops what a client goes on sending, within bounds, so that it reads the refusal
+/// instead of a reset connection.
+async fn discard(mut body: Body, limits: BodyLimits) {
+    let most = limits.max.saturating_mul(2);
+    let mut seen = 0;
+    let drain = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, |d| d.len() as u64);
+            if seen > most {
+                return;
+            }
+        }
+    };
+    // Either everything came, or the client is too slow or too big to be told.
+    let _ = tokio::time::timeout(Duration::from_secs(5), drain).await;
+}

@@ -1,0 +1,54 @@
+//! Errors on the wire, in OpenAI's shape: `{"error":{"message","type","param","code"}}`.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+
+use crate::error::ApiError;
+
+/// Left in a response's extensions, so that the flight's row names the error.
+#[derive(Clone, Debug)]
+pub struct Reported(pub ApiError);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(wait) = self.retry_after {
+            // Whole seconds are rounded up: a caller that comes back in time is admitted.
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000) as u64));
+            headers.insert("retry-after-ms", HeaderValue::from(wait.as_nanos().div_ceil(1_000_000) as u64));
+        }
+        if let Some(retry) = self.should_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));
+        }
+        response.extensions_mut().insert(Reported(self));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn waits_are_rounded_up_and_useless_retries_are_named() {
+        let error = ApiError::overloaded("full").after(Duration::from_micros(1_200_300)).no_retry();
+        let response = error.into_response();
+        assert_eq!(response.headers()["retry-after"], "2");
+        assert_eq!(response.headers()["retry-after-ms"], "1201");
+        assert_eq!(response.headers()["x-should-retry"], "false");
+    }
+
+    #[test]
+    fn all_four_keys_are_always_there() {
+        let body = ApiError::invalid("invalid_json", "no").body();
+        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let keys: Vec<_> = value["error"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["message", "type", "param", "code"].map(str::to_owned).iter().map(String::as_str).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,7 @@
+//! OpenAI's dialect: its endpoints under `/v1`.
+
+pub mod endpoints;
+pub mod generate;
+pub mod models;
+pub mod passthrough;
+pub mod usage;

@@ -1,0 +1,183 @@
+//! Everything else of OpenAI's API: authenticated, limited, recorded, and passed through by path to
+//! the provider that the request's model names, that holds the object, or that is the default.
+
+mod choose;
+mod incoming;
+pub mod objects;
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+use weir_wire::tap::Flavor;
+use weir_wire::usage::Usage;
+
+use super::endpoints;
+use super::generate::{deadline, respond};
+use crate::dispatch::forward::Forward;
+use crate::dispatch::{Reply, ReplyBody};
+use crate::error::ApiError;
+use crate::flight::{Caller, Flight};
+use crate::snapshot::Target;
+use crate::state::{Gateway, Shared};
+use crate::upstream::headers;
+use incoming::Incoming;
+
+/// Any method and path below `/v1` that has no handler of its own.
+pub async fn any(State(gateway): State<Shared>, Extension(flight): Extension<Arc<Flight>>, request: Request) -> Result<Response, ApiError> {
+    let path = checked_path(request.uri())?;
+    if request.headers().contains_key(http::header::UPGRADE) {
+        let message = "WebSocket upgrades are not supported by this gateway; use the HTTP endpoints";
+        return Err(ApiError::invalid("unsupported_operation", message));
+    }
+    let caller = flight.draft().caller.clone().ok_or_else(|| ApiError::unauthorized("missing_api_key", "no API key"))?;
+    let ask = Ask { method: request.method().clone(), path, query: request.uri().query().map(ToOwned::to_owned) };
+    let (head, body) = request.into_parts();
+    let incoming = incoming::read(&gateway, &ask, &head.headers, body).await?;
+    note(&flight, &incoming);
+    let held = objects::check(&gateway, &caller, &ask, &incoming).await?;
+    let target = choose::target(&gateway, &caller, &ask, &incoming, held.as_deref())?;
+    let forward = forward(&gateway, &flight, ask.clone(), head.headers, incoming, target)?;
+    let provider = Arc::clone(&forward.target.provider.id);
+    let reply = gateway.dispatcher.forward(forward).await?;
+    let reply = settle_objects(&gateway, &caller, &ask, &provider, reply).await?;
+    Ok(respond(reply))
+}
+
+/// What is asked for, apart from the body.
+#[derive(Clone, Debug)]
+struct Ask {
+    method: Method,
+    /// Below `/v1`, with a leading slash, as the client wrote it.
+    path: String,
+    query: Option<String>,
+}
+
+impl Ask {
+    fn endpoint(&self) -> &'static str {
+        endpoints::name_of(self.path.trim_start_matches('/'))
+    }
+
+    /// Whether a good answer costs something: what makes a model work.
+    fn spends(&self) -> bool {
+        const ENDPOINTS: [&str; 12] = [
+            "responses",
+            "images/generations",
+            "images/edits",
+            "images/variations",
+            "audio/speech",
+            "audio/transcriptions",
+            "audio/translations",
+            "videos",
+            "rerank",
+            "moderations",
+            "decisions",
+            "chat/completions",
+        ];
+        self.method == Method::POST && ENDPOINTS.contains(&self.endpoint())
+    }
+}
+
+/// The path below `/v1`. What could leave the provider's base URL, or mean something else to the
+/// provider than to Weir, is no path here.
+fn checked_path(uri: &Uri) -> Result<String, ApiError> {
+    let unknown = || ApiError::not_found("unknown_path", format!("there is nothing at {}; see /docs", crate::flight::bounded(uri.path(), 200)));
+    let path = uri.path().strip_prefix("/v1").ok_or_else(unknown)?;
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| unknown())?;
+    let dotted = decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..");
+    let odd = path.contains("//") || decoded.contains('\\') || decoded.chars().any(char::is_control);
+    if dotted || odd || endpoints::name_of(path.trim_start_matches('/')) == "other" {
+        return Err(unknown());
+    }
+    Ok(path.to_owned())
+}
+
+fn note(flight: &Flight, incoming: &Incoming) {
+    let mut draft = flight.draft();
+    draft.model.clone_from(&incoming.model);
+    draft.stream = incoming.stream;
+    draft.end_user.clone_from(&incoming.user);
+    draft.usage = incoming.characters.map(|characters| Usage { characters, ..Usage::default() });
+}
+
+fn forward(gateway: &Gateway, flight: &Arc<Flight>, ask: Ask, client: HeaderMap, incoming: Incoming, target: Arc<Target>) -> Result<Forward, ApiError> {
+    let deadline = deadline(gateway, flight, &client)?;
+    let mut headers = headers::for_upstream(&client);
+    if incoming.decoded {
+        headers.remove(http::header::CONTENT_ENCODING);
+    }
+    let (spends, flavor) = (ask.spends(), flavor(ask.endpoint()));
+    let prompt = incoming.prompt.clone();
+    let query = choose::query_for(ask.query.as_deref(), &target);
+    let body = incoming.into_body(&target.model)?;
+    Ok(Forward { method: ask.method, path: ask.path, query, headers, body, target, flavor, prompt, spends, flight: Arc::clone(flight), deadline })
+}
+
+fn flavor(endpoint: &str) -> Flavor {
+    match endpoint {
+        "responses" => Flavor::Responses,
+        "chat/completions" => Flavor::Chat,
+        "completions" => Flavor::Completions,
+        _ => Flavor::Other,
+    }
+}
+
+/// Remembers what was created, forgets what was deleted, and takes other keys' objects out of lists.
+async fn settle_objects(gateway: &Gateway, caller: &Caller, ask: &Ask, provider: &str, reply: Reply) -> Result<Reply, ApiError> {
+    if let ReplyBody::Stream(stream) = &reply.body
+        && let Some(id) = stream.object_id()
+    {
+        objects::own(gateway, caller, provider, &id, ask.endpoint()).await?;
+    }
+    let ReplyBody::Whole(whole) = &reply.body else { return Ok(reply) };
+    let Some(bytes) = whole.peek() else { return Ok(reply) };
+    if !reply.status.is_success() {
+        return Ok(reply);
+    }
+    let shown: Option<Bytes> = match ask.method {
+        Method::GET => objects::filter_list(gateway, caller, provider, &bytes).await?,
+        Method::DELETE => {
+            objects::forget(gateway, ask, provider).await;
+            None
+        }
+        _ => {
+            objects::remember(gateway, caller, ask, provider, &bytes).await?;
+            None
+        }
+    };
+    Ok(match (shown, reply) {
+        (Some(shown), Reply { status, headers, body: ReplyBody::Whole(whole) }) => {
+            Reply { status, headers, body: ReplyBody::Whole(whole.replaced(shown)) }
+        }
+        (_, reply) => reply,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_paths_pass() {
+        for path in ["/v1/files/file-1/content", "/v1/fine_tuning/jobs/ftjob-1", "/v1/models/ft:gpt%2F1"] {
+            let expected = path.strip_prefix("/v1").unwrap();
+            assert_eq!(checked_path(&path.parse().unwrap()).unwrap(), expected);
+        }
+        for path in [
+            "/v1/files/../admin",
+            "/v1/files/%2e%2e/admin",
+            "/v1/files/..%2fadmin",
+            "/v1/files//x",
+            "/v1/files/a%5c..%5cb",
+            "/v1/files/%0d%0aX",
+            "/v1/nothing",
+            "/v1/",
+            "/v1",
+        ] {
+            assert_eq!(checked_path(&path.parse().unwrap()).unwrap_err().code(), "unknown_path", "{path}");
+        }
+    }
+}

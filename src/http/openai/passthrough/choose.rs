@@ -1,0 +1,79 @@
+//! Where a passed-through request goes, and whether its caller may.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::Ask;
+use super::incoming::{Incoming, query_value};
+use crate::error::ApiError;
+use crate::flight::Caller;
+use crate::http::openai::generate::{check_right, unknown_model};
+use crate::route::plan;
+use crate::snapshot::{ProviderDef, Snapshot, Target};
+use crate::state::Gateway;
+
+/// The target: what the model names, else the provider that holds the object, else the default.
+pub(super) fn target(gateway: &Gateway, caller: &Caller, ask: &Ask, incoming: &Incoming, held: Option<&str>) -> Result<Arc<Target>, ApiError> {
+    let snapshot = gateway.snapshot.load();
+    let target = match &incoming.model {
+        Some(model) => by_model(gateway, &snapshot, caller, model)?,
+        None => {
+            check_without_model(caller, ask)?;
+            let provider = held.and_then(|id| snapshot.providers.get(id)).cloned();
+            let provider = provider.or_else(|| default_provider(&snapshot)).ok_or_else(no_default)?;
+            Arc::new(snapshot.target(&provider, "", 1))
+        }
+    };
+    if target.provider.demo {
+        let message = format!("the demo provider does not serve {}; it serves chat/completions, completions and embeddings", ask.endpoint());
+        return Err(ApiError::invalid("unsupported_operation", message));
+    }
+    Ok(target)
+}
+
+fn by_model(gateway: &Gateway, snapshot: &Snapshot, caller: &Caller, model: &str) -> Result<Arc<Target>, ApiError> {
+    let route = snapshot.resolve(model).map_err(|unknown| unknown_model(model, &unknown.nearest))?;
+    check_right(Some(caller), &route)?;
+    let mut targets = plan::order(&route, &gateway.chance);
+    Ok(targets.swap_remove(0))
+}
+
+/// The provider marked as the default, or the only one there is besides the demo.
+fn default_provider(snapshot: &Snapshot) -> Option<Arc<ProviderDef>> {
+    if let Some(provider) = &snapshot.default_provider {
+        return Some(Arc::clone(provider));
+    }
+    let mut real = snapshot.providers.values().filter(|p| !p.demo);
+    let only = real.next()?;
+    real.next().is_none().then(|| Arc::clone(only))
+}
+
+fn no_default() -> ApiError {
+    let message = "this request names no model, and no provider is marked 'default: true' in the gateway's configuration";
+    ApiError::not_found("no_default_provider", message)
+}
+
+/// A key that is held to some models may read, upload and delete, but not start work whose model
+/// Weir cannot see (a batch file may name any).
+fn check_without_model(caller: &Caller, ask: &Ask) -> Result<(), ApiError> {
+    const HARMLESS: [&str; 6] = ["files", "uploads", "vector_stores", "conversations", "containers", "models"];
+    let reads = matches!(ask.method, Method::GET | Method::HEAD | Method::DELETE);
+    let ends_work = ask.path.ends_with("/cancel") || ask.path.ends_with("/pause");
+    if caller.key.rights.is_unrestricted() || reads || ends_work || HARMLESS.contains(&ask.endpoint()) {
+        return Ok(());
+    }
+    let message = format!("this key is held to certain models, and a request to {} does not say which model it uses", ask.endpoint());
+    Err(ApiError::forbidden("model_not_allowed", message))
+}
+
+/// The query for the upstream: a `model` in it becomes the provider's own name.
+pub(super) fn query_for(query: Option<&str>, target: &Target) -> Option<String> {
+    let query = query?;
+    if target.model.is_empty() || query_value(Some(query), "model").is_none() {
+        return Some(query.to_owned());
+    }
+    let model = percent_encoding::utf8_percent_encode(&target.model, percent_encoding::NON_ALPHANUMERIC);
+    let pairs = query.split('&').map(|pair| if pair.starts_with("model=") { format!("model={model}") } else { pair.to_owned() });
+    Some(pairs.collect::<Vec<_>>().join("&"))
+}

@@ -1,0 +1,276 @@
+//! A request body on its way through: what Weir must know of it, and the bytes.
+
+use std::collections::VecDeque;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{HeaderMap, header};
+use weir_wire::multipart::{ModelFinder, Progress, boundary_of};
+use weir_wire::request::{Change, Peek, Shape};
+
+use super::Ask;
+use crate::error::ApiError;
+use crate::http::body::{self, BodyLimits, declared_length};
+use crate::http::openai::generate::peek_error;
+use crate::state::Gateway;
+use crate::upstream::CallBody;
+use crate::upstream::body::{BodyError, ChunkStream};
+
+/// What was read of a body.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    /// The model it names.
+    pub model: Option<String>,
+    /// Whether a stream is asked for.
+    pub stream: bool,
+    /// Its `user`.
+    pub user: Option<String>,
+    /// Characters to be spoken, for speech.
+    pub characters: Option<u64>,
+    /// The prompt's bytes.
+    pub prompt: Bytes,
+    /// The whole body, when it is JSON: object references are looked for in it.
+    pub json: Bytes,
+    /// Whether a content encoding was undone.
+    pub decoded: bool,
+    content: Content,
+}
+
+#[derive(Default)]
+enum Content {
+    #[default]
+    None,
+    Json(Bytes, Box<Peek>),
+    Multipart(Multipart),
+    Stream(ChunkStream, Option<u64>),
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Json(..) => "Json",
+            Self::Multipart(_) => "Multipart",
+            Self::Stream(..) => "Stream",
+        })
+    }
+}
+
+/// A multipart body: what was read of it to find the model, and the rest.
+struct Multipart {
+    head: VecDeque<Bytes>,
+    rest: ChunkStream,
+    length: Option<u64>,
+    /// Where the model's value stands, counted from the body's start.
+    model_at: Option<(usize, usize)>,
+}
+
+/// Reads as much of a body as Weir must know.
+pub(super) async fn read(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let query_model = query_value(ask.query.as_deref(), "model");
+    let mut incoming = match essence.as_str() {
+        "application/json" => json(gateway, ask, headers, body).await?,
+        "multipart/form-data" => multipart(gateway, headers, content_type, body).await?,
+        _ => stream(gateway, headers, body)?,
+    };
+    match (&incoming.model, query_model) {
+        (Some(body), Some(query)) if *body != query => {
+            return Err(ApiError::invalid("conflicting_model", "the query and the body name different models; name one").param("model"));
+        }
+        (None, query) => incoming.model = query,
+        _ => {}
+    }
+    Ok(incoming)
+}
+
+/// The decoded value of a query parameter.
+pub(super) fn query_value(query: Option<&str>, name: &str) -> Option<String> {
+    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
+    let value = percent_encoding::percent_decode_str(value).decode_utf8().ok()?;
+    (!value.is_empty()).then(|| value.into_owned())
+}
+
+fn shape(endpoint: &str) -> Shape {
+    match endpoint {
+        "responses" => Shape::Responses,
+        "audio/speech" => Shape::Speech,
+        "images/generations" => Shape::Images,
+        "moderations" => Shape::Moderations,
+        _ => Shape::Other,
+    }
+}
+
+async fn json(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
+    let server = &gateway.config.server;
+    let bytes = body::read(headers, body, BodyLimits { max: server.body_limit, idle: server.body_idle_timeout }).await?;
+    let decoded = headers.contains_key(header::CONTENT_ENCODING);
+    if bytes.is_empty() {
+        return Ok(Incoming { decoded, ..Incoming::default() });
+    }
+    // Sub-resources of an endpoint (cancel, compact, ...) have bodies of their own shapes.
+    let shape = if ask.path.trim_matches('/') == ask.endpoint() { shape(ask.endpoint()) } else { Shape::Other };
+    let peek = Peek::read(&bytes, shape).map_err(peek_error)?;
+    let prompt = peek.prompt.map_or_else(Bytes::new, |p| bytes.slice(p.span.start..p.span.end));
+    let characters = (shape == Shape::Speech).then(|| characters(&prompt));
+    Ok(Incoming {
+        model: peek.model.clone(),
+        stream: peek.stream,
+        user: peek.user.clone(),
+        characters,
+        prompt,
+        json: bytes.clone(),
+        decoded,
+        content: Content::Json(bytes, Box::new(peek)),
+    })
+}
+
+/// Characters of a JSON string.
+fn characters(quoted: &[u8]) -> u64 {
+    serde_json::from_slice::<String>(quoted).map_or(0, |text| text.chars().count() as u64)
+}
+
+fn stream(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
+    let length = declared_length(headers);
+    let (chunks, length) = (capped(gateway, headers, body)?, length);
+    let content = if length == Some(0) || no_body(headers) { Content::None } else { Content::Stream(chunks, length) };
+    Ok(Incoming { content, ..Incoming::default() })
+}
+
+fn no_body(headers: &HeaderMap) -> bool {
+    !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// The client's chunks, up to `server.upload_limit` and without long pauses.
+fn capped(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<ChunkStream, ApiError> {
+    let limit = gateway.config.server.upload_limit;
+    if declared_length(headers).is_some_and(|length| length > limit) {
+        return Err(ApiError::too_large(limit));
+    }
+    let idle = gateway.config.server.body_idle_timeout;
+    let chunks = body.into_data_stream().map(|chunk| chunk.map_err(BodyError::from));
+    let state = (Box::pin(chunks), 0_u64, false);
+    Ok(Box::pin(futures_util::stream::unfold(state, move |(mut chunks, seen, over)| async move {
+        if over {
+            return None;
+        }
+        let chunk = match tokio::time::timeout(idle, chunks.next()).await {
+            Err(_) => Err(BodyError::from("the request body stalled")),
+            Ok(None) => return None,
+            Ok(Some(chunk)) => chunk,
+        };
+        let seen = seen + chunk.as_ref().map_or(0, |c| c.len() as u64);
+        let chunk = if seen > limit { Err(BodyError::from("the request body is too large")) } else { chunk };
+        let over = chunk.is_err();
+        Some((chunk, (chunks, seen, over)))
+    })))
+}
+
+async fn multipart(gateway: &Gateway, headers: &HeaderMap, content_type: &str, body: Body) -> Result<Incoming, ApiError> {
+    let boundary = boundary_of(content_type).ok_or_else(|| bad_multipart("the content type has no boundary"))?;
+    let mut rest = capped(gateway, headers, body)?;
+    let mut finder = ModelFinder::new(&boundary);
+    let (mut head, mut held) = (VecDeque::new(), 0_u64);
+    let mut found = None;
+    while let Some(chunk) = rest.next().await {
+        let chunk = chunk.map_err(|e| bad_multipart(&e.to_string()))?;
+        held += chunk.len() as u64;
+        head.push_back(chunk.clone());
+        match finder.push(&chunk) {
+            Progress::More => {}
+            Progress::Found { start, end, value } => {
+                found = Some((start, end, value));
+                break;
+            }
+            Progress::NotThere => break,
+            other => return Err(bad_multipart(&format!("{other:?}"))),
+        }
+        if held > gateway.config.server.body_limit {
+            return Err(bad_multipart("the field 'model' must stand before large files"));
+        }
+    }
+    let model_at = found.as_ref().map(|(start, end, _)| (*start, *end));
+    let content = Content::Multipart(Multipart { head, rest, length: declared_length(headers), model_at });
+    Ok(Incoming { model: found.map(|(_, _, value)| value), content, ..Incoming::default() })
+}
+
+fn bad_multipart(why: &str) -> ApiError {
+    ApiError::invalid("invalid_multipart", format!("the multipart body cannot be read: {why}"))
+}
+
+impl Incoming {
+    /// The body for an upstream that calls the model `model`; everything else as it came.
+    pub(super) fn into_body(self, model: &str) -> Result<CallBody, ApiError> {
+        let renamed = self.model.as_deref().filter(|_| !model.is_empty()).is_some_and(|asked| asked != model);
+        Ok(match self.content {
+            Content::None => CallBody::empty(),
+            Content::Stream(chunks, length) => CallBody::Stream { chunks, length },
+            Content::Json(bytes, peek) => {
+                let change = Change { model: peek.model.as_ref().filter(|_| renamed).map(|_| model), strip_extensions: false, include_usage: false, rename: None, remove: &[] };
+                CallBody::Pieces(peek.rewrite(&bytes, &change).parts().iter().cloned().collect())
+            }
+            Content::Multipart(parts) => parts.into_body(renamed.then_some(model)),
+        })
+    }
+}
+
+impl Multipart {
+    fn into_body(mut self, model: Option<&str>) -> CallBody {
+        if let (Some((start, end)), Some(model)) = (self.model_at, model) {
+            self.head = spliced(self.head, start, end, model);
+            self.length = self.length.map(|length| length - (end - start) as u64 + model.len() as u64);
+        }
+        let head = futures_util::stream::iter(self.head.into_iter().map(Ok));
+        CallBody::Stream { chunks: Box::pin(head.chain(self.rest)), length: self.length }
+    }
+}
+
+/// The chunks with the bytes `start..end` replaced; everything else is shared, not copied.
+fn spliced(chunks: VecDeque<Bytes>, start: usize, end: usize, with: &str) -> VecDeque<Bytes> {
+    let mut out = VecDeque::with_capacity(chunks.len() + 2);
+    let mut at = 0;
+    let mut put = false;
+    for chunk in chunks {
+        let (from, to) = (at, at + chunk.len());
+        at = to;
+        if from < start {
+            out.push_back(chunk.slice(..start.min(to) - from));
+        }
+        if to >= start && !put {
+            put = true;
+            out.push_back(Bytes::copy_from_slice(with.as_bytes()));
+        }
+        if to > end {
+            out.push_back(chunk.slice(end.max(from) - from..));
+        }
+    }
+    out.retain(|chunk| !chunk.is_empty());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_replaced_however_the_body_is_cut() {
+        let text = b"--b\r\nname=model\r\n\r\nopenai/whisper-1\r\n--b--";
+        let start = 19;
+        let end = start + "openai/whisper-1".len();
+        for cut in 1..text.len() {
+            let chunks = text.chunks(cut).map(Bytes::copy_from_slice).collect();
+            let joined: Vec<u8> = spliced(chunks, start, end, "whisper-1").into_iter().flatten().collect();
+            assert_eq!(joined, b"--b\r\nname=model\r\n\r\nwhisper-1\r\n--b--", "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn query_values_are_decoded() {
+        assert_eq!(query_value(Some("a=1&model=gpt%2F4"), "model").as_deref(), Some("gpt/4"));
+        assert_eq!(query_value(Some("model="), "model"), None);
+        assert_eq!(query_value(None, "model"), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! Objects (files, batches, responses, ...) belong to the key that created them: another key can
+//! neither read, use nor delete them, nor see them in a list. To it they do not exist.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::Ask;
+use super::incoming::Incoming;
+use crate::error::ApiError;
+use crate::flight::Caller;
+use crate::http::auth::database_away;
+use crate::state::Gateway;
+use crate::store::objects as store;
+
+/// Ids looked up for one request.
+const MAX_IDS: usize = 256;
+/// Longest id.
+const MAX_ID: usize = 128;
+
+/// Refuses a request that touches another key's object. Says which provider holds the objects it
+/// names.
+pub(super) async fn check(gateway: &Gateway, caller: &Caller, ask: &Ask, incoming: &Incoming) -> Result<Option<String>, ApiError> {
+    let mut ids = path_ids(&ask.path);
+    ids.extend(query_ids(ask.query.as_deref()));
+    body_ids(&incoming.json, &mut ids);
+    check_ids(gateway, caller, ids).await
+}
+
+/// Refuses ids of another key's objects.
+pub async fn check_ids(gateway: &Gateway, caller: &Caller, mut ids: Vec<String>) -> Result<Option<String>, ApiError> {
+    ids.sort();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    if ids.len() > MAX_IDS {
+        return Err(ApiError::invalid("too_many_objects", format!("the request names more than {MAX_IDS} objects")));
+    }
+    let refs: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let owners = store::owners(&gateway.db, &refs).await.map_err(|error| {
+        tracing::error!(%error, "object owners could not be read: {error}");
+        database_away()
+    })?;
+    if let Some(foreign) = owners.iter().find(|o| o.key_id != caller.key.id) {
+        let message = format!("no such object: '{}'", crate::flight::bounded(&foreign.object_id, MAX_ID));
+        return Err(ApiError::not_found("not_found", message));
+    }
+    Ok(owners.into_iter().next().map(|o| o.provider))
+}
+
+fn is_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_:.".contains(&b);
+    (6..=MAX_ID).contains(&text.len()) && text.bytes().all(plain) && text.bytes().any(|b| b == b'-' || b == b'_')
+}
+
+/// Path segments that look like ids, percent-decoded as the provider will.
+fn path_ids(path: &str) -> Vec<String> {
+    let decoded = path.split('/').filter_map(|s| percent_encoding::percent_decode_str(s).decode_utf8().ok());
+    decoded.filter(|s| is_id(s)).map(std::borrow::Cow::into_owned).collect()
+}
+
+/// Query values that look like ids (`after=`, `vector_store_id=`).
+fn query_ids(query: Option<&str>) -> Vec<String> {
+    let values = query.unwrap_or("").split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value);
+    values.flat_map(path_ids).collect()
+}
+
+/// Members of a JSON body whose values are object ids, at any depth.
+const REFERENCES: [&str; 15] = [
+    "file_id",
+    "file_ids",
+    "input_file_id",
+    "output_file_id",
+    "training_file",
+    "validation_file",
+    "previous_response_id",
+    "conversation",
+    "conversation_id",
+    "vector_store_id",
+    "vector_store_ids",
+    "container",
+    "upload_id",
+    "part_ids",
+    "assistant_id",
+];
+
+/// Adds the object ids a JSON body refers to.
+pub fn body_ids(json: &[u8], ids: &mut Vec<String>) {
+    if REFERENCES.iter().any(|name| memchr::memmem::find(json, name.as_bytes()).is_some())
+        && let Ok(value) = serde_json::from_slice(json)
+    {
+        collect(&value, ids);
+    }
+}
+
+fn collect(value: &serde_json::Value, ids: &mut Vec<String>) {
+    use serde_json::Value;
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, ids)),
+        Value::Object(map) => {
+            for (key, item) in map {
+                if REFERENCES.contains(&key.as_str()) {
+                    strings(item, ids);
+                } else {
+                    collect(item, ids);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The strings of a reference: one id, a list of ids, or `{"id": ..}`.
+fn strings(value: &serde_json::Value, ids: &mut Vec<String>) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if text.len() <= MAX_ID => ids.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| strings(item, ids)),
+        Value::Object(map) => map.values().for_each(|item| strings(item, ids)),
+        _ => {}
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Created {
+    id: Option<String>,
+    object: Option<String>,
+}
+
+/// The id an answer names.
+#[must_use]
+pub fn id_of(answer: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Created>(answer).ok()?.id
+}
+
+/// Remembers the object an answer describes as the caller's.
+///
+/// # Errors
+/// As [`own`].
+pub(super) async fn remember(gateway: &Gateway, caller: &Caller, ask: &Ask, provider: &str, answer: &Bytes) -> Result<(), ApiError> {
+    match serde_json::from_slice(answer) {
+        Ok(Created { id: Some(id), object }) if creates(ask) => {
+            own(gateway, caller, provider, &id, object.as_deref().unwrap_or(ask.endpoint())).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Remembers an object as the caller's; the first owner stays.
+///
+/// # Errors
+/// When it cannot be written down: an object nobody owns could be read by every key.
+pub async fn own(gateway: &Gateway, caller: &Caller, provider: &str, id: &str, kind: &str) -> Result<(), ApiError> {
+    if id.is_empty() || id.len() > MAX_ID {
+        return Ok(());
+    }
+    let created_at = gateway.clock().unix_ms();
+    let object = store::Object { provider, object_id: id, key_id: &caller.key.id, kind, created_at };
+    store::remember(&gateway.db, &object).await.map_err(|error| {
+        tracing::error!(%error, object = %id, "the owner of object {id} could not be recorded: {error}");
+        database_away()
+    })?;
+    Ok(())
+}
+
+/// Endpoints whose answers name nothing that outlives them.
+fn creates(ask: &Ask) -> bool {
+    !matches!(ask.endpoint(), "moderations" | "embeddings" | "images/generations" | "images/edits" | "rerank" | "models")
+}
+
+/// Forgets a deleted object.
+pub(super) async fn forget(gateway: &Gateway, ask: &Ask, provider: &str) {
+    let Some(id) = path_ids(&ask.path).pop() else { return };
+    if let Err(error) = store::forget(&gateway.db, provider, &id).await {
+        tracing::warn!(%error, object = %id, "the deleted object {id} could not be forgotten: {error}");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct List<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+}
+
+/// A list without the objects of other keys; `None` when there are none in it.
+pub(super) async fn filter_list(gateway: &Gateway, caller: &Caller, provider: &str, answer: &Bytes) -> Result<Option<Bytes>, ApiError> {
+    let Ok(list) = serde_json::from_slice::<List<'_>>(answer) else { return Ok(None) };
+    let id = |raw: &RawValue| id_of(raw.get().as_bytes());
+    let ids: Vec<String> = list.data.iter().filter_map(|raw| id(raw)).collect();
+    let mut foreign = std::collections::HashSet::new();
+    for batch in ids.chunks(MAX_IDS) {
+        let refs: Vec<&str> = batch.iter().map(String::as_str).collect();
+        let owners = store::owners(&gateway.db, &refs).await.map_err(|error| {
+            tracing::error!(%error, "object owners could not be read: {error}");
+            database_away()
+        })?;
+        foreign.extend(owners.into_iter().filter(|o| o.key_id != caller.key.id && o.provider == provider).map(|o| o.object_id));
+    }
+    if foreign.is_empty() {
+        return Ok(None);
+    }
+    let kept = list.data.iter().filter(|raw| id(raw).is_none_or(|id| !foreign.contains(&id)));
+    let kept: Vec<&str> = kept.map(|raw| raw.get()).collect();
+    Ok(replace_data(answer, &kept))
+}
+
+/// The answer with another `data`; its other members as they came.
+fn replace_data(answer: &[u8], items: &[&str]) -> Option<Bytes> {
+    let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(answer).ok()?;
+    let data = serde_json::from_str(&format!("[{}]", items.join(","))).ok()?;
+    members.insert("data".to_owned(), data);
+    serde_json::to_vec(&members).ok().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_wherever_they_stand() {
+        assert_eq!(path_ids("/vector_stores/vs_abc123/files/file-xyz789/content"), ["vector_stores", "vs_abc123", "file-xyz789"]);
+        assert_eq!(query_ids(Some("after=file-abc&limit=5")), ["file-abc"]);
+        let mut ids = Vec::new();
+        body_ids(br#"{"input":[{"content":[{"type":"input_file","file_id":"file-1"}]}],"tools":[{"vector_store_ids":["vs_1"]}],"conversation":{"id":"conv_1"},"note":"file_id"}"#, &mut ids);
+        ids.sort();
+        assert_eq!(ids, ["conv_1", "file-1", "vs_1"]);
+    }
+
+    #[test]
+    fn a_list_keeps_its_other_members() {
+        let answer = br#"{"object":"list","data":[{"id":"a"},{"id":"b"}],"has_more":false}"#;
+        let shown = replace_data(answer, &[r#"{"id":"b"}"#]).unwrap();
+        let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+        assert_eq!(shown, serde_json::json!({"object":"list","data":[{"id":"b"}],"has_more":false}));
+    }
+}

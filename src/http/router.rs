@@ -1,0 +1,86 @@
+//! Every route on one page. `GET /openapi.json` describes the same table (`docs.rs`, checked by a
+//! test).
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{admin, docs, health, layers, metrics, openai};
+use crate::error::ApiError;
+use crate::state::Shared;
+
+/// The gateway's router: data plane, admin plane, operations.
+#[must_use]
+pub fn router(gateway: &Shared) -> Router {
+    let data = Router::new()
+        .route("/v1/chat/completions", post(openai::generate::chat).fallback(openai::passthrough::any))
+        .route("/v1/completions", post(openai::generate::completions))
+        .route("/v1/embeddings", post(openai::generate::embeddings))
+        .route("/v1/{*path}", any(openai::passthrough::any))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(gateway), layers::admit))
+        .layer(from_fn_with_state(Arc::clone(gateway), layers::observe));
+    let reads = Router::new()
+        .route("/v1/models", get(openai::models::list))
+        .route("/v1/models/{*id}", get(openai::models::show).fallback(openai::models::other))
+        .route("/v1/usage", get(openai::usage::list));
+    let admin = Router::new()
+        .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
+        .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
+        .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
+        .route("/admin/v1/usage", get(openai::usage::admin))
+        .route("/admin/v1/providers", get(admin::providers::list))
+        .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
+    let ops = operations().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
+    let rest = Router::new()
+        .merge(reads)
+        .merge(admin)
+        .merge(ops)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(gateway), layers::common_headers));
+    data.method_not_allowed_fallback(wrong_method)
+        .merge(rest)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::clone(gateway))
+}
+
+/// Health and metrics: the routes of `server.metrics_listen` too.
+fn operations() -> Router<Shared> {
+    Router::new()
+        .route("/health", get(health::alive))
+        .route("/health/ready", get(health::ready))
+        .route("/health/details", get(health::details))
+        .route("/metrics", get(metrics::metrics))
+}
+
+/// The router of the separate operations listener.
+#[must_use]
+pub fn operations_router(gateway: &Shared) -> Router {
+    operations().fallback(nothing_here).with_state(Arc::clone(gateway))
+}
+
+async fn nothing_here(request: axum::extract::Request) -> ApiError {
+    let path = crate::flight::bounded(request.uri().path(), 200);
+    ApiError::not_found("unknown_path", format!("there is nothing at {path}; see /docs"))
+}
+
+async fn wrong_method(request: axum::extract::Request) -> ApiError {
+    let message = format!("{} does not accept {}", crate::flight::bounded(request.uri().path(), 200), request.method());
+    ApiError { status: http::StatusCode::METHOD_NOT_ALLOWED, ..ApiError::not_found("method_not_allowed", message) }
+}
+
+/// A panic is a defect: one request gets a 500, the others and the process live on.
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let why = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = why.unwrap_or("?"), "a handler panicked: {}", why.unwrap_or("?"));
+    let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+    ApiError::new(status, "server_error", "internal_error", "the gateway failed on this request; this is a defect").into_response()
+}

@@ -1,0 +1,5 @@
+//! Metering: what was used, what it cost, and where that is written.
+
+pub mod count;
+pub mod ledger;
+pub mod prom;

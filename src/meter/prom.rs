@@ -1,0 +1,230 @@
+//! Prometheus metrics. Label sets are bounded: models come from the configuration or the catalogue,
+//! and beyond [`MAX_SERIES`] they are counted as `other`.
+
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use papaya::HashMap;
+use prometheus::core::{AtomicF64, AtomicU64, GenericCounter};
+use prometheus::{
+    CounterVec, Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::record::UsageRow;
+
+/// Distinct (endpoint, provider, model, status) combinations kept apart.
+pub const MAX_SERIES: usize = 4096;
+
+/// All metrics of the gateway.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    overhead: HistogramVec,
+    ttft: HistogramVec,
+    tokens: IntCounterVec,
+    cost: CounterVec,
+    attempts: IntCounterVec,
+    rate_limited: IntCounterVec,
+    /// Requests being served.
+    pub in_flight: IntGauge,
+    /// Rows settled and not yet in the database.
+    pub journal_pending: IntGauge,
+    /// Rows that were lost. Stays 0.
+    pub usage_dropped: IntCounter,
+    /// Keys in memory.
+    pub keys_cached: IntGauge,
+    /// Requests refused because of overload, by reason.
+    pub shed: IntCounterVec,
+    /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
+    pub breaker_state: IntGaugeVec,
+    /// Usage writer failures.
+    pub writer_errors: IntCounter,
+    /// Seconds since the epoch at which the process started.
+    pub started: Gauge,
+    series: HashMap<u64, Arc<Series>>,
+    series_count: AtomicUsize,
+    hasher: std::hash::RandomState,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// The handles of one combination of labels, looked up once.
+struct Series {
+    requests: GenericCounter<AtomicU64>,
+    duration: Histogram,
+    overhead: Histogram,
+    ttft: Histogram,
+    input: GenericCounter<AtomicU64>,
+    cached: GenericCounter<AtomicU64>,
+    cache_write: GenericCounter<AtomicU64>,
+    output: GenericCounter<AtomicU64>,
+    reasoning: GenericCounter<AtomicU64>,
+    cost: GenericCounter<AtomicF64>,
+}
+
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+const OVERHEAD: [f64; 11] = [2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.5];
+
+fn int(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    let vec = IntCounterVec::new(Opts::new(name, help), labels).expect("the metric's name and labels are valid");
+    register(registry, vec)
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    register(registry, HistogramVec::new(opts, labels).expect("the metric's name and labels are valid"))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help).expect("the metric's name is valid"))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help).expect("the metric's name is valid"))
+}
+
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+    registry.register(Box::new(collector.clone())).expect("each metric is registered once");
+    collector
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    ///
+    /// # Panics
+    /// Never: names and labels are constants, and a test builds them.
+    #[must_use]
+    pub fn new() -> Self {
+        let r = Registry::new();
+        #[cfg(target_os = "linux")]
+        r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).expect("registered once");
+        let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a provider: 0 closed, 1 open, 2 half open");
+        let started = Gauge::new("weir_start_time_seconds", "When the gateway started, Unix seconds");
+        Self {
+            requests: int(&r, "weir_requests_total", "Requests by outcome", &["endpoint", "provider", "model", "status"]),
+            duration: histogram(&r, "weir_request_duration_seconds", "Arrival to last byte", &SECONDS, &["endpoint", "provider"]),
+            overhead: histogram(&r, "weir_overhead_seconds", "Time spent in the gateway", &OVERHEAD, &["endpoint"]),
+            ttft: histogram(&r, "weir_time_to_first_token_seconds", "Arrival to first byte of a stream", &SECONDS, &["provider", "model"]),
+            tokens: int(&r, "weir_tokens_total", "Tokens by kind", &["provider", "model", "kind"]),
+            cost: register(
+                &r,
+                CounterVec::new(Opts::new("weir_cost_usd_total", "Cost in US dollars"), &["provider", "model"])
+                    .expect("the metric's name and labels are valid"),
+            ),
+            attempts: int(&r, "weir_upstream_attempts_total", "Upstream tries by outcome", &["provider", "outcome"]),
+            rate_limited: int(&r, "weir_rate_limited_total", "Requests refused by a limit", &["scope"]),
+            in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
+            journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
+            usage_dropped: counter(&r, "weir_usage_dropped_total", "Usage rows lost; always 0"),
+            keys_cached: gauge(&r, "weir_keys_cached", "Virtual keys in memory"),
+            shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
+            breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider"]).expect("valid")),
+            writer_errors: counter(&r, "weir_usage_writer_errors_total", "Failed writes of usage rows (they are retried)"),
+            started: register(&r, started.expect("the metric's name is valid")),
+            registry: r,
+            series: HashMap::new(),
+            series_count: AtomicUsize::new(0),
+            hasher: std::hash::RandomState::new(),
+        }
+    }
+
+    /// Counts a finished request.
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floats; the ledger has the exact figures")]
+    pub fn settled(&self, row: &UsageRow, model: &str) {
+        let series = self.series(row, model);
+        series.requests.inc();
+        series.duration.observe(row.latency_ms as f64 / 1e3);
+        series.overhead.observe(row.overhead_us as f64 / 1e6);
+        if let Some(ttft) = row.ttft_ms.filter(|_| row.stream) {
+            series.ttft.observe(ttft as f64 / 1e3);
+        }
+        for (counter, tokens) in [
+            (&series.input, row.usage.input),
+            (&series.cached, row.usage.cached),
+            (&series.cache_write, row.usage.cache_write),
+            (&series.output, row.usage.output),
+            (&series.reasoning, row.usage.reasoning),
+        ] {
+            if tokens > 0 {
+                counter.inc_by(tokens);
+            }
+        }
+        if let Some(cost) = row.cost.filter(|c| c.0 > 0) {
+            series.cost.inc_by(cost.0 as f64 / 1e9);
+        }
+    }
+
+    fn series(&self, row: &UsageRow, model: &str) -> Arc<Series> {
+        let provider = row.provider.as_deref().unwrap_or("none");
+        let status = row.status.as_str();
+        let key = self.hash(&[&row.endpoint, provider, model, status]);
+        if let Some(series) = self.series.pin().get(&key) {
+            return Arc::clone(series);
+        }
+        let model = if self.series_count.load(Ordering::Relaxed) < MAX_SERIES { model } else { "other" };
+        let key = self.hash(&[&row.endpoint, provider, model, status]);
+        let series = Arc::new(self.make_series(&row.endpoint, provider, model, status));
+        if self.series.pin().insert(key, Arc::clone(&series)).is_none() {
+            self.series_count.fetch_add(1, Ordering::Relaxed);
+        }
+        series
+    }
+
+    fn hash(&self, labels: &[&str]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for label in labels {
+            hasher.write(label.as_bytes());
+            hasher.write_u8(0xff);
+        }
+        hasher.finish()
+    }
+
+    fn make_series(&self, endpoint: &str, provider: &str, model: &str, status: &str) -> Series {
+        let tokens = |kind: &str| self.tokens.with_label_values(&[provider, model, kind]);
+        Series {
+            requests: self.requests.with_label_values(&[endpoint, provider, model, status]),
+            duration: self.duration.with_label_values(&[endpoint, provider]),
+            overhead: self.overhead.with_label_values(&[endpoint]),
+            ttft: self.ttft.with_label_values(&[provider, model]),
+            input: tokens("input"),
+            cached: tokens("cached"),
+            cache_write: tokens("cache_write"),
+            output: tokens("output"),
+            reasoning: tokens("reasoning"),
+            cost: self.cost.with_label_values(&[provider, model]),
+        }
+    }
+
+    /// Counts one try at an upstream. Outcomes are a closed list of codes.
+    pub fn attempt(&self, provider: &str, outcome: &str) {
+        self.attempts.with_label_values(&[provider, outcome]).inc();
+    }
+
+    /// Counts a request that a limit refused.
+    pub fn rate_limited(&self, scope: &str) {
+        self.rate_limited.with_label_values(&[scope]).inc();
+    }
+
+    /// The Prometheus text format (version 0.0.4).
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 * 1024);
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        out
+    }
+}

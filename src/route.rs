@@ -1,0 +1,3 @@
+//! Routing: from a model name to upstream targets, in order.
+
+pub mod plan;

@@ -1,0 +1,203 @@
+//! The immutable view that a request reads: providers, routes, prices, all resolved. A reload builds
+//! a new one and swaps it in; a request keeps the one it started with.
+
+pub mod build;
+pub mod live;
+pub mod resolve;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use weir_wire::rules::UsageRules;
+
+use crate::catalog::{Model, Quirk};
+use crate::gate::limit::Limiter;
+use crate::price::PricedModel;
+use live::Live;
+
+/// What an inbound request asks of a provider, where Weir reads the body. Everything else is passed
+/// through by path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `chat/completions`
+    Chat,
+    /// `completions`
+    Completions,
+    /// `embeddings`
+    Embeddings,
+}
+
+impl Operation {
+    /// Its path in OpenAI's API, and its name in rows and metrics.
+    #[must_use]
+    pub fn endpoint(self) -> &'static str {
+        match self {
+            Self::Chat => "chat/completions",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
+
+/// Time limits of upstream calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection to stand.
+    pub connect: Duration,
+    /// For the answer's headers.
+    pub first_byte: Duration,
+    /// Between two chunks of the answer.
+    pub between_chunks: Duration,
+    /// For the whole call.
+    pub total: Duration,
+}
+
+/// One upstream credential and its place in the rotation.
+pub struct Credential {
+    /// The header it goes into.
+    pub name: HeaderName,
+    /// Its value; marked sensitive, so that nothing prints it.
+    pub value: HeaderValue,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A configured provider, resolved from catalogue and config.
+#[derive(Debug)]
+pub struct ProviderDef {
+    /// Its name in this gateway.
+    pub id: Arc<str>,
+    /// Its catalogue id, under which models and prices are looked up.
+    pub kind: Arc<str>,
+    /// Whether it answers in this process.
+    pub demo: bool,
+    /// Absolute, without a trailing slash, `/v1` included where the provider has it.
+    pub base_url: String,
+    /// Query that every call carries (`api-version=..`).
+    pub query: Option<String>,
+    /// The URLs of the operations it serves.
+    pub urls: HashMap<Operation, OperationUrl>,
+    /// Static headers.
+    pub headers: HeaderMap,
+    /// Upstream keys, used in turn.
+    pub credentials: Vec<Credential>,
+    /// Whose turn it is.
+    pub turn: AtomicUsize,
+    /// Deviations from OpenAI's dialect.
+    pub quirks: Vec<Quirk>,
+    /// How it reports usage.
+    pub usage: UsageRules,
+    /// Its time limits.
+    pub timeouts: Timeouts,
+    /// Limits of the upstream as a whole.
+    pub limiter: Limiter,
+    /// Whether requests that name no provider go here.
+    pub default: bool,
+    /// Whether callers may inject faults (`x-weir-fault`).
+    pub faults_allowed: bool,
+    /// In flight, latency.
+    pub live: Live,
+}
+
+/// Where an operation is served.
+#[derive(Clone, Debug)]
+pub enum OperationUrl {
+    /// One URL for every model.
+    Fixed(Uri),
+    /// The model is in the path: prefix, then the percent-encoded model, then suffix.
+    PerModel(String, String),
+}
+
+impl ProviderDef {
+    /// Whether it deviates in this way.
+    #[must_use]
+    pub fn has(&self, quirk: Quirk) -> bool {
+        self.quirks.contains(&quirk)
+    }
+}
+
+/// A model at a provider.
+#[derive(Debug)]
+pub struct Target {
+    /// Where.
+    pub provider: Arc<ProviderDef>,
+    /// The provider's own name of the model.
+    pub model: Arc<str>,
+    /// `provider/model`, for rights, metrics and messages.
+    pub name: Arc<str>,
+    /// Its share under the weighted strategy.
+    pub weight: u32,
+    /// Its price, when known.
+    pub price: Option<Arc<PricedModel>>,
+    /// The catalogue's entry, when there is one.
+    pub info: Option<Arc<Model>>,
+}
+
+/// How a route chooses among its targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// In the order of the config.
+    #[default]
+    Priority,
+    /// By weight, at random.
+    Weighted,
+    /// In turn.
+    RoundRobin,
+    /// Fewest requests in flight first.
+    LeastBusy,
+    /// Lowest measured latency first.
+    Latency,
+    /// Lowest price first.
+    Cost,
+}
+
+/// How failures are retried.
+#[derive(Clone, Copy, Debug)]
+pub struct Retries {
+    /// Further tries at the same target.
+    pub attempts: u32,
+    /// Wait before the first of them; doubles each time, with jitter.
+    pub backoff: Duration,
+}
+
+/// A public model name and what stands behind it.
+#[derive(Debug)]
+pub struct Route {
+    /// The public name.
+    pub name: Arc<str>,
+    /// Targets in the config's order; never empty.
+    pub targets: Vec<Arc<Target>>,
+    /// How to choose.
+    pub strategy: Strategy,
+    /// Names to fall back to.
+    pub fallbacks: Vec<String>,
+    /// Retries at one target.
+    pub retries: Retries,
+    /// Whose turn it is.
+    pub turn: AtomicUsize,
+    /// Whether it was written in the config, as opposed to `provider/model`.
+    pub configured: bool,
+}
+
+/// Everything a request reads.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Providers by their name in this gateway.
+    pub providers: BTreeMap<Arc<str>, Arc<ProviderDef>>,
+    /// Configured model names.
+    pub routes: BTreeMap<String, Arc<Route>>,
+    /// Where requests go that name no provider.
+    pub default_provider: Option<Arc<ProviderDef>>,
+    /// Routes made on demand from `provider/model` names; bounded.
+    pub(crate) direct: papaya::HashMap<String, Arc<Route>>,
+    /// Prices from the config, over the catalogue's.
+    pub(crate) price_overrides: HashMap<String, Arc<PricedModel>>,
+}

@@ -1,0 +1,107 @@
+//! The gateway's ready parts, as the HTTP layer and the jobs use them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+
+use crate::clock::{Clock, Entropy};
+use crate::config::Config;
+use crate::dispatch::Dispatcher;
+use crate::flight::{Caller, Meter};
+use crate::gate::keys::{KeyData, KeyRing};
+use crate::gate::limit::Limits;
+use crate::gate::rights::ModelRights;
+use crate::gate::secret::KeyHash;
+use crate::snapshot::Snapshot;
+use crate::store::Db;
+use crate::store::keys::KeyRow;
+
+/// The gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// The configuration it was started with.
+    pub config: Config,
+    /// What requests read.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Sends requests upstream.
+    pub dispatcher: Dispatcher,
+    /// Clock, ledger, metrics.
+    pub meter: Meter,
+    /// Virtual keys in memory.
+    pub keys: KeyRing,
+    /// Bounds concurrent key look-ups in the database.
+    pub key_lookups: Semaphore,
+    /// The database.
+    pub db: Db,
+    /// Hash of the admin key.
+    pub admin: KeyHash,
+    /// Who calls without a key, where that is allowed.
+    pub anonymous: Option<Caller>,
+    /// Chance, for ids and keys.
+    pub chance: Entropy,
+    /// Whether the gateway is ready for traffic.
+    pub readiness: Readiness,
+}
+
+/// Ready, or why not.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    draining: AtomicBool,
+    database: AtomicBool,
+}
+
+impl Readiness {
+    /// From now on new traffic should go elsewhere.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether it is draining.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The database was set up at least once.
+    pub fn database_is_up(&self) {
+        self.database.store(true, Ordering::Release);
+    }
+
+    /// Whether the database was ever set up.
+    #[must_use]
+    pub fn database_was_up(&self) -> bool {
+        self.database.load(Ordering::Acquire)
+    }
+}
+
+impl Gateway {
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.meter.clock
+    }
+}
+
+/// A database row as the gate sees it.
+///
+/// # Errors
+/// When its model patterns are no globs, which the admin API does not let in.
+pub fn key_data(row: KeyRow) -> Result<KeyData, String> {
+    Ok(KeyData {
+        rights: ModelRights::new(&row.models)?,
+        limits: Limits { rpm: row.rpm, tpm: row.tpm, concurrency: row.concurrency },
+        hash: KeyHash(row.hash.0),
+        revoked: row.revoked_at.is_some(),
+        id: row.id,
+        name: row.name,
+        team_id: row.team_id,
+        user_id: row.user_id,
+        expires_at: row.expires_at,
+        metadata: row.metadata,
+    })
+}
+
+/// Shared by everything that serves.
+pub type Shared = Arc<Gateway>;

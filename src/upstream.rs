@@ -1,0 +1,73 @@
+//! Upstream calls: bytes out, bytes in. Nothing here knows a dialect.
+
+pub mod body;
+pub mod client;
+pub mod decode;
+pub mod headers;
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+pub use body::{AnswerBody, CallBody};
+
+/// One prepared call.
+#[derive(Debug)]
+pub struct Call {
+    /// HTTP method.
+    pub method: Method,
+    /// Where to: absolute.
+    pub uri: Uri,
+    /// Everything but what HTTP itself needs (`host`, `content-length`).
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: CallBody,
+    /// How long until the answer's headers must be there.
+    pub first_byte: Duration,
+}
+
+/// An answer: its head is here, its body is still to come.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// All its headers; [`headers::for_client`] says which a client gets.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: AnswerBody,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// No connection: nothing was sent, so trying elsewhere is safe.
+    Connect(String),
+    /// No headers within the time for the first byte.
+    FirstByteTimeout(Duration),
+    /// The connection broke after the request was (partly) sent.
+    Broken(String),
+    /// The client's own body ended early or was too large.
+    ClientBody(String),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(why) => write!(f, "cannot connect: {why}"),
+            Self::FirstByteTimeout(after) => write!(f, "no answer within {after:?}"),
+            Self::Broken(why) => write!(f, "the connection broke before an answer: {why}"),
+            Self::ClientBody(why) => write!(f, "the request body broke off: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Something that takes prepared calls: an HTTP client, or the demo provider.
+pub trait Provider: Send + Sync + fmt::Debug {
+    /// Sends a call; resolves when the answer's head is there. Dropping the future, or the answer's
+    /// body, cancels the call.
+    fn send(&self, call: Call) -> BoxFuture<'_, Result<Answer, SendError>>;
+}

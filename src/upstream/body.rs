@@ -1,0 +1,181 @@
+//! The bodies of a call and of its answer.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame, SizeHint};
+
+/// What breaks a body off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A stream of chunks.
+pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;
+
+/// What is sent: pieces held in memory, or the client's own body as it comes.
+pub enum CallBody {
+    /// Pieces, sent in order. They share memory with the client's request.
+    Pieces(VecDeque<Bytes>),
+    /// A body passed on while it comes in, with its length when it is known.
+    Stream {
+        /// The chunks.
+        chunks: ChunkStream,
+        /// Total length, when the client declared it.
+        length: Option<u64>,
+    },
+}
+
+impl CallBody {
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::Pieces(VecDeque::new())
+    }
+}
+
+impl From<Bytes> for CallBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Pieces(VecDeque::from([bytes]))
+    }
+}
+
+impl fmt::Debug for CallBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pieces(pieces) => write!(f, "CallBody({} bytes)", pieces.iter().map(Bytes::len).sum::<usize>()),
+            Self::Stream { length, .. } => write!(f, "CallBody(stream of {length:?} bytes)"),
+        }
+    }
+}
+
+impl Body for CallBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Pieces(pieces) => Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece)))),
+            Self::Stream { chunks, .. } => {
+                let chunk = ready!(chunks.as_mut().poll_next(cx));
+                Poll::Ready(chunk.map(|chunk| chunk.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Pieces(pieces) if pieces.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(|p| p.len() as u64).sum()),
+            Self::Stream { length: Some(length), .. } => SizeHint::with_exact(*length),
+            Self::Stream { length: None, .. } => SizeHint::default(),
+        }
+    }
+}
+
+/// What comes back.
+pub enum AnswerBody {
+    /// From the network.
+    Network(hyper::body::Incoming),
+    /// Made or transformed in this process.
+    Local(ChunkStream),
+}
+
+impl AnswerBody {
+    /// A body that is whole already.
+    #[must_use]
+    pub fn whole(bytes: Bytes) -> Self {
+        Self::Local(Box::pin(futures_util::stream::iter([Ok(bytes)])))
+    }
+
+    /// The next chunk of data; trailers are skipped.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match self {
+            Self::Local(chunks) => chunks.as_mut().poll_next(cx),
+            Self::Network(incoming) => loop {
+                match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                    }
+                    Some(Err(e)) => return Poll::Ready(Some(Err(e.into()))),
+                    None => return Poll::Ready(None),
+                }
+            },
+        }
+    }
+
+    /// The next chunk of data.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        std::future::poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// The declared length, when there is one.
+    #[must_use]
+    pub fn declared_length(&self) -> Option<u64> {
+        match self {
+            Self::Network(incoming) => incoming.size_hint().exact(),
+            Self::Local(_) => None,
+        }
+    }
+
+    /// As a stream of chunks.
+    #[must_use]
+    pub fn into_stream(self) -> ChunkStream {
+        match self {
+            Self::Local(chunks) => chunks,
+            Self::Network(_) => {
+                let mut body = self;
+                Box::pin(futures_util::stream::poll_fn(move |cx| body.poll_chunk(cx)))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AnswerBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Network(_) => "AnswerBody(network)",
+            Self::Local(_) => "AnswerBody(local)",
+        })
+    }
+}
+
+/// Why a body could not be collected.
+#[derive(Debug)]
+pub enum CollectError {
+    /// Longer than the cap.
+    TooLarge,
+    /// It broke off.
+    Broken(BodyError),
+}
+
+/// Collects a body of at most `cap` bytes. One chunk is passed on as it is, without a copy.
+///
+/// # Errors
+/// When it is longer than `cap`, or breaks off.
+pub async fn collect(body: &mut AnswerBody, cap: usize) -> Result<Bytes, CollectError> {
+    let Some(first) = body.chunk().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(CollectError::Broken)?;
+    if first.len() > cap {
+        return Err(CollectError::TooLarge);
+    }
+    let Some(second) = body.chunk().await else { return Ok(first) };
+    let mut all = bytes::BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        let chunk = chunk.map_err(CollectError::Broken)?;
+        if all.len() + chunk.len() > cap {
+            return Err(CollectError::TooLarge);
+        }
+        all.extend_from_slice(&chunk);
+        next = body.chunk().await;
+    }
+    Ok(all.freeze())
+}
