@@ -20,7 +20,7 @@ pub use error::{StoreError, StoreErrorKind};
 /// on both engines.
 #[doc(hidden)]
 #[must_use]
-pub fn statements() -> Vec<String> {
+pub fn statements(engine: Engine) -> Vec<String> {
     let fixed = [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS].concat();
-    fixed.into_iter().map(str::to_owned).chain(usage::statements()).collect()
+    fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).collect()
 }

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Executor, FromRow, Postgres, SqlSafeStr, Sqlite};
 use tokio::time::error::Elapsed;
 
+use super::db::Engine;
 use super::error::{StoreError, StoreErrorKind};
 use super::statement::{Statement, postgres_arguments, sqlite_arguments};
 
@@ -144,6 +145,14 @@ impl Tx {
         let ended = self.0.execute(Statement::new(how)).await;
         self.0.in_transaction = ended.is_err();
         ended.map(drop)
+    }
+
+    /// Which database it runs on.
+    pub(crate) fn engine(&self) -> Engine {
+        match self.0.connection {
+            Connection::Sqlite(_) => Engine::Sqlite,
+            Connection::Postgres(_) => Engine::Postgres,
+        }
     }
 }
 

@@ -21,9 +21,11 @@ pub use partitions::ensure_partitions;
 pub use totals::{GroupBy, MAX_GROUPS, Sums, Total, totals, totals_from_rows};
 pub use write::{Inserted, insert_batch};
 
+use super::db::Engine;
+
 /// Texts for the test that prepares them on both engines.
-pub(super) fn statements() -> Vec<String> {
-    [write::statements(), quarantine::statements(), page::statements(), totals::statements()].concat()
+pub(super) fn statements(engine: Engine) -> Vec<String> {
+    [write::statements(engine), quarantine::statements(), page::statements(), totals::statements()].concat()
 }
 
 /// The token classes, as columns name them, in the order every table and text has them.

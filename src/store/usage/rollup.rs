@@ -7,6 +7,7 @@ use super::bulk::Bulk;
 use super::prepare::{Prepared, key_text};
 use super::{CLASSES, calendar, classes};
 use crate::clock::UnixMs;
+use crate::store::db::Engine;
 use crate::store::error::StoreError;
 use crate::store::session::Tx;
 use crate::store::statement::Arg;
@@ -35,8 +36,8 @@ pub(super) const DAILY: Grain = Grain { table: "usage_daily", column: "day", len
 static HOURS: LazyLock<Bulk> = LazyLock::new(|| upsert(&HOURLY));
 static DAYS: LazyLock<Bulk> = LazyLock::new(|| upsert(&DAILY));
 
-pub(super) fn statements() -> Vec<String> {
-    [HOURS.texts(), DAYS.texts()].concat()
+pub(super) fn statements(engine: Engine) -> Vec<String> {
+    [HOURS.texts(engine), DAYS.texts(engine)].concat()
 }
 
 fn upsert(grain: &Grain) -> Bulk {
@@ -50,7 +51,7 @@ fn upsert(grain: &Grain) -> Bulk {
 /// Adds rows that were just inserted to the sums.
 pub(super) async fn add(tx: &mut Tx, rows: &[&Prepared<'_>]) -> Result<(), StoreError> {
     for (bulk, grain) in [(&*HOURS, &HOURLY), (&*DAYS, &DAILY)] {
-        for statement in bulk.statements(values(rows, grain)) {
+        for statement in bulk.statements(tx.engine(), values(rows, grain)) {
             tx.execute(statement).await?;
         }
     }

@@ -7,7 +7,7 @@ use super::bulk::Bulk;
 use super::prepare::{Prepared, columns};
 use super::{partitions, quarantine, rollup};
 use crate::record::UsageRow;
-use crate::store::db::Db;
+use crate::store::db::{Db, Engine};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::session::Tx;
 use crate::store::statement::Arg;
@@ -28,8 +28,8 @@ static TAGS: LazyLock<Bulk> = LazyLock::new(|| {
     Bulk::new("usage_tags", &["at", "usage_id", "name", "value"], "ON CONFLICT (at, usage_id, name, value) DO NOTHING")
 });
 
-pub(super) fn statements() -> Vec<String> {
-    [ROWS.texts(), TAGS.texts(), rollup::statements()].concat()
+pub(super) fn statements(engine: Engine) -> Vec<String> {
+    [ROWS.texts(engine), TAGS.texts(engine), &rollup::statements(engine)].concat()
 }
 
 /// Inserts rows with their tags, and adds them to the sums: all in one transaction, each row once.
@@ -104,11 +104,11 @@ fn row_values(rows: &[Prepared<'_>]) -> Result<Vec<Arg>, StoreError> {
 /// them until the commit.
 async fn fill(tx: &mut Tx, rows: &[Prepared<'_>], values: Vec<Arg>) -> Result<u64, StoreError> {
     let mut new: HashSet<(i64, String)> = HashSet::with_capacity(rows.len());
-    for statement in ROWS.statements(values) {
+    for statement in ROWS.statements(tx.engine(), values) {
         new.extend(tx.fetch_all::<(i64, String)>(statement).await?);
     }
     let new: Vec<&Prepared<'_>> = rows.iter().filter(|row| new.contains(&(row.at, row.id.clone()))).collect();
-    for statement in TAGS.statements(tag_values(&new)) {
+    for statement in TAGS.statements(tx.engine(), tag_values(&new)) {
         tx.execute(statement).await?;
     }
     rollup::add(tx, &new).await?;

@@ -12,7 +12,7 @@ use crate::support;
 on_both_engines!(every_sql_text_is_understood, a_second_migration_changes_nothing, a_closed_store_says_so);
 
 async fn every_sql_text_is_understood(db: &Db) {
-    let texts = statements();
+    let texts = statements(db.engine());
     assert!(texts.len() > 50);
     for text in texts {
         if let Err(e) = db.prepare(&text).await {
