@@ -6,6 +6,7 @@ mod validate;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use weir_wire::rules::UsageRules;
 
 pub use validate::ProviderFault;
 
@@ -217,19 +218,22 @@ pub enum Quirk {
     NullStrings,
 }
 
-/// Where a provider's usage numbers deviate from OpenAI's.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields, default)]
-pub struct UsageRules {
-    /// `completion_tokens` excludes `reasoning_tokens`: what is billed is the sum.
-    pub reasoning_outside_output: bool,
-    /// Field of `usage` with the cached prompt tokens, beside the standard place.
-    pub cached_field: Option<String>,
-    /// Dotted path of a usage object beside the standard one (`x_groq.usage`).
-    pub extra_usage: Option<String>,
-    /// Its streams may end without `data: [DONE]`.
-    pub no_done: bool,
-}
+/// Names of operations in files and configurations.
+pub const OPERATIONS: &[&str] = &[
+    "chat", "completions", "responses", "embeddings", "images_generations", "images_edits", "images_variations", "audio_speech",
+    "audio_transcriptions", "audio_translations", "moderations", "models", "files", "uploads", "batches", "fine_tuning",
+    "vector_stores", "rerank", "realtime",
+];
+/// Names of quirks.
+pub const QUIRKS: &[&str] = &[
+    "no_stream_options", "usage_on_every_chunk", "rename_max_completion_tokens", "rename_seed", "no_message_name",
+    "stop_as_array", "models_bare_array", "null_strings",
+];
+/// Names of authentication styles.
+pub const AUTH_STYLES: &[&str] = &["bearer", "header", "prefix", "none", "optional_bearer"];
+/// Names of usage rules.
+pub const USAGE_RULES: &[&str] =
+    &["usage_in", "reasoning_outside_output", "citations_outside_output", "cache_outside_input", "no_done"];
 
 /// What the environment says about a provider. Holds names of variables, never their values, but
 /// for the base URL.

@@ -1,1 +1,219 @@
-//! placeholder
+//! `GET /openapi.json` and `GET /docs`: the interface, described by one table. A test holds the
+//! table and the router together.
+
+use axum::extract::State;
+use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderValue, header};
+use serde_json::{Map, Value, json};
+
+use super::openai::generate::json as json_response;
+use crate::state::Shared;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody.
+    Open,
+    /// A virtual key.
+    Key,
+    /// A virtual key or the admin key.
+    Either,
+    /// The admin key.
+    Admin,
+}
+
+/// A route of the gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// Method.
+    pub method: &'static str,
+    /// Path, OpenAPI's way.
+    pub path: &'static str,
+    /// Group.
+    pub tag: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// Query parameters with what they are.
+    pub query: &'static [(&'static str, &'static str)],
+    /// JSON body schema's name, when it has one.
+    pub body: Option<&'static str>,
+}
+
+const fn route(method: &'static str, path: &'static str, tag: &'static str, summary: &'static str, access: Access) -> Described {
+    Described { method, path, tag, summary, access, query: &[], body: None }
+}
+
+const USAGE_QUERY: &[(&str, &str)] = &[
+    ("from", "first moment: RFC 3339, a date, or a span such as 7d"),
+    ("to", "first moment no longer included"),
+    ("key_id", "virtual key"),
+    ("team_id", "team"),
+    ("user", "the key's user"),
+    ("model", "model as asked for"),
+    ("provider", "provider that served it"),
+    ("endpoint", "endpoint, such as chat/completions"),
+    ("status", "ok, client_error, rejected, upstream_error, timeout, cancelled or interrupted"),
+    ("tag", "name or name=value"),
+    ("limit", "rows of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+    ("group_by", "list of key, team, user, model, provider, endpoint, status, tag, hour, day, month: totals instead of rows"),
+    ("format", "json, csv or ndjson"),
+];
+const PAGE_QUERY: &[(&str, &str)] = &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
+
+/// Every route.
+pub const ROUTES: &[Described] = &[
+    Described { body: Some("ChatRequest"), ..route("post", "/v1/chat/completions", "OpenAI", "Chat completion, JSON or SSE", Access::Key) },
+    Described { body: Some("CompletionRequest"), ..route("post", "/v1/completions", "OpenAI", "Legacy text completion, JSON or SSE", Access::Key) },
+    Described { body: Some("EmbeddingRequest"), ..route("post", "/v1/embeddings", "OpenAI", "Embeddings, float or base64", Access::Key) },
+    route("get", "/v1/models", "OpenAI", "Models the key may use, with context window, prices and capabilities", Access::Either),
+    route("get", "/v1/models/{id}", "OpenAI", "One model; the id may contain slashes", Access::Either),
+    route("post", "/v1/{path}", "OpenAI", "Any other path of OpenAI's API, passed through to the provider that the model names, or the default", Access::Key),
+    Described { query: USAGE_QUERY, ..route("get", "/v1/usage", "Usage", "Rows, or totals with group_by; a key sees itself, the admin key everything", Access::Either) },
+    Described { query: PAGE_QUERY, ..route("get", "/admin/v1/keys", "Admin", "List virtual keys", Access::Admin) },
+    Described { body: Some("KeyCreate"), ..route("post", "/admin/v1/keys", "Admin", "Create a virtual key; its secret is in this answer only", Access::Admin) },
+    route("get", "/admin/v1/keys/{id}", "Admin", "Show a virtual key", Access::Admin),
+    Described { body: Some("KeyUpdate"), ..route("patch", "/admin/v1/keys/{id}", "Admin", "Change a virtual key", Access::Admin) },
+    route("delete", "/admin/v1/keys/{id}", "Admin", "Revoke a virtual key", Access::Admin),
+    route("post", "/admin/v1/keys/{id}/rotate", "Admin", "Give a virtual key a new secret; the old one is dead", Access::Admin),
+    Described { query: USAGE_QUERY, ..route("get", "/admin/v1/usage", "Admin", "Usage of everybody", Access::Admin) },
+    route("get", "/admin/v1/providers", "Admin", "Configured providers and how they do", Access::Admin),
+    route("get", "/health", "Operations", "Alive", Access::Open),
+    route("get", "/health/ready", "Operations", "Ready for traffic; 503 while draining", Access::Open),
+    route("get", "/health/details", "Operations", "Each component and provider", Access::Admin),
+    route("get", "/metrics", "Operations", "Prometheus metrics", Access::Open),
+    route("get", "/openapi.json", "Operations", "This document", Access::Open),
+    route("get", "/docs", "Operations", "This document for people", Access::Open),
+];
+
+/// `GET /openapi.json`
+pub async fn openapi(State(_): State<Shared>) -> Response {
+    json_response(document().to_string())
+}
+
+/// The OpenAPI 3.1 document.
+#[must_use]
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let entry = paths.entry(route.path).or_insert_with(|| json!({}));
+        entry[route.method] = operation(route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "Weir", "version": env!("CARGO_PKG_VERSION"), "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": "An LLM gateway. Everything under /v1 speaks OpenAI's dialect."},
+        "paths": paths,
+        "components": {"schemas": schemas(), "securitySchemes": security()},
+    })
+}
+
+fn operation(route: &Described) -> Value {
+    let mut operation = json!({
+        "tags": [route.tag],
+        "summary": route.summary,
+        "operationId": format!("{}_{}", route.method, route.path.trim_matches('/').replace(['/', '.'], "_").replace(['{', '}'], "")),
+        "responses": {"200": {"description": "success"}, "default": {"description": "error",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}},
+        "security": match route.access {
+            Access::Open => json!([]),
+            Access::Key => json!([{"key": []}]),
+            Access::Either => json!([{"key": []}, {"admin": []}]),
+            Access::Admin => json!([{"admin": []}]),
+        },
+    });
+    let in_path = route.path.split('/').filter_map(|s| s.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let in_query = route.query.iter().map(|(name, what)| json!({"name": name, "in": "query", "description": what, "schema": {"type": "string"}}));
+    let parameters: Vec<Value> = in_path.chain(in_query).collect();
+    if !parameters.is_empty() {
+        operation["parameters"] = parameters.into();
+    }
+    if let Some(schema) = route.body {
+        let reference = format!("#/components/schemas/{schema}");
+        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": {"$ref": reference}}}});
+    }
+    operation
+}
+
+fn security() -> Value {
+    json!({
+        "key": {"type": "http", "scheme": "bearer", "description": "a virtual key; x-api-key, api-key and x-goog-api-key carry it as well"},
+        "admin": {"type": "http", "scheme": "bearer", "description": "the admin key"},
+    })
+}
+
+fn schemas() -> Value {
+    let text = || json!({"type": "string"});
+    let limit = || json!({"type": ["integer", "null"], "minimum": 0});
+    let limits = json!({"type": "object", "additionalProperties": false, "properties": {"rpm": limit(), "tpm": limit(), "concurrency": limit()}});
+    let key = json!({
+        "name": {"type": "string", "minLength": 1, "maxLength": 200},
+        "models": {"type": "array", "items": text(), "description": "globs of model names; empty means all"},
+        "team_id": {"type": ["string", "null"]},
+        "user_id": {"type": ["string", "null"]},
+        "limits": limits,
+        "expires_at": {"type": ["string", "null"], "format": "date-time"},
+        "metadata": {"type": ["object", "null"]},
+    });
+    let extensions = json!({
+        "model": {"type": "string"},
+        "models": {"type": "array", "items": text(), "description": "further models to try, in order; not sent upstream"},
+        "fallbacks": {"type": "array", "items": text(), "description": "models to fall back to; not sent upstream"},
+    });
+    let request = |required: &[&str]| json!({"type": "object", "required": required, "properties": extensions, "additionalProperties": true});
+    json!({
+        "ChatRequest": request(&["model", "messages"]),
+        "CompletionRequest": request(&["model"]),
+        "EmbeddingRequest": request(&["model", "input"]),
+        "KeyCreate": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": key},
+        "KeyUpdate": {"type": "object", "additionalProperties": false, "properties": key},
+        "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object",
+            "required": ["message", "type", "param", "code"], "properties": {
+                "message": text(), "type": text(), "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}},
+    })
+}
+
+/// `GET /docs`: the document as a page, without anything from elsewhere.
+pub async fn page() -> Response {
+    let mut response = Html(html()).into_response();
+    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+fn html() -> String {
+    let mut rows = String::new();
+    let mut tag = "";
+    for route in ROUTES {
+        if route.tag != tag {
+            tag = route.tag;
+            rows.push_str(&format!("<tr><th colspan=4>{tag}</th></tr>"));
+        }
+        let access = match route.access {
+            Access::Open => "",
+            Access::Key => "virtual key",
+            Access::Either => "any key",
+            Access::Admin => "admin key",
+        };
+        let parameters: String = route.query.iter().map(|(name, what)| format!("<br><code>{name}</code> {what}")).collect();
+        rows.push_str(&format!(
+            "<tr><td><b>{}</b></td><td><code>{}</code></td><td>{}{parameters}</td><td>{access}</td></tr>",
+            route.method.to_uppercase(),
+            route.path,
+            route.summary
+        ));
+    }
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Weir</title><style>{STYLE}</style>\
+         <h1>Weir {}</h1><p>Point any OpenAI SDK's <code>base_url</code> at <code>/v1</code>. \
+         Machine-readable: <a href=/openapi.json>/openapi.json</a>.</p><table>{rows}</table></html>",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}\
+    table{border-collapse:collapse;width:100%}td{border-top:1px solid #ddd;padding:.4em .6em;vertical-align:top}\
+    th{text-align:left;padding:1.2em .6em .3em}code{background:#f4f4f4;padding:.1em .3em}";

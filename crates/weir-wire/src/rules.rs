@@ -1,11 +1,11 @@
 //! How a provider reports usage, where it departs from OpenAI. Read from provider files.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A provider's usage conventions. The default is right for OpenAI, Azure, OpenRouter, Together,
 /// vLLM and most others: it knows every spelling of a field that means the same wherever it
 /// appears ([`crate::counts`]), so only conventions that contradict each other are rules.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UsageRules {
     /// Where to look for the usage object, in order of preference.
@@ -21,7 +21,7 @@ pub struct UsageRules {
 }
 
 /// Where an answer or a chunk carries its usage object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum UsagePlace {
     /// `usage`
     #[serde(rename = "usage")]

@@ -1,0 +1,140 @@
+//! How a command reaches the gateway's data: over `--url` with the admin key, or straight on the
+//! database of the configuration. Either way the same router answers.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::Value;
+
+use super::{BAD_USAGE, FAILED, load};
+use crate::clock::{Clock, Entropy};
+use crate::config::Config;
+use crate::store::{Db, Options};
+use crate::upstream::body::collect;
+use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
+use crate::upstream::{Call, CallBody, Provider as _};
+
+/// Where to work.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ConnectArgs {
+    /// A running gateway, such as http://127.0.0.1:8080; without it, the database is used directly.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// The gateway's admin key, with --url; else WEIR_ADMIN_KEY.
+    #[arg(long, value_name = "KEY")]
+    pub admin_key: Option<String>,
+    /// The configuration that names the database, without --url.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// A running gateway, or its database.
+#[derive(Debug)]
+pub enum Connection {
+    /// Over HTTP.
+    Remote(Remote),
+    /// The database.
+    Local(Box<Local>),
+}
+
+/// A gateway reached over HTTP.
+pub struct Remote {
+    base: String,
+    admin_key: String,
+    client: HttpProvider,
+}
+
+impl std::fmt::Debug for Remote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remote").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// The database and what goes with it.
+#[derive(Debug)]
+pub struct Local {
+    /// The database, migrated.
+    pub db: Db,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub chance: Entropy,
+    /// The configuration.
+    pub config: Config,
+}
+
+/// Runs a command's work on a runtime of its own.
+pub fn block_on<F: Future<Output = u8>>(work: F, err: &mut dyn Write) -> u8 {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            let _ = writeln!(err, "the runtime could not be started: {error}");
+            FAILED
+        }
+    }
+}
+
+impl ConnectArgs {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The exit code, after telling `err` why.
+    pub async fn connect(self, env: &dyn Fn(&str) -> Option<String>, err: &mut dyn Write) -> Result<Connection, u8> {
+        let outcome = match self.url {
+            Some(url) => remote(&url, self.admin_key.or_else(|| env("WEIR_ADMIN_KEY")), env).map(Connection::Remote),
+            None => {
+                let config = load(self.config, env, err)?;
+                local(config).await.map(|local| Connection::Local(Box::new(local)))
+            }
+        };
+        outcome.map_err(|(code, why)| {
+            let _ = writeln!(err, "weir: {why}");
+            code
+        })
+    }
+}
+
+fn remote(url: &str, admin_key: Option<String>, env: &dyn Fn(&str) -> Option<String>) -> Result<Remote, (u8, String)> {
+    let admin_key = admin_key.ok_or_else(|| (BAD_USAGE, "--url needs --admin-key, or WEIR_ADMIN_KEY".to_owned()))?;
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err((BAD_USAGE, format!("--url {url}: it must begin with http:// or https://")));
+    }
+    let tls = tls_config(env("SSL_CERT_FILE").as_deref()).map_err(|why| (FAILED, why))?;
+    let options = PoolOptions { connect_timeout: Duration::from_secs(5), max_idle_per_host: 1, http2: Http2::Never };
+    Ok(Remote { base: url.trim_end_matches('/').to_owned(), admin_key, client: HttpProvider::new(options, Arc::clone(&tls)) })
+}
+
+async fn local(config: Config) -> Result<Local, (u8, String)> {
+    let failed = |e: crate::store::StoreError| (FAILED, format!("database: {e}"));
+    let db = Db::open(config.database.url.expose_secret(), &Options { connections: 2, ..Options::default() }).map_err(failed)?;
+    db.migrate().await.map_err(failed)?;
+    Ok(Local { db, clock: Clock::system(), chance: Entropy::system(), config })
+}
+
+impl Remote {
+    /// Calls the gateway; answers the body's text.
+    ///
+    /// # Errors
+    /// What the gateway says is wrong.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        let auth = HeaderValue::from_str(&format!("Bearer {}", self.admin_key.trim())).map_err(|_| "the admin key has characters no header can carry".to_owned())?;
+        headers.insert(header::AUTHORIZATION, auth);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let uri = format!("{}{path}", self.base).parse().map_err(|e| format!("{}{path}: {e}", self.base))?;
+        let body = body.map_or_else(CallBody::empty, |b| CallBody::from(bytes::Bytes::from(b.to_string())));
+        let call = Call { method, uri, headers, body, first_byte: Duration::from_secs(60) };
+        let mut answer = self.client.send(call).await.map_err(|e| format!("{}: {e}", self.base))?;
+        let text = collect(&mut answer.body, 1 << 30).await.map_err(|_| format!("{}: the answer broke off", self.base))?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if answer.status.is_success() { Ok(text) } else { Err(told(answer.status, &text)) }
+    }
+}
+
+fn told(status: http::StatusCode, text: &str) -> String {
+    let message = serde_json::from_str::<Value>(text).ok().and_then(|v| v["error"]["message"].as_str().map(ToOwned::to_owned));
+    format!("{status}: {}", message.unwrap_or_else(|| crate::flight::bounded(text, 500)))
+}

@@ -1,0 +1,126 @@
+//! `weir serve`: runs the gateway until it is told to stop.
+
+use std::io::{IsTerminal as _, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tracing_subscriber::EnvFilter;
+
+use super::FAILED;
+use crate::app::{App, Start};
+use crate::clock::{Clock, Entropy};
+use crate::config::{Config, LogFormat, Logging};
+use crate::lifecycle::Lifecycle;
+
+/// Runs the gateway.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ServeArgs {
+    /// The configuration file; else WEIR_CONFIG, else ./weir.yaml if it exists, else none is needed.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on, in place of the configuration's.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Runs `weir serve`. Answers the exit code.
+pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let env = |name: &str| std::env::var(name).ok();
+    let mut config = match super::load(args.config, &env, err) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    if let Some(listen) = args.listen {
+        config.server.listen = listen;
+    }
+    if !config.auth.required && !config.server.listen.ip().is_loopback() {
+        let _ = writeln!(err, "auth.required: false is allowed on a loopback address only, not on {}", config.server.listen);
+        return super::BAD_USAGE;
+    }
+    log(&config.logging);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir").build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(config, out, err)),
+        Err(error) => {
+            let _ = writeln!(err, "the runtime could not be started: {error}");
+            FAILED
+        }
+    }
+}
+
+async fn serve(config: Config, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let start = Start { config, env: Box::new(|name| std::env::var(name).ok()), clock: Clock::system(), chance: Entropy::system() };
+    let app = match App::start(start).await {
+        Ok(app) => app,
+        Err(error) => {
+            let _ = writeln!(err, "weir: {error}");
+            return FAILED;
+        }
+    };
+    // The greeting is a courtesy: without a standard output the gateway serves all the same.
+    let _ = greet(&app, out);
+    let signal = match Lifecycle::wait_for_signal().await {
+        Ok(signal) => signal,
+        Err(error) => {
+            let _ = writeln!(err, "weir: signals cannot be received: {error}");
+            return FAILED;
+        }
+    };
+    tracing::info!(signal, "{signal}: draining, a second signal skips the wait");
+    app.stop(async {
+        let _ = Lifecycle::wait_for_signal().await;
+    })
+    .await;
+    tracing::info!("stopped, everything is written");
+    0
+}
+
+fn log(logging: &Logging) {
+    let filter = std::env::var("RUST_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(logging.level.as_str()));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let json = match logging.format {
+        LogFormat::Json => true,
+        LogFormat::Pretty => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    // A second subscriber in one process is refused; the first goes on.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}
+
+/// What a first look needs: where it listens, what it found, the secrets of a first start, and one
+/// line to paste.
+fn greet(app: &App, out: &mut dyn Write) -> std::io::Result<()> {
+    let snapshot = app.gateway.snapshot.load();
+    let providers: Vec<&str> = snapshot.providers.keys().map(|id| &**id).collect();
+    writeln!(out, "weir {} listens on http://{}", env!("CARGO_PKG_VERSION"), app.addr)?;
+    if let Some(addr) = app.metrics_addr {
+        writeln!(out, "metrics   http://{addr}/metrics")?;
+    }
+    writeln!(out, "providers {}", providers.join(", "))?;
+    writeln!(out, "data      {}", app.gateway.config.database.url.redacted())?;
+    if let Some(key) = &app.welcome.admin_key {
+        writeln!(out, "\nThis is the first start. These two keys are shown once; keep them:")?;
+        writeln!(out, "admin key {key}")?;
+    }
+    if let Some(key) = &app.welcome.first_key {
+        writeln!(out, "first key {key}")?;
+    }
+    let key = match (&app.welcome.first_key, app.gateway.anonymous.is_some()) {
+        (Some(key), _) => key.as_str(),
+        (None, true) => "none-is-needed",
+        (None, false) => "$WEIR_KEY",
+    };
+    writeln!(out, "\ntry it:\n{}", curl(app.addr, key))?;
+    if key == "$WEIR_KEY" {
+        writeln!(out, "(a key is made by: weir keys create --name me)")?;
+    }
+    out.flush()
+}
+
+fn curl(addr: SocketAddr, key: &str) -> String {
+    format!(
+        "curl http://{addr}/v1/chat/completions -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" \
+         -d '{{\"model\":\"demo/chat\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
+    )
+}
