@@ -205,11 +205,13 @@ impl Raw {
         if !self.parts {
             usage.input = self.total;
         }
+        // A total that holds the reasoning beside the output says which convention it is.
+        let beside = usage.input + usage.output + usage.reasoning;
+        if rules.reasoning_outside_output || (self.parts && self.total == beside) {
+            usage.output += usage.reasoning;
+        }
         if rules.cache_outside_input {
             usage.input += usage.cached + usage.cache_write;
-        }
-        if rules.reasoning_outside_output {
-            usage.output += usage.reasoning;
         }
         if rules.citations_outside_output {
             usage.output += self.citations;

@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 pub struct UsageRules {
     /// Where to look for the usage object, in order of preference.
     pub usage_in: Vec<UsagePlace>,
-    /// Reasoning tokens are not part of the output count (xAI chat, Perplexity).
+    /// Reasoning tokens are not part of the output count (xAI chat, Perplexity). Without this
+    /// rule they are still added where `total_tokens` counts them beside the output.
     pub reasoning_outside_output: bool,
     /// Citation tokens are billed on top of the output count (Perplexity).
     pub citations_outside_output: bool,
     /// Cache reads and writes are not part of the input count (MiniMax, Anthropic's convention).
     pub cache_outside_input: bool,
-    /// Streams end without `[DONE]`: a finish reason is their end (Gemini's compatible endpoint).
+    /// Streams end without `[DONE]`: a finish reason is their end (Hugging Face's router for
+    /// some of its providers).
     pub no_done: bool,
 }
 

@@ -117,6 +117,9 @@ impl SseFramer {
     }
 
     /// The bytes of a frame left unfinished. Empty if the stream ended with a blank line.
+    ///
+    /// Some servers leave out the blank line behind their last event, so the rest is worth a look:
+    /// as [`Frame::new`] of it.
     pub fn take_rest(&mut self) -> Bytes {
         let mut rest = std::mem::take(&mut self.held);
         for chunk in self.chunks.drain(..) {

@@ -155,6 +155,23 @@ fn reasoning_outside_the_output() {
 }
 
 #[test]
+fn reasoning_beside_the_output_shows_in_the_total() {
+    let read = |total: u64| {
+        let text = format!(
+            "{{\"prompt_tokens\":32,\"completion_tokens\":9,\"total_tokens\":{total},\"reasoning_tokens\":10}}"
+        );
+        let reading = read(&text, &UsageRules::default()).unwrap();
+        (
+            reading.usage.output,
+            reading.usage.reasoning,
+            reading.clamped,
+        )
+    };
+    assert_eq!(read(51), (19, 10, false));
+    assert_eq!(read(41), (9, 9, true));
+}
+
+#[test]
 fn perplexity_bills_reasoning_citations_and_searches() {
     let rules = UsageRules {
         reasoning_outside_output: true,

@@ -10,7 +10,8 @@ use crate::json::{Span, quote, string_at};
 pub struct Change<'a> {
     /// The model to ask for instead.
     pub model: Option<&'a str>,
-    /// Ask for usage in the stream, whatever the client said.
+    /// Ask for usage in the stream, whatever the client said. For chat and completions, which
+    /// alone know the option; the client's other stream options stay.
     pub include_usage: bool,
     /// Remove `models` and `fallbacks`, which are Weir's own.
     pub strip_extensions: bool,
