@@ -93,6 +93,14 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "overloaded", message).after(Duration::from_secs(1))
     }
 
+    /// 503: the database that would know is away. Never "invalid key" for a key that could not be
+    /// checked.
+    #[must_use]
+    pub fn database_away() -> Self {
+        let message = "the gateway's database is not reachable; try again shortly";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "database_unavailable", message).after(Duration::from_secs(2))
+    }
+
     /// 502: an upstream failed.
     #[must_use]
     pub fn upstream(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {

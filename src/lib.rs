@@ -4,6 +4,7 @@
 //! `route` (where to), `dispatch` (try, retry, fall back), `upstream` (bytes) and ends in its
 //! `flight`, which settles into the ledger of `meter`.
 
+pub mod admin;
 pub mod app;
 pub mod catalog;
 pub mod cli;

@@ -8,6 +8,12 @@ use weir_wire::usage::Usage;
 use crate::clock::UnixMs;
 use crate::money::NanoUsd;
 
+/// RFC 3339 with milliseconds, UTC.
+#[must_use]
+pub fn rfc3339(at: UnixMs) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |t| format!("{t:.3}"))
+}
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,4 +141,22 @@ pub struct UsageRow {
     pub error_message: Option<String>,
     /// The key's metadata at the time, as JSON text (an object), if any.
     pub metadata: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds_and_a_zone() {
+        assert_eq!(rfc3339(1_795_000_000_123), "2026-11-18T11:06:40.123Z");
+    }
+
+    #[test]
+    fn names_of_outcomes_are_read_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(Status::parse("fine"), None);
+    }
 }

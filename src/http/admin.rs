@@ -33,7 +33,7 @@ pub fn check_admin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), ApiErro
         return Ok(());
     }
     if gateway.admin.get().is_none() {
-        return Err(auth::database_away());
+        return Err(ApiError::database_away());
     }
     Err(ApiError::forbidden("admin_key_required", "this is not the admin key; virtual keys have no access to the admin plane"))
 }

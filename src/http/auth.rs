@@ -69,21 +69,13 @@ async fn look_up(gateway: &Gateway, hash: KeyHash) -> Result<Found, ApiError> {
     let asked = gateway.keys.generation();
     let row = store::keys::by_hash(&gateway.db, &store::keys::KeyHash(hash.0)).await.map_err(|error| {
         tracing::error!(%error, "a key could not be looked up: {error}");
-        database_away()
+        ApiError::database_away()
     })?;
     let data = row.map(key_data).transpose().map_err(|why| {
         tracing::error!(%why, "a stored key is unusable: {why}");
-        database_away()
+        ApiError::database_away()
     })?;
     Ok(gateway.keys.learn(hash, data, asked))
-}
-
-/// 503: never "invalid key" for a key that could not be checked.
-#[must_use]
-pub fn database_away() -> ApiError {
-    let message = "the gateway's database is not reachable; try again shortly";
-    let status = http::StatusCode::SERVICE_UNAVAILABLE;
-    ApiError::new(status, "server_error", "database_unavailable", message).after(std::time::Duration::from_secs(2))
 }
 
 /// The key a request presents. Several headers may repeat one key, but not disagree.

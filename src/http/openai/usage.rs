@@ -1,9 +1,7 @@
 //! `GET /v1/usage`: what was used and what it cost. A key sees itself, the admin key everything.
 
-pub use answer::{rfc3339, row};
-
-mod answer;
-mod ask;
+pub mod answer;
+pub mod ask;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,11 +12,12 @@ use http::{HeaderValue, header};
 
 use super::generate::json;
 use crate::error::ApiError;
-use crate::http::auth::{Identity, database_away, identify};
+use crate::admin::keys::store_error;
+use crate::http::auth::{Identity, identify};
 use crate::record::UsageRow;
 use crate::state::{Gateway, Shared};
 use crate::store::usage::{Cursor, Export, Filter, export, page, totals};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
 use ask::{Ask, Format};
 
 /// `GET /v1/usage`
@@ -108,14 +107,4 @@ fn text(content_type: &'static str, body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
-}
-
-/// A failure of the store, in the caller's words.
-#[must_use]
-pub fn store_error(error: StoreError) -> ApiError {
-    if error.kind() == StoreErrorKind::Invalid {
-        return ApiError::invalid("invalid_value", error.to_string());
-    }
-    tracing::error!(%error, "the database failed: {error}");
-    database_away()
 }

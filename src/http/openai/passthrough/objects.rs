@@ -8,7 +8,6 @@ use super::Ask;
 use super::incoming::Incoming;
 use crate::error::ApiError;
 use crate::flight::Caller;
-use crate::http::auth::database_away;
 use crate::state::Gateway;
 use crate::store::objects as store;
 
@@ -39,7 +38,7 @@ pub async fn check_ids(gateway: &Gateway, caller: &Caller, mut ids: Vec<String>)
     let refs: Vec<&str> = ids.iter().map(String::as_str).collect();
     let owners = store::owners(&gateway.db, &refs).await.map_err(|error| {
         tracing::error!(%error, "object owners could not be read: {error}");
-        database_away()
+        ApiError::database_away()
     })?;
     if let Some(foreign) = owners.iter().find(|o| o.key_id != caller.key.id) {
         let message = format!("no such object: '{}'", crate::flight::bounded(&foreign.object_id, MAX_ID));
@@ -158,7 +157,7 @@ pub async fn own(gateway: &Gateway, caller: &Caller, provider: &str, id: &str, k
     let object = store::Object { provider, object_id: id, key_id: &caller.key.id, kind, created_at };
     store::remember(&gateway.db, &object).await.map_err(|error| {
         tracing::error!(%error, object = %id, "the owner of object {id} could not be recorded: {error}");
-        database_away()
+        ApiError::database_away()
     })?;
     Ok(())
 }
@@ -192,7 +191,7 @@ pub(super) async fn filter_list(gateway: &Gateway, caller: &Caller, provider: &s
         let refs: Vec<&str> = batch.iter().map(String::as_str).collect();
         let owners = store::owners(&gateway.db, &refs).await.map_err(|error| {
             tracing::error!(%error, "object owners could not be read: {error}");
-            database_away()
+            ApiError::database_away()
         })?;
         foreign.extend(owners.into_iter().filter(|o| o.key_id != caller.key.id && o.provider == provider).map(|o| o.object_id));
     }

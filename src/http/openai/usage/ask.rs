@@ -17,7 +17,7 @@ const MAX_LIMIT: u32 = 1000;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Format {
+pub enum Format {
     #[default]
     Json,
     Csv,
@@ -26,7 +26,7 @@ pub(super) enum Format {
 
 /// A usage query.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub struct Ask {
     pub filter: Filter,
     pub group_by: Vec<GroupBy>,
     pub cursor: Option<Cursor>,
@@ -36,7 +36,7 @@ pub(super) struct Ask {
 
 impl Ask {
     /// Reads a query string.
-    pub(super) fn read(query: Option<&str>, now: UnixMs) -> Result<Self, ApiError> {
+    pub fn read(query: Option<&str>, now: UnixMs) -> Result<Self, ApiError> {
         let params = Params::read(query, &KNOWN)?;
         let text = |name: &str| params.get(name).map(ToOwned::to_owned);
         let from = params.parsed("from", |v| time(v, now))?;

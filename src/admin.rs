@@ -1,0 +1,3 @@
+//! What the admin API and the command line do alike, apart from HTTP and terminal.
+
+pub mod keys;

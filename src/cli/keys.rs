@@ -1,0 +1,230 @@
+//! `weir keys`: virtual keys, over `--url` or straight on the database. A running gateway follows
+//! the database within a second.
+
+use std::io::{self, Write};
+
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::connect::{ConnectArgs, Connection, Local, block_on};
+use super::{BAD_USAGE, FAILED, table};
+use crate::admin::keys::{self as manage, CreateBody};
+use crate::clock::UnixMs;
+
+/// Manages virtual keys.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KeysArgs {
+    #[command(subcommand)]
+    command: KeysCommand,
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum KeysCommand {
+    /// Create a key; its secret is printed once.
+    Create(CreateArgs),
+    /// List keys.
+    List,
+    /// Show a key.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Give a key a new secret; the old one is dead at once.
+    Rotate {
+        /// Its id.
+        id: String,
+    },
+    /// Revoke a key.
+    Revoke {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// A key to create.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CreateArgs {
+    /// A name for people.
+    #[arg(long)]
+    name: String,
+    /// Models it may use: globs, separated by commas; all without this.
+    #[arg(long, value_delimiter = ',', value_name = "GLOBS")]
+    models: Vec<String>,
+    /// Requests per minute.
+    #[arg(long)]
+    rpm: Option<u64>,
+    /// Tokens per minute.
+    #[arg(long)]
+    tpm: Option<u64>,
+    /// Requests in flight at once.
+    #[arg(long)]
+    concurrency: Option<u64>,
+    /// When it stops working: a span such as 30d or 12h, or a time such as 2027-01-01T00:00:00Z.
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    /// The team it is billed to.
+    #[arg(long, value_name = "ID")]
+    team: Option<String>,
+    /// The user it belongs to.
+    #[arg(long, value_name = "ID")]
+    user: Option<String>,
+}
+
+/// Runs `weir keys`. Answers the exit code.
+pub fn run(args: KeysArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let mut told = Vec::new();
+    let code = block_on(async { work(args, env, out, &mut told).await }, err);
+    // What could not be told to anybody changes nothing about the code.
+    let _ = err.write_all(&told);
+    code
+}
+
+async fn work(args: KeysArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let connection = match args.connect.connect(env, err).await {
+        Ok(connection) => connection,
+        Err(code) => return code,
+    };
+    let answer = match (&args.command, connection) {
+        (command, Connection::Remote(remote)) => match request(command) {
+            Ok((method, path, body)) => remote.call(method, &path, body.as_ref()).await.and_then(|text| parse(&text)),
+            Err(why) => return tell(err, &why, BAD_USAGE),
+        },
+        (command, Connection::Local(local)) => on_database(command, &local).await,
+    };
+    match answer {
+        Ok(answer) => print(&args.command, &answer, args.json, out).map_or(FAILED, |()| 0),
+        Err(why) => tell(err, &why, FAILED),
+    }
+}
+
+fn tell(err: &mut dyn Write, why: &str, code: u8) -> u8 {
+    let _ = writeln!(err, "weir: {why}");
+    code
+}
+
+fn parse(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|e| format!("the gateway's answer is not JSON: {e}"))
+}
+
+/// The same body for the API and the database.
+fn body(args: &CreateArgs, now: UnixMs) -> Result<Value, String> {
+    let expires = args.expires.as_deref().map(|text| expiry(text, now)).transpose()?;
+    Ok(json!({
+        "name": args.name,
+        "models": args.models,
+        "team_id": args.team,
+        "user_id": args.user,
+        "limits": {"rpm": args.rpm, "tpm": args.tpm, "concurrency": args.concurrency},
+        "expires_at": expires,
+    }))
+}
+
+/// A span from now, or a time.
+fn expiry(text: &str, now: UnixMs) -> Result<String, String> {
+    let expected = || format!("--expires {text}: expected a span such as 30d, 12h or 90m, or a time such as 2027-01-01T00:00:00Z");
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at.to_string());
+    }
+    let unit = text.chars().last().ok_or_else(expected)?;
+    let minutes = match unit {
+        'm' => 1,
+        'h' => 60,
+        'd' => 24 * 60,
+        'w' => 7 * 24 * 60,
+        _ => return Err(expected()),
+    };
+    let count: i64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
+    let span = count.checked_mul(minutes * 60_000).ok_or_else(expected)?;
+    Timestamp::from_millisecond(now.saturating_add(span)).map(|t| t.to_string()).map_err(|_| expected())
+}
+
+fn request(command: &KeysCommand) -> Result<(Method, String, Option<Value>), String> {
+    let segment = |id: &str| percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string();
+    Ok(match command {
+        KeysCommand::Create(args) => {
+            let now = crate::clock::Clock::system().unix_ms();
+            (Method::POST, "/admin/v1/keys".to_owned(), Some(body(args, now)?))
+        }
+        KeysCommand::List => (Method::GET, "/admin/v1/keys?limit=1000".to_owned(), None),
+        KeysCommand::Show { id } => (Method::GET, format!("/admin/v1/keys/{}", segment(id)), None),
+        KeysCommand::Rotate { id } => (Method::POST, format!("/admin/v1/keys/{}/rotate", segment(id)), None),
+        KeysCommand::Revoke { id } => (Method::DELETE, format!("/admin/v1/keys/{}", segment(id)), None),
+    })
+}
+
+async fn on_database(command: &KeysCommand, local: &Local) -> Result<Value, String> {
+    let Local { db, clock, chance, .. } = local;
+    let now = clock.unix_ms();
+    let outcome = match command {
+        KeysCommand::Create(args) => {
+            let body: CreateBody = serde_json::from_value(body(args, now)?).map_err(|e| e.to_string())?;
+            manage::create(db, chance, now, body).await
+        }
+        KeysCommand::List => manage::list(db, now, None, 1000).await,
+        KeysCommand::Show { id } => manage::show(db, now, id).await,
+        KeysCommand::Rotate { id } => manage::rotate(db, chance, now, id).await,
+        KeysCommand::Revoke { id } => manage::revoke(db, now, id).await,
+    };
+    outcome.map(|answer| answer.object).map_err(|error| error.message)
+}
+
+fn print(command: &KeysCommand, answer: &Value, as_json: bool, out: &mut dyn Write) -> io::Result<()> {
+    if as_json {
+        return writeln!(out, "{answer:#}");
+    }
+    match command {
+        KeysCommand::List => {
+            let keys = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+            table::write(out, &["id", "name", "key", "status", "models", "rpm", "tpm", "expires"], &keys.iter().map(row).collect::<Vec<_>>())
+        }
+        _ => details(answer, out),
+    }
+}
+
+fn row(key: &Value) -> Vec<String> {
+    let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
+    let number = |v: &Value| v.as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let models: Vec<&str> = key["models"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    vec![
+        text(&key["id"]),
+        text(&key["name"]),
+        format!("{}...{}", text(&key["prefix"]), text(&key["last4"])),
+        text(&key["status"]),
+        if models.is_empty() { "all".to_owned() } else { models.join(",") },
+        number(&key["limits"]["rpm"]),
+        number(&key["limits"]["tpm"]),
+        text(&key["expires_at"]),
+    ]
+}
+
+fn details(key: &Value, out: &mut dyn Write) -> io::Result<()> {
+    if let Some(secret) = key["key"].as_str() {
+        writeln!(out, "{secret}\n\nThis key is shown once; keep it.")?;
+    }
+    for (name, value) in key.as_object().into_iter().flatten().filter(|(name, v)| *name != "key" && !v.is_null()) {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        writeln!(out, "{name:<11} {value}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiries_are_spans_or_times() {
+        assert_eq!(expiry("1h", 0).unwrap(), "1970-01-01T01:00:00Z");
+        assert_eq!(expiry("30d", 0).unwrap(), "1970-01-31T00:00:00Z");
+        assert_eq!(expiry("2027-01-01T00:00:00Z", 0).unwrap(), "2027-01-01T00:00:00Z");
+        for text in ["", "d", "3y", "soon", "999999999999999d"] {
+            assert!(expiry(text, 0).unwrap_err().contains("--expires"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `weir usage`: usage and cost, over `--url` or straight on the database.
+
+use std::io::{self, Write};
+
+use http::Method;
+use serde_json::Value;
+
+use super::connect::{ConnectArgs, Connection, Local, block_on};
+use super::{BAD_USAGE, FAILED, table};
+use crate::http::openai::usage::answer;
+use crate::http::openai::usage::ask::{Ask, Format as Written};
+use crate::store::usage::{export, page, totals};
+
+/// Shows usage and cost.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UsageArgs {
+    /// From when: a span such as 7d, a date, or a time.
+    #[arg(long, default_value = "7d")]
+    since: String,
+    /// Until when.
+    #[arg(long)]
+    to: Option<String>,
+    /// Totals by key, team, user, model, provider, endpoint, status, tag, hour, day, month; several
+    /// separated by commas. Without it, the newest rows.
+    #[arg(long, value_name = "LIST")]
+    group_by: Option<String>,
+    /// Only this key's.
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// Only this model's.
+    #[arg(long)]
+    model: Option<String>,
+    /// Only this provider's.
+    #[arg(long)]
+    provider: Option<String>,
+    /// Only with this status.
+    #[arg(long)]
+    status: Option<String>,
+    /// Only with this tag: name or name=value.
+    #[arg(long)]
+    tag: Option<String>,
+    /// Rows of a table.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+    /// How it is written.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    #[command(flatten)]
+    connect: ConnectArgs,
+}
+
+/// How usage is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// RFC 4180, all rows.
+    Csv,
+    /// A JSON object a line, all rows.
+    Ndjson,
+}
+
+/// Runs `weir usage`. Answers the exit code.
+pub fn run(args: UsageArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let mut told = Vec::new();
+    let code = block_on(async { work(args, env, out, &mut told).await }, err);
+    // What could not be told to anybody changes nothing about the code.
+    let _ = err.write_all(&told);
+    code
+}
+
+async fn work(args: UsageArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let query = args.query();
+    let (format, grouped) = (args.format, args.group_by.is_some());
+    let connection = match args.connect.connect(env, err).await {
+        Ok(connection) => connection,
+        Err(code) => return code,
+    };
+    let text = match connection {
+        Connection::Remote(remote) => remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await.map_err(|why| (FAILED, why)),
+        Connection::Local(local) => on_database(&query, &local).await,
+    };
+    match text {
+        Ok(text) => print(&text, format, grouped, out).map_or(FAILED, |()| 0),
+        Err((code, why)) => {
+            let _ = writeln!(err, "weir: {why}");
+            code
+        }
+    }
+}
+
+impl UsageArgs {
+    /// The query string that asks for the same over HTTP.
+    fn query(&self) -> String {
+        let format = match self.format {
+            Format::Table | Format::Json => "json",
+            Format::Csv => "csv",
+            Format::Ndjson => "ndjson",
+        };
+        let pairs = [
+            ("from", Some(self.since.as_str())),
+            ("to", self.to.as_deref()),
+            ("group_by", self.group_by.as_deref()),
+            ("key_id", self.key.as_deref()),
+            ("model", self.model.as_deref()),
+            ("provider", self.provider.as_deref()),
+            ("status", self.status.as_deref()),
+            ("tag", self.tag.as_deref()),
+            ("format", Some(format)),
+        ];
+        let limit = format!("limit={}", self.limit);
+        let encode = |v: &str| percent_encoding::utf8_percent_encode(v, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let pairs = pairs.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", encode(value?))));
+        pairs.chain([limit]).collect::<Vec<_>>().join("&")
+    }
+}
+
+async fn on_database(query: &str, local: &Local) -> Result<String, (u8, String)> {
+    let ask = Ask::read(Some(query), local.clock.unix_ms()).map_err(|e| (BAD_USAGE, e.message))?;
+    let failed = |e: crate::store::StoreError| (FAILED, format!("database: {e}"));
+    if !ask.group_by.is_empty() {
+        let sums = totals(&local.db, &ask.filter, &ask.group_by).await.map_err(failed)?;
+        return Ok(match ask.format {
+            Written::Json => answer::totals(&ask.group_by, &sums),
+            Written::Csv => answer::totals_csv(&ask.group_by, &sums),
+            Written::Ndjson => answer::totals_ndjson(&ask.group_by, &sums),
+        });
+    }
+    if ask.format == Written::Json {
+        return Ok(answer::page(&page(&local.db, &ask.filter, ask.cursor.as_ref(), ask.limit).await.map_err(failed)?));
+    }
+    let mut text = if ask.format == Written::Csv { answer::csv_header() } else { String::new() };
+    let write = if ask.format == Written::Csv { answer::csv_row } else { answer::ndjson_row };
+    let mut rows = export(&local.db, ask.filter);
+    while let Some(rows) = rows.next().await.map_err(failed)? {
+        rows.iter().for_each(|row| write(row, &mut text));
+    }
+    Ok(text)
+}
+
+fn print(text: &str, format: Format, grouped: bool, out: &mut dyn Write) -> io::Result<()> {
+    match format {
+        Format::Csv | Format::Ndjson => out.write_all(text.as_bytes()),
+        Format::Json => writeln!(out, "{:#}", serde_json::from_str::<Value>(text).unwrap_or_default()),
+        Format::Table => {
+            let answer: Value = serde_json::from_str(text).unwrap_or_default();
+            let rows = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+            if grouped { totals_table(rows, out) } else { rows_table(rows, out) }
+        }
+    }
+}
+
+fn cell(value: &Value) -> String {
+    value.as_str().map_or_else(|| if value.is_null() { "-".to_owned() } else { value.to_string() }, ToOwned::to_owned)
+}
+
+fn totals_table(rows: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    const SUMS: [&str; 6] = ["requests", "errors", "input_tokens", "cached_tokens", "output_tokens", "cost_usd"];
+    const GROUPS: [&str; 11] = ["key", "team", "user", "model", "provider", "endpoint", "status", "tag", "hour", "day", "month"];
+    let groups = GROUPS.into_iter().filter(|g| rows.first().is_some_and(|r| r.get(g).is_some()));
+    let columns: Vec<&str> = groups.chain(SUMS).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|c| cell(&row[*c])).collect()).collect();
+    table::write(out, &columns, &rows)
+}
+
+fn rows_table(rows: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    const COLUMNS: [&str; 9] = ["at", "model", "provider", "status", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "key_id"];
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| COLUMNS.iter().map(|c| cell(&row[*c])).collect()).collect();
+    table::write(out, &COLUMNS, &rows)
+}
