@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use secrecy::ExposeSecret as _;
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, Key};
 use crate::demo::Demo;
@@ -293,7 +294,7 @@ async fn bootstrap(gateway: &Gateway) -> Result<Welcome, StoreError> {
     let is_first = store::settings::set_if_absent(&gateway.db, ADMIN_HASH, &hex(&made.hash.0)).await?;
     let stored = store::settings::get(&gateway.db, ADMIN_HASH).await?.and_then(|text| unhex(&text));
     let Some(hash) = stored else {
-        return Err(StoreError::corrupt("the stored hash of the admin key is damaged; set WEIR_ADMIN_KEY"));
+        return Err(StoreError::new(store::StoreErrorKind::Corrupt, "the stored hash of the admin key is damaged; set WEIR_ADMIN_KEY"));
     };
     let _ = gateway.admin.set(KeyHash(hash));
     if !is_first {

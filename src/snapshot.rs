@@ -98,7 +98,7 @@ pub struct ProviderDef {
     /// Top-level request fields it refuses; removed with a warning.
     pub unsupported: Vec<String>,
     /// How it reports usage.
-    pub usage: UsageRules,
+    pub usage: Arc<UsageRules>,
     /// Its time limits.
     pub timeouts: Timeouts,
     /// How its connections are kept.

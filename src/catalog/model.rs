@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One model as one provider serves it. Whatever is unknown is `None` or empty.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -108,7 +108,7 @@ impl Model {
 }
 
 /// What a model can do: `Some(true)`, `Some(false)`, or `None` where nobody says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Capabilities {
     /// Images in the prompt.
     pub vision: Option<bool>,
@@ -153,7 +153,7 @@ pub struct Capabilities {
 }
 
 /// What kind of call a model answers.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Mode {

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 
 use super::{BAD_USAGE, FAILED, load};
+use secrecy::ExposeSecret as _;
 use crate::clock::{Clock, Entropy};
 use crate::config::Config;
 use crate::store::{Db, Options};

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 
 use super::connect::block_on;
 use super::{FAILED, load};
+use secrecy::ExposeSecret as _;
 use crate::config::Config;
 use crate::snapshot::Snapshot;
 use crate::store::{Db, Options};

@@ -259,9 +259,10 @@ fn adds_usage(job: &Job, provider: &ProviderDef) -> bool {
         && !provider.has(Quirk::NoStreamOptions)
 }
 
+/// `max_completion_tokens` under the name that the provider knows.
 fn rename(job: &Job, provider: &ProviderDef) -> Option<(&'static str, &'static str)> {
-    let wanted = job.operation == Operation::Chat && job.peek.max_tokens.is_some() && job.peek.max_completion_tokens.is_none();
-    (wanted && provider.has(Quirk::RenameMaxTokens)).then_some(("max_tokens", "max_completion_tokens"))
+    let wanted = job.operation == Operation::Chat && job.peek.max_completion_tokens.is_some() && job.peek.max_tokens.is_none();
+    (wanted && provider.has(Quirk::RenameMaxCompletionTokens)).then_some(("max_completion_tokens", "max_tokens"))
 }
 
 fn operation_uri(provider: &ProviderDef, operation: Operation, model: &str) -> Option<Uri> {

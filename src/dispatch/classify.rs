@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use weir_wire::answer::{UpstreamError, read_error};
+use weir_wire::fault::{UpstreamError, read_error};
 
 use super::{Failed, Next};
 use crate::error::ApiError;
@@ -33,7 +33,7 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
 /// An answer with an error status.
 #[must_use]
 pub fn error_answer(provider: &ProviderDef, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Failed {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let told = read_error(status.as_u16(), content_type, body);
     let retry_after = retry_after(headers);
     let mut failed = by_status(provider, status, &told);
@@ -47,8 +47,7 @@ pub fn error_answer(provider: &ProviderDef, status: StatusCode, headers: &Header
 /// An error that an upstream reports inside a 200.
 #[must_use]
 pub fn in_band(provider: &ProviderDef, told: &UpstreamError) -> Failed {
-    let status = told.code.as_deref().and_then(|code| code.parse::<u16>().ok());
-    let status = status.filter(|s| (400..600).contains(s)).and_then(|s| StatusCode::from_u16(s).ok());
+    let status = told.status().filter(|s| (400..600).contains(s)).and_then(|s| StatusCode::from_u16(s).ok());
     by_status(provider, status.unwrap_or(StatusCode::BAD_GATEWAY), told)
 }
 

@@ -109,7 +109,8 @@ impl Dispatcher {
         }
         let body = whole::body(self, &trip, &mut answer).await?;
         trip.record("ok");
-        if spends && let Ok(read) = read_answer(&body, &trip.target.provider.usage) {
+        let read = read_answer(&body, &trip.target.provider.usage);
+        if spends && read.valid {
             let reported = read.usage.is_some();
             whole::note(&trip, read, &body, &mut out);
             let mut draft = trip.flight.draft();

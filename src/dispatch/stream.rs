@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use weir_wire::sse::SseFramer;
+use weir_wire::sse::{Frame as SseFrame, SseFramer};
 use weir_wire::tap::{Flavor, Seen, StreamTap, splice_cost};
 
 use super::attempt::{Trip, invalid_answer};
@@ -56,7 +57,7 @@ enum Opening {
     Stalled(Duration),
     Ended,
     Broken(String),
-    Refused(weir_wire::answer::UpstreamError),
+    Refused(weir_wire::fault::UpstreamError),
 }
 
 /// How a stream ended.
@@ -88,6 +89,8 @@ pub struct StreamBody {
     total_deadline: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The error an event reported: code and text.
+    reported: Option<(String, String)>,
     /// Whether the client was promised a stream.
     started: bool,
     trip: Trip,
@@ -106,7 +109,7 @@ impl StreamBody {
         Self {
             upstream,
             framer: SseFramer::new(MAX_EVENT),
-            tap: StreamTap::new(trip.flavor, provider.usage.clone()),
+            tap: StreamTap::new(trip.flavor, Arc::clone(&provider.usage)),
             ready: VecDeque::new(),
             ended: false,
             hide_usage: trip.usage_added,
@@ -115,6 +118,7 @@ impl StreamBody {
             total_deadline: now,
             timer: None,
             stop: Box::pin(dispatcher.hard_stop.clone().cancelled_owned()),
+            reported: None,
             started: false,
             trip,
         }
@@ -181,16 +185,20 @@ impl StreamBody {
             let Ok(frame) = frame else { return Some(Turn::Broken("an event is longer than 8 MiB")) };
             let seen = self.tap.observe(&frame);
             match &seen {
-                Seen::UsageOnly { .. } if self.hide_usage => continue,
-                Seen::UsageOnly { usage } => {
-                    let shown = self.with_cost(&frame, usage);
+                Seen::UsageOnly(_) if self.hide_usage => continue,
+                Seen::UsageOnly(usage) => {
+                    let shown = self.with_cost(&frame, *usage);
                     self.ready.push_back(shown);
                 }
+                Seen::Malformed if self.trip.flavor != Flavor::Other => return Some(Turn::Broken("an event is not JSON")),
                 _ => self.ready.push_back(frame.raw.clone()),
             }
             let this = match seen {
                 Seen::Quiet => None,
-                Seen::Error(error) => Some(Turn::Refused(error)),
+                Seen::Error(error) => {
+                    self.reported = Some((error.code.clone().unwrap_or_default(), error.message.clone()));
+                    Some(Turn::Refused(error))
+                }
                 _ => Some(Turn::Substance),
             };
             turn = turn.or(this);
@@ -199,11 +207,19 @@ impl StreamBody {
     }
 
     /// The usage chunk with `cost_usd` in its usage object, when the model has a price.
-    fn with_cost(&self, frame: &weir_wire::sse::Frame, usage: &weir_wire::json::Span) -> Bytes {
+    fn with_cost(&self, frame: &SseFrame, usage: weir_wire::json::Span) -> Bytes {
         let cost = self.tap.usage().zip(self.trip.target.price.as_ref()).map(|(used, price)| {
             price.cost(&used, self.tap.service_tier(), self.trip.flight.at).nano.to_string()
         });
         cost.map_or_else(|| frame.raw.clone(), |cost| splice_cost(frame, usage, &cost))
+    }
+
+    /// The last event of a stream may lack its blank line: `data: [DONE]` and no more.
+    fn take_end(&mut self) {
+        let last = self.framer.end().unwrap_or_else(|| SseFrame::new(self.framer.take_rest(), false));
+        if !last.raw.is_empty() && matches!(self.tap.observe(&last), Seen::Done) {
+            self.ready.push_back(last.raw);
+        }
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -217,12 +233,15 @@ impl StreamBody {
                 self.last_chunk = Instant::now();
                 match self.take_chunk(chunk) {
                     Some(Turn::Broken(_)) => self.end(End::Cut),
-                    _ if self.tap.reported_error() => self.end(End::Reported),
+                    _ if self.reported.is_some() => self.end(End::Reported),
                     _ => {}
                 }
             }
             Poll::Ready(Some(Err(_))) => self.end(End::Cut),
-            Poll::Ready(None) => self.end(End::Cut),
+            Poll::Ready(None) => {
+                self.take_end();
+                self.end(End::Cut);
+            }
         }
         Poll::Ready(())
     }
@@ -249,19 +268,16 @@ impl StreamBody {
     /// connection afterwards.
     fn end(&mut self, end: End) {
         self.ended = true;
-        let end = if end != End::Reported && self.tap.is_complete() { End::Complete } else { end };
+        let end = if end != End::Reported && self.tap.complete() { End::Complete } else { end };
         let provider = &self.trip.target.provider.id;
         match end {
             End::Complete => {
-                let rest = self.framer.take_rest();
-                if !rest.is_empty() {
-                    self.ready.push_back(rest);
-                }
                 self.trip.flight.conclude(Status::Ok);
             }
             End::Reported => {
-                let (code, message) = self.tap.error_text();
-                self.trip.flight.fail(Status::UpstreamError, code, message);
+                let (code, message) = self.reported.take().unwrap_or_default();
+                let code = if code.is_empty() { "upstream_error" } else { &code };
+                self.trip.flight.fail(Status::UpstreamError, code, &message);
             }
             End::Cut => {
                 let message = format!("provider {provider} broke the stream off before it was finished");
@@ -302,7 +318,7 @@ fn error_event(flavor: Flavor, error: &ApiError) -> Bytes {
 #[derive(Debug)]
 enum Turn {
     /// The upstream reports an error.
-    Refused(weir_wire::answer::UpstreamError),
+    Refused(weir_wire::fault::UpstreamError),
     /// Something other than comments.
     Substance,
     /// The framing is broken.
@@ -340,7 +356,7 @@ impl Drop for StreamBody {
         if draft.usage.is_none() {
             let mut job = self.trip.count_job();
             job.output_beyond = self.tap.output_bytes().saturating_sub(self.tap.output_text().len() as u64);
-            job.output = self.tap.take_output_text();
+            job.output = self.tap.output_text().to_owned();
             draft.count = Some(job);
         }
     }

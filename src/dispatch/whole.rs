@@ -25,7 +25,10 @@ use crate::upstream::{Answer, headers};
 pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer) -> Result<Reply, Failed> {
     let provider = &trip.target.provider;
     let body = body(dispatcher, &trip, &mut answer).await?;
-    let read = read_answer(&body, &provider.usage).map_err(|e| invalid_answer(provider, &format!("it is not JSON: {e}")))?;
+    let read = read_answer(&body, &provider.usage);
+    if !read.valid {
+        return Err(invalid_answer(provider, "it is not JSON"));
+    }
     if let Some(told) = &read.error {
         return Err(classify::in_band(provider, told));
     }

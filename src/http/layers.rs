@@ -56,21 +56,23 @@ pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: 
 
 /// Authenticates and admits a request to the data plane.
 pub async fn admit(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    match admitted(&gateway, &request).await {
+    let flight = request.extensions().get::<Arc<Flight>>().cloned();
+    let headers = request.headers().clone();
+    match admitted(&gateway, flight, &headers).await {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
 }
 
-async fn admitted(gateway: &Shared, request: &Request) -> Result<(), ApiError> {
-    let flight = request.extensions().get::<Arc<Flight>>().ok_or_else(internal)?;
-    let caller = match auth::identify(gateway, request.headers()).await? {
+async fn admitted(gateway: &Shared, flight: Option<Arc<Flight>>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let flight = flight.ok_or_else(internal)?;
+    let caller = match auth::identify(gateway, headers).await? {
         Identity::Key(caller) => caller,
         Identity::Admin => return Err(admin_key()),
     };
     let limiter = Arc::clone(&caller.slot);
     flight.draft().caller = Some(caller);
-    limiter.limiter.admit_request(flight.now()).map_err(|refused| limited(flight, refused))?;
+    limiter.limiter.admit_request(flight.now()).map_err(|refused| limited(&flight, refused))?;
     flight.draft().admitted = true;
     Ok(())
 }

@@ -9,6 +9,7 @@ use weir_wire::rules::UsageRules;
 
 use super::live::Live;
 use super::{Credential, Operation, OperationUrl, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
+use secrecy::ExposeSecret as _;
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::MonoNs;
 use crate::config::{self, Config};
@@ -131,7 +132,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         turn: AtomicUsize::new(0),
         quirks: quirks(kind, entry)?,
         unsupported: entry.unsupported.clone().unwrap_or_else(|| kind.unsupported.clone()),
-        usage: usage_rules(kind, entry)?,
+        usage: Arc::new(usage_rules(kind, entry)?),
         timeouts: Timeouts {
             connect: entry.timeouts.connect,
             first_byte: entry.timeouts.first_byte,

@@ -96,6 +96,14 @@ impl Db {
     /// # Errors
     /// `Schema` when an applied migration is not the one this version knows; else as any call.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        // On a thread of its own: the migrator's future cannot be sent between threads.
+        let db = self.clone();
+        let runtime = tokio::runtime::Handle::current();
+        let work = tokio::task::spawn_blocking(move || runtime.block_on(db.migrate_here()));
+        work.await.map_err(|_| StoreError::new(StoreErrorKind::Unavailable, "the migration was broken off"))?
+    }
+
+    async fn migrate_here(&self) -> Result<(), StoreError> {
         match &self.pools {
             Pools::Sqlite { write, .. } => {
                 // SQLite has no advisory lock: one immediate transaction around all of it is one.

@@ -47,8 +47,7 @@ async fn serve(gateway: &Gateway, flight: Arc<Flight>, request: Request, operati
     let body = body::read(&head.headers, body, limits).await?;
     let peek = Peek::read(&body, shape(operation)).map_err(peek_error)?;
     note(&flight, &peek);
-    let snapshot = gateway.snapshot.load();
-    let plan = plan_of(gateway, &snapshot, &flight, &peek)?;
+    let plan = plan_of(gateway, &gateway.snapshot.load(), &flight, &peek)?;
     let estimate = estimate(&peek, &body);
     take_tokens(&flight, estimate)?;
     let caller = flight.draft().caller.clone();
@@ -68,7 +67,7 @@ async fn serve(gateway: &Gateway, flight: Arc<Flight>, request: Request, operati
     };
     let reply = gateway.dispatcher.run(&job).await?;
     if let Some(caller) = caller.filter(|_| stores) {
-        own_stored(gateway, &caller, &job.flight, &reply).await?;
+        own_stored(gateway, &caller, &job.flight, stored_id(&reply)).await?;
     }
     Ok(respond(reply))
 }
@@ -78,18 +77,21 @@ async fn check_objects(gateway: &Gateway, caller: Option<&Caller>, body: &[u8]) 
     let mut ids = Vec::new();
     objects::body_ids(body, &mut ids);
     match caller {
-        Some(caller) if !ids.is_empty() => objects::check_ids(gateway, caller, ids).await.map(|_| ()),
+        Some(caller) if !ids.is_empty() => objects::check(gateway, caller, ids).await.map(|_| ()),
         _ => Ok(()),
     }
 }
 
-/// A completion that the provider was asked to store belongs to the key that made it.
-async fn own_stored(gateway: &Gateway, caller: &Caller, flight: &Flight, reply: &Reply) -> Result<(), ApiError> {
-    let id = match &reply.body {
+fn stored_id(reply: &Reply) -> Option<String> {
+    match &reply.body {
         ReplyBody::Whole(whole) => whole.peek().and_then(|bytes| objects::id_of(&bytes)),
         ReplyBody::Stream(stream) => stream.object_id(),
         ReplyBody::Raw(_) => None,
-    };
+    }
+}
+
+/// A completion that the provider was asked to store belongs to the key that made it.
+async fn own_stored(gateway: &Gateway, caller: &Caller, flight: &Flight, id: Option<String>) -> Result<(), ApiError> {
     let provider = flight.draft().provider.as_ref().map(|p| Arc::clone(&p.id));
     match (id, provider) {
         (Some(id), Some(provider)) => objects::own(gateway, caller, &provider, &id, "chat.completion").await,

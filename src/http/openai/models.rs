@@ -58,7 +58,8 @@ pub async fn other(State(gateway): State<Shared>, request: Request) -> Response 
 
 /// Through the data plane's layers, as any request that is passed on.
 async fn forward(gateway: Shared, request: Request) -> Response {
-    let handler = axum::routing::any(passthrough::any)
+    let handler = axum::Router::new()
+        .fallback(passthrough::any)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), layers::admit))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), layers::observe))
         .with_state(gateway);

@@ -38,7 +38,7 @@ pub async fn any(State(gateway): State<Shared>, Extension(flight): Extension<Arc
     let (head, body) = request.into_parts();
     let incoming = incoming::read(&gateway, &ask, &head.headers, body).await?;
     note(&flight, &incoming);
-    let held = objects::check(&gateway, &caller, &ask, &incoming).await?;
+    let held = objects::check(&gateway, &caller, objects::named(&ask, &incoming)).await?;
     let target = choose::target(&gateway, &caller, &ask, &incoming, held.as_deref())?;
     let forward = forward(&gateway, &flight, ask.clone(), head.headers, incoming, target)?;
     let provider = Arc::clone(&forward.target.provider.id);
@@ -127,16 +127,15 @@ fn flavor(endpoint: &str) -> Flavor {
 
 /// Remembers what was created, forgets what was deleted, and takes other keys' objects out of lists.
 async fn settle_objects(gateway: &Gateway, caller: &Caller, ask: &Ask, provider: &str, reply: Reply) -> Result<Reply, ApiError> {
-    if let ReplyBody::Stream(stream) = &reply.body
-        && let Some(id) = stream.object_id()
-    {
+    let (streamed, whole) = match &reply.body {
+        ReplyBody::Stream(stream) => (stream.object_id(), None),
+        ReplyBody::Whole(whole) => (None, whole.peek()),
+        ReplyBody::Raw(_) => (None, None),
+    };
+    if let Some(id) = streamed {
         objects::own(gateway, caller, provider, &id, ask.endpoint()).await?;
     }
-    let ReplyBody::Whole(whole) = &reply.body else { return Ok(reply) };
-    let Some(bytes) = whole.peek() else { return Ok(reply) };
-    if !reply.status.is_success() {
-        return Ok(reply);
-    }
+    let Some(bytes) = whole else { return Ok(reply) };
     let shown: Option<Bytes> = match ask.method {
         Method::GET => objects::filter_list(gateway, caller, provider, &bytes).await?,
         Method::DELETE => {

@@ -170,7 +170,7 @@ fn capped(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<ChunkStr
 }
 
 async fn multipart(gateway: &Gateway, headers: &HeaderMap, content_type: &str, body: Body) -> Result<Incoming, ApiError> {
-    let boundary = boundary_of(content_type).ok_or_else(|| bad_multipart("the content type has no boundary"))?;
+    let boundary = boundary_of(content_type).map_err(|e| bad_multipart(&e.to_string()))?;
     let mut rest = capped(gateway, headers, body)?;
     let mut finder = ModelFinder::new(&boundary);
     let (mut head, mut held) = (VecDeque::new(), 0_u64);
@@ -179,22 +179,22 @@ async fn multipart(gateway: &Gateway, headers: &HeaderMap, content_type: &str, b
         let chunk = chunk.map_err(|e| bad_multipart(&e.to_string()))?;
         held += chunk.len() as u64;
         head.push_back(chunk.clone());
-        match finder.push(&chunk) {
+        match finder.push(&chunk).map_err(|e| bad_multipart(&e.to_string()))? {
             Progress::More => {}
-            Progress::Found { start, end, value } => {
-                found = Some((start, end, value));
+            Progress::Found(field) => {
+                found = Some(field);
                 break;
             }
             Progress::NotThere => break,
-            other => return Err(bad_multipart(&format!("{other:?}"))),
         }
         if held > gateway.config.server.body_limit {
             return Err(bad_multipart("the field 'model' must stand before large files"));
         }
     }
-    let model_at = found.as_ref().map(|(start, end, _)| (*start, *end));
+    let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let model_at = found.as_ref().map(|field| (at(field.start), at(field.end)));
     let content = Content::Multipart(Multipart { head, rest, length: declared_length(headers), model_at });
-    Ok(Incoming { model: found.map(|(_, _, value)| value), content, ..Incoming::default() })
+    Ok(Incoming { model: found.map(|field| field.value), content, ..Incoming::default() })
 }
 
 fn bad_multipart(why: &str) -> ApiError {

@@ -16,17 +16,19 @@ const MAX_IDS: usize = 256;
 /// Longest id.
 const MAX_ID: usize = 128;
 
-/// Refuses a request that touches another key's object. Says which provider holds the objects it
-/// names.
-pub(super) async fn check(gateway: &Gateway, caller: &Caller, ask: &Ask, incoming: &Incoming) -> Result<Option<String>, ApiError> {
+/// The objects a request names in its path, query and body.
+pub(super) fn named(ask: &Ask, incoming: &Incoming) -> Vec<String> {
     let mut ids = path_ids(&ask.path);
     ids.extend(query_ids(ask.query.as_deref()));
     body_ids(&incoming.json, &mut ids);
-    check_ids(gateway, caller, ids).await
+    ids
 }
 
-/// Refuses ids of another key's objects.
-pub async fn check_ids(gateway: &Gateway, caller: &Caller, mut ids: Vec<String>) -> Result<Option<String>, ApiError> {
+/// Refuses ids of another key's objects. Says which provider holds them.
+///
+/// # Errors
+/// 404 for another key's, 503 without the database.
+pub async fn check(gateway: &Gateway, caller: &Caller, mut ids: Vec<String>) -> Result<Option<String>, ApiError> {
     ids.sort();
     ids.dedup();
     if ids.is_empty() {
