@@ -9,7 +9,6 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use secrecy::ExposeSecret as _;
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, Key};
 use crate::demo::Demo;
@@ -31,6 +30,7 @@ use crate::state::{Gateway, Readiness, Shared};
 use crate::store::{self, Db, Engine, Options, StoreError};
 use crate::upstream::Provider;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
+use secrecy::ExposeSecret as _;
 
 /// Largest answer held in memory.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -39,12 +39,15 @@ const KEY_LOOKUPS: usize = 16;
 /// Setting that holds the admin key's hash.
 const ADMIN_HASH: &str = "admin_key_hash";
 
+/// Reads an environment variable.
+pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What the gateway is started with.
 pub struct Start {
     /// The configuration.
     pub config: Config,
     /// The environment.
-    pub env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub env: Environment,
     /// Time.
     pub clock: Clock,
     /// Chance.
@@ -143,7 +146,14 @@ impl App {
     }
 }
 
-fn gateway(start: Start, snapshot: Snapshot, senders: Senders, db: Db, meter: Meter, lifecycle: &Lifecycle) -> Result<Gateway, StartError> {
+fn gateway(
+    start: Start,
+    snapshot: Snapshot,
+    senders: Senders,
+    db: Db,
+    meter: Meter,
+    lifecycle: &Lifecycle,
+) -> Result<Gateway, StartError> {
     let keys = KeyRing::new(start.clock.clone(), Bounds::default());
     for key in &start.config.keys {
         let data = declared_key(key).map_err(|why| StartError::Config(format!("keys: {}: {why}", key.name)))?;
@@ -271,7 +281,9 @@ async fn prepare_later(gateway: Shared) {
         match prepare_database(&gateway).await {
             Ok(welcome) => {
                 if welcome.admin_key.is_some() {
-                    tracing::warn!("the admin key was generated while nobody could see it; set WEIR_ADMIN_KEY and restart");
+                    tracing::warn!(
+                        "the admin key was generated while nobody could see it; set WEIR_ADMIN_KEY and restart"
+                    );
                 }
                 return tracing::info!("the database is reachable");
             }
@@ -294,7 +306,10 @@ async fn bootstrap(gateway: &Gateway) -> Result<Welcome, StoreError> {
     let is_first = store::settings::set_if_absent(&gateway.db, ADMIN_HASH, &hex(&made.hash.0)).await?;
     let stored = store::settings::get(&gateway.db, ADMIN_HASH).await?.and_then(|text| unhex(&text));
     let Some(hash) = stored else {
-        return Err(StoreError::new(store::StoreErrorKind::Corrupt, "the stored hash of the admin key is damaged; set WEIR_ADMIN_KEY"));
+        return Err(StoreError::new(
+            store::StoreErrorKind::Corrupt,
+            "the stored hash of the admin key is damaged; set WEIR_ADMIN_KEY",
+        ));
     };
     let _ = gateway.admin.set(KeyHash(hash));
     if !is_first {

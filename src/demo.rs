@@ -62,7 +62,9 @@ impl Demo {
             ("completions", "chat") => chat::complete(request, created, faults),
             ("embeddings", "embed") => embed::answer(request),
             (operation, model) => {
-                let message = format!("demo/{model} does not serve {operation}: use demo/chat for chat and completions, demo/embed for embeddings");
+                let message = format!(
+                    "demo/{model} does not serve {operation}: use demo/chat for chat and completions, demo/embed for embeddings"
+                );
                 error(StatusCode::BAD_REQUEST, "unsupported_operation", &message)
             }
         }

@@ -166,8 +166,13 @@ impl Dispatcher {
 }
 
 fn no_target() -> ApiError {
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "no_healthy_target", "no target can take this request now")
-        .after(Duration::from_secs(1))
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "server_error",
+        "no_healthy_target",
+        "no target can take this request now",
+    )
+    .after(Duration::from_secs(1))
 }
 
 impl ApiError {

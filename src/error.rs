@@ -83,7 +83,8 @@ impl ApiError {
     /// 413.
     #[must_use]
     pub fn too_large(limit: u64) -> Self {
-        let message = format!("the request body is larger than {limit} bytes, this gateway's limit (server.body_limit)");
+        let message =
+            format!("the request body is larger than {limit} bytes, this gateway's limit (server.body_limit)");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", message).no_retry()
     }
 
@@ -98,7 +99,8 @@ impl ApiError {
     #[must_use]
     pub fn database_away() -> Self {
         let message = "the gateway's database is not reachable; try again shortly";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "database_unavailable", message).after(Duration::from_secs(2))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "database_unavailable", message)
+            .after(Duration::from_secs(2))
     }
 
     /// 502: an upstream failed.

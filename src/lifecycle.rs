@@ -66,7 +66,11 @@ impl Lifecycle {
             () = hurry => false,
         };
         if !drained {
-            tracing::warn!(open = self.connections.len(), "{} connections are still open and are ended now", self.connections.len());
+            tracing::warn!(
+                open = self.connections.len(),
+                "{} connections are still open and are ended now",
+                self.connections.len()
+            );
             self.hard_stop.cancel();
             // Long enough for the error events to be written; a client that does not read is cut.
             let _ = tokio::time::timeout(Duration::from_secs(2), self.connections.wait()).await;

@@ -1,7 +1,7 @@
 //! The gateway's ready parts, as the HTTP layer and the jobs use them.
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;

@@ -75,7 +75,9 @@ pub struct LimitsPatch {
 }
 
 /// Tells `null` from absent.
-fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
 }
 
@@ -192,7 +194,11 @@ fn patch(body: UpdateBody, now: UnixMs) -> Result<KeyPatch, ApiError> {
 /// 404 for an unknown id, 503 without the database.
 pub async fn rotate(db: &Db, chance: &Entropy, now: UnixMs, id: &str) -> Result<Done, ApiError> {
     let secret = secret::generate(chance);
-    let new = store::NewSecret { hash: store::KeyHash(secret.hash.0), prefix: secret.prefix.clone(), last4: secret.last4.clone() };
+    let new = store::NewSecret {
+        hash: store::KeyHash(secret.hash.0),
+        prefix: secret.prefix.clone(),
+        last4: secret.last4.clone(),
+    };
     let row = store::rotate(db, id, new, now).await.map_err(store_error)?.ok_or_else(|| no_key(id))?;
     Ok(Done::with_secret(row, now, secret))
 }
@@ -249,7 +255,9 @@ fn describe(row: &KeyRow, now: UnixMs) -> Value {
 
 fn check_name(name: &str) -> Result<(), ApiError> {
     let fine = !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
-    fine.then_some(()).ok_or_else(|| ApiError::invalid("invalid_value", "name must have 1 to 200 bytes and no control characters").param("name"))
+    fine.then_some(()).ok_or_else(|| {
+        ApiError::invalid("invalid_value", "name must have 1 to 200 bytes and no control characters").param("name")
+    })
 }
 
 fn checked_models(models: Vec<String>) -> Result<Vec<String>, ApiError> {
@@ -267,9 +275,11 @@ fn checked_models(models: Vec<String>) -> Result<Vec<String>, ApiError> {
 fn checked_id(param: &'static str, id: Option<String>) -> Result<Option<String>, ApiError> {
     let fine = |id: &String| !id.is_empty() && id.len() <= 128 && !id.chars().any(char::is_control);
     match id {
-        Some(id) if !fine(&id) => {
-            Err(ApiError::invalid("invalid_value", format!("{param} must have 1 to 128 bytes and no control characters")).param(param))
-        }
+        Some(id) if !fine(&id) => Err(ApiError::invalid(
+            "invalid_value",
+            format!("{param} must have 1 to 128 bytes and no control characters"),
+        )
+        .param(param)),
         id => Ok(id),
     }
 }
@@ -277,7 +287,9 @@ fn checked_id(param: &'static str, id: Option<String>) -> Result<Option<String>,
 fn checked_limit(param: &'static str, limit: Option<u64>) -> Result<Option<u64>, ApiError> {
     const MOST: u64 = 1_000_000_000_000;
     match limit {
-        Some(n) if n > MOST => Err(ApiError::invalid("invalid_value", format!("{param} must be at most {MOST}")).param(param)),
+        Some(n) if n > MOST => {
+            Err(ApiError::invalid("invalid_value", format!("{param} must be at most {MOST}")).param(param))
+        }
         limit => Ok(limit),
     }
 }
@@ -293,7 +305,11 @@ fn future(at: Timestamp, now: i64) -> Result<i64, ApiError> {
 fn metadata_text(map: serde_json::Map<String, Value>) -> Result<String, ApiError> {
     let text = Value::Object(map).to_string();
     if text.len() > MAX_METADATA {
-        return Err(ApiError::invalid("invalid_value", format!("metadata must have at most {MAX_METADATA} bytes of JSON")).param("metadata"));
+        return Err(ApiError::invalid(
+            "invalid_value",
+            format!("metadata must have at most {MAX_METADATA} bytes of JSON"),
+        )
+        .param("metadata"));
     }
     Ok(text)
 }

@@ -220,14 +220,36 @@ pub enum Quirk {
 
 /// Names of operations in files and configurations.
 pub const OPERATIONS: &[&str] = &[
-    "chat", "completions", "responses", "embeddings", "images_generations", "images_edits", "images_variations", "audio_speech",
-    "audio_transcriptions", "audio_translations", "moderations", "models", "files", "uploads", "batches", "fine_tuning",
-    "vector_stores", "rerank", "realtime",
+    "chat",
+    "completions",
+    "responses",
+    "embeddings",
+    "images_generations",
+    "images_edits",
+    "images_variations",
+    "audio_speech",
+    "audio_transcriptions",
+    "audio_translations",
+    "moderations",
+    "models",
+    "files",
+    "uploads",
+    "batches",
+    "fine_tuning",
+    "vector_stores",
+    "rerank",
+    "realtime",
 ];
 /// Names of quirks.
 pub const QUIRKS: &[&str] = &[
-    "no_stream_options", "usage_on_every_chunk", "rename_max_completion_tokens", "rename_seed", "no_message_name",
-    "stop_as_array", "models_bare_array", "null_strings",
+    "no_stream_options",
+    "usage_on_every_chunk",
+    "rename_max_completion_tokens",
+    "rename_seed",
+    "no_message_name",
+    "stop_as_array",
+    "models_bare_array",
+    "null_strings",
 ];
 /// Names of authentication styles.
 pub const AUTH_STYLES: &[&str] = &["bearer", "header", "prefix", "none", "optional_bearer"];

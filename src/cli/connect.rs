@@ -10,13 +10,13 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 
 use super::{BAD_USAGE, FAILED, load};
-use secrecy::ExposeSecret as _;
 use crate::clock::{Clock, Entropy};
 use crate::config::Config;
 use crate::store::{Db, Options};
 use crate::upstream::body::collect;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
 use crate::upstream::{Call, CallBody, Provider as _};
+use secrecy::ExposeSecret as _;
 
 /// Where to work.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -36,7 +36,7 @@ pub struct ConnectArgs {
 #[derive(Debug)]
 pub enum Connection {
     /// Over HTTP.
-    Remote(Remote),
+    Remote(Box<Remote>),
     /// The database.
     Local(Box<Local>),
 }
@@ -85,7 +85,8 @@ impl ConnectArgs {
     /// The exit code, after telling `err` why.
     pub async fn connect(self, env: &dyn Fn(&str) -> Option<String>, err: &mut dyn Write) -> Result<Connection, u8> {
         let outcome = match self.url {
-            Some(url) => remote(&url, self.admin_key.or_else(|| env("WEIR_ADMIN_KEY")), env).map(Connection::Remote),
+            Some(url) => remote(&url, self.admin_key.or_else(|| env("WEIR_ADMIN_KEY")), env)
+                .map(|remote| Connection::Remote(Box::new(remote))),
             None => {
                 let config = load(self.config, env, err)?;
                 local(config).await.map(|local| Connection::Local(Box::new(local)))
@@ -105,12 +106,17 @@ fn remote(url: &str, admin_key: Option<String>, env: &dyn Fn(&str) -> Option<Str
     }
     let tls = tls_config(env("SSL_CERT_FILE").as_deref()).map_err(|why| (FAILED, why))?;
     let options = PoolOptions { connect_timeout: Duration::from_secs(5), max_idle_per_host: 1, http2: Http2::Never };
-    Ok(Remote { base: url.trim_end_matches('/').to_owned(), admin_key, client: HttpProvider::new(options, Arc::clone(&tls)) })
+    Ok(Remote {
+        base: url.trim_end_matches('/').to_owned(),
+        admin_key,
+        client: HttpProvider::new(options, Arc::clone(&tls)),
+    })
 }
 
 async fn local(config: Config) -> Result<Local, (u8, String)> {
     let failed = |e: crate::store::StoreError| (FAILED, format!("database: {e}"));
-    let db = Db::open(config.database.url.expose_secret(), &Options { connections: 2, ..Options::default() }).map_err(failed)?;
+    let db = Db::open(config.database.url.expose_secret(), &Options { connections: 2, ..Options::default() })
+        .map_err(failed)?;
     db.migrate().await.map_err(failed)?;
     Ok(Local { db, clock: Clock::system(), chance: Entropy::system(), config })
 }
@@ -122,20 +128,23 @@ impl Remote {
     /// What the gateway says is wrong.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, String> {
         let mut headers = HeaderMap::new();
-        let auth = HeaderValue::from_str(&format!("Bearer {}", self.admin_key.trim())).map_err(|_| "the admin key has characters no header can carry".to_owned())?;
+        let auth = HeaderValue::from_str(&format!("Bearer {}", self.admin_key.trim()))
+            .map_err(|_| "the admin key has characters no header can carry".to_owned())?;
         headers.insert(header::AUTHORIZATION, auth);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let uri = format!("{}{path}", self.base).parse().map_err(|e| format!("{}{path}: {e}", self.base))?;
         let body = body.map_or_else(CallBody::empty, |b| CallBody::from(bytes::Bytes::from(b.to_string())));
         let call = Call { method, uri, headers, body, first_byte: Duration::from_secs(60) };
         let mut answer = self.client.send(call).await.map_err(|e| format!("{}: {e}", self.base))?;
-        let text = collect(&mut answer.body, 1 << 30).await.map_err(|_| format!("{}: the answer broke off", self.base))?;
+        let text =
+            collect(&mut answer.body, 1 << 30).await.map_err(|_| format!("{}: the answer broke off", self.base))?;
         let text = String::from_utf8_lossy(&text).into_owned();
         if answer.status.is_success() { Ok(text) } else { Err(told(answer.status, &text)) }
     }
 }
 
 fn told(status: http::StatusCode, text: &str) -> String {
-    let message = serde_json::from_str::<Value>(text).ok().and_then(|v| v["error"]["message"].as_str().map(ToOwned::to_owned));
+    let message =
+        serde_json::from_str::<Value>(text).ok().and_then(|v| v["error"]["message"].as_str().map(ToOwned::to_owned));
     format!("{status}: {}", message.unwrap_or_else(|| crate::flight::bounded(text, 500)))
 }

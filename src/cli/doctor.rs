@@ -8,10 +8,10 @@ use tokio::net::TcpStream;
 
 use super::connect::block_on;
 use super::{FAILED, load};
-use secrecy::ExposeSecret as _;
 use crate::config::Config;
 use crate::snapshot::Snapshot;
 use crate::store::{Db, Options};
+use secrecy::ExposeSecret as _;
 
 /// Checks database, providers, clock and file limits.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,7 +68,8 @@ pub fn run(args: DoctorArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn
 }
 
 async fn examine(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
-    let mut findings = vec![fine("configuration", "loads without faults"), database(config).await, clock(), files(config)];
+    let mut findings =
+        vec![fine("configuration", "loads without faults"), database(config).await, clock(), files(config)];
     match Snapshot::build(config, env, 0) {
         Err(why) => findings.push(wrong("providers", why, "correct the configuration")),
         Ok(snapshot) => {
@@ -76,7 +77,11 @@ async fn examine(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Vec<F
                 findings.push(reachable(&provider.id, &provider.base_url).await);
             }
             if snapshot.providers.values().all(|p| p.demo) {
-                findings.push(wrong("providers", "only the demo provider is configured", "set a provider's key, such as OPENAI_API_KEY, or add one under providers"));
+                findings.push(wrong(
+                    "providers",
+                    "only the demo provider is configured",
+                    "set a provider's key, such as OPENAI_API_KEY, or add one under providers",
+                ));
             }
         }
     }
@@ -92,7 +97,11 @@ async fn database(config: &Config) -> Finding {
     };
     match outcome {
         Ok(()) => fine("database", format!("{url} answers")),
-        Err(error) => wrong("database", format!("{url}: {error}"), "check database.url, that the server runs and that the folder can be written"),
+        Err(error) => wrong(
+            "database",
+            format!("{url}: {error}"),
+            "check database.url, that the server runs and that the folder can be written",
+        ),
     }
 }
 
@@ -101,7 +110,11 @@ fn clock() -> Finding {
     const RELEASED: i64 = 1_790_000_000_000;
     let now = crate::clock::Clock::system().unix_ms();
     let text = crate::record::rfc3339(now);
-    if now < RELEASED { wrong("clock", format!("it is {text}"), "set the machine's clock (NTP)") } else { fine("clock", text) }
+    if now < RELEASED {
+        wrong("clock", format!("it is {text}"), "set the machine's clock (NTP)")
+    } else {
+        fine("clock", text)
+    }
 }
 
 /// A connection needs a descriptor on each side.
@@ -123,12 +136,18 @@ fn files(config: &Config) -> Finding {
 
 async fn reachable(id: &str, base_url: &str) -> Finding {
     let check = format!("provider {id}");
-    let Ok(uri) = base_url.parse::<http::Uri>() else { return wrong(&check, format!("{base_url} is no URL"), "correct base_url") };
+    let Ok(uri) = base_url.parse::<http::Uri>() else {
+        return wrong(&check, format!("{base_url} is no URL"), "correct base_url");
+    };
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     match tokio::time::timeout(Duration::from_secs(5), TcpStream::connect((host.as_str(), port))).await {
         Ok(Ok(_)) => fine(&check, format!("{host}:{port} accepts connections")),
-        Ok(Err(error)) => wrong(&check, format!("{host}:{port}: {error}"), "check base_url, DNS, proxies and firewalls"),
-        Err(_) => wrong(&check, format!("{host}:{port} does not answer within 5 s"), "check base_url, proxies and firewalls"),
+        Ok(Err(error)) => {
+            wrong(&check, format!("{host}:{port}: {error}"), "check base_url, DNS, proxies and firewalls")
+        }
+        Err(_) => {
+            wrong(&check, format!("{host}:{port} does not answer within 5 s"), "check base_url, proxies and firewalls")
+        }
     }
 }

@@ -127,7 +127,8 @@ fn body(args: &CreateArgs, now: UnixMs) -> Result<Value, String> {
 
 /// A span from now, or a time.
 fn expiry(text: &str, now: UnixMs) -> Result<String, String> {
-    let expected = || format!("--expires {text}: expected a span such as 30d, 12h or 90m, or a time such as 2027-01-01T00:00:00Z");
+    let expected =
+        || format!("--expires {text}: expected a span such as 30d, 12h or 90m, or a time such as 2027-01-01T00:00:00Z");
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.to_string());
     }
@@ -181,7 +182,11 @@ fn print(command: &KeysCommand, answer: &Value, as_json: bool, out: &mut dyn Wri
     match command {
         KeysCommand::List => {
             let keys = answer["data"].as_array().map(Vec::as_slice).unwrap_or_default();
-            table::write(out, &["id", "name", "key", "status", "models", "rpm", "tpm", "expires"], &keys.iter().map(row).collect::<Vec<_>>())
+            table::write(
+                out,
+                &["id", "name", "key", "status", "models", "rpm", "tpm", "expires"],
+                &keys.iter().map(row).collect::<Vec<_>>(),
+            )
         }
         _ => details(answer, out),
     }

@@ -44,17 +44,25 @@ pub fn run(args: &PricesArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dy
         let _ = writeln!(err, "weir: no price is known for '{model}'{}", hint(model));
         return FAILED;
     }
-    let written = if *json { writeln!(out, "{:#}", Value::Array(found)) } else { found.iter().try_for_each(|entry| print(entry, out)) };
+    let written = if *json {
+        writeln!(out, "{:#}", Value::Array(found))
+    } else {
+        found.iter().try_for_each(|entry| print(entry, out))
+    };
     written.map_or(FAILED, |()| 0)
 }
 
 fn hint(model: &str) -> String {
     let catalog = Catalog::embedded();
     let names: Vec<String> = match model.split_once('/') {
-        Some((provider, _)) if catalog.provider(provider).is_some() => catalog.models_of(provider).map(|row| format!("{provider}/{}", row.id)).collect(),
+        Some((provider, _)) if catalog.provider(provider).is_some() => {
+            catalog.models_of(provider).map(|row| format!("{provider}/{}", row.id)).collect()
+        }
         _ => catalog.providers().iter().flat_map(|p| catalog.models_of(&p.id)).map(|row| row.id.to_owned()).collect(),
     };
-    nearest(model, names.iter().map(String::as_str), 1).first().map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
+    nearest(model, names.iter().map(String::as_str), 1)
+        .first()
+        .map_or_else(String::new, |near| format!("; did you mean '{near}'?"))
 }
 
 /// The config's price, then the catalogue's: of the named provider, or of all that have the model.
@@ -62,7 +70,9 @@ fn find(model: &str, config: &Config) -> Vec<Value> {
     if let Some(prices) = config.prices.get(model) {
         let texts = prices.iter().map(|(name, price)| (name.clone(), price.to_string())).collect();
         let version = Prices::from_config(&texts).map(|p| p.version().to_owned()).unwrap_or_default();
-        return vec![json!({"model": model, "version": version, "source": "config", "prices": [{"tier": "standard", "above_input_tokens": 0, "per_mtok_usd": texts}]})];
+        return vec![
+            json!({"model": model, "version": version, "source": "config", "prices": [{"tier": "standard", "above_input_tokens": 0, "per_mtok_usd": texts}]}),
+        ];
     }
     let catalog = Catalog::embedded();
     let own = model.split_once('/').and_then(|(provider, id)| {
@@ -71,7 +81,11 @@ fn find(model: &str, config: &Config) -> Vec<Value> {
     });
     match own {
         Some((provider, model)) => vec![entry(&provider, &model)],
-        None => catalog.providers_with(model).into_iter().filter_map(|p| Some(entry(p, &catalog.model(p, model)?))).collect(),
+        None => catalog
+            .providers_with(model)
+            .into_iter()
+            .filter_map(|p| Some(entry(p, &catalog.model(p, model)?)))
+            .collect(),
     }
 }
 
@@ -97,8 +111,17 @@ fn print(entry: &Value, out: &mut dyn Write) -> io::Result<()> {
     for price in entry["prices"].as_array().into_iter().flatten() {
         for (group, unit) in [("per_mtok_usd", "1M tokens"), ("per_unit_usd", "unit")] {
             for (name, amount) in price[group].as_object().into_iter().flatten() {
-                let above = price["above_input_tokens"].as_u64().filter(|n| *n > 0).map_or_else(|| "-".to_owned(), |n| n.to_string());
-                rows.push(vec![price["tier"].as_str().unwrap_or("-").to_owned(), above, name.clone(), amount.as_str().unwrap_or("-").to_owned(), unit.to_owned()]);
+                let above = price["above_input_tokens"]
+                    .as_u64()
+                    .filter(|n| *n > 0)
+                    .map_or_else(|| "-".to_owned(), |n| n.to_string());
+                rows.push(vec![
+                    price["tier"].as_str().unwrap_or("-").to_owned(),
+                    above,
+                    name.clone(),
+                    amount.as_str().unwrap_or("-").to_owned(),
+                    unit.to_owned(),
+                ]);
             }
         }
     }

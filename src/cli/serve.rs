@@ -34,7 +34,11 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         config.server.listen = listen;
     }
     if !config.auth.required && !config.server.listen.ip().is_loopback() {
-        let _ = writeln!(err, "auth.required: false is allowed on a loopback address only, not on {}", config.server.listen);
+        let _ = writeln!(
+            err,
+            "auth.required: false is allowed on a loopback address only, not on {}",
+            config.server.listen
+        );
         return super::BAD_USAGE;
     }
     log(&config.logging);
@@ -49,7 +53,12 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
 }
 
 async fn serve(config: Config, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let start = Start { config, env: Box::new(|name| std::env::var(name).ok()), clock: Clock::system(), chance: Entropy::system() };
+    let start = Start {
+        config,
+        env: Box::new(|name| std::env::var(name).ok()),
+        clock: Clock::system(),
+        chance: Entropy::system(),
+    };
     let app = match App::start(start).await {
         Ok(app) => app,
         Err(error) => {

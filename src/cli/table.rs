@@ -7,7 +7,9 @@ use std::io::{self, Write};
 /// # Errors
 /// When nothing can be written.
 pub fn write(out: &mut dyn Write, header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-    let width = |i: usize| rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).chain([header[i].chars().count()]).max();
+    let width = |i: usize| {
+        rows.iter().filter_map(|r| r.get(i)).map(|c| c.chars().count()).chain([header[i].chars().count()]).max()
+    };
     let widths: Vec<usize> = (0..header.len()).map(|i| width(i).unwrap_or(0)).collect();
     let numeric = |i: usize| !rows.is_empty() && rows.iter().all(|r| r.get(i).is_none_or(|c| is_number(c)));
     let numeric: Vec<bool> = (0..header.len()).map(numeric).collect();

@@ -79,7 +79,9 @@ async fn work(args: UsageArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut d
         Err(code) => return code,
     };
     let text = match connection {
-        Connection::Remote(remote) => remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await.map_err(|why| (FAILED, why)),
+        Connection::Remote(remote) => {
+            remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await.map_err(|why| (FAILED, why))
+        }
         Connection::Local(local) => on_database(&query, &local).await,
     };
     match text {
@@ -158,7 +160,8 @@ fn cell(value: &Value) -> String {
 
 fn totals_table(rows: &[Value], out: &mut dyn Write) -> io::Result<()> {
     const SUMS: [&str; 6] = ["requests", "errors", "input_tokens", "cached_tokens", "output_tokens", "cost_usd"];
-    const GROUPS: [&str; 11] = ["key", "team", "user", "model", "provider", "endpoint", "status", "tag", "hour", "day", "month"];
+    const GROUPS: [&str; 11] =
+        ["key", "team", "user", "model", "provider", "endpoint", "status", "tag", "hour", "day", "month"];
     let groups = GROUPS.into_iter().filter(|g| rows.first().is_some_and(|r| r.get(g).is_some()));
     let columns: Vec<&str> = groups.chain(SUMS).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| columns.iter().map(|c| cell(&row[*c])).collect()).collect();
@@ -166,7 +169,8 @@ fn totals_table(rows: &[Value], out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn rows_table(rows: &[Value], out: &mut dyn Write) -> io::Result<()> {
-    const COLUMNS: [&str; 9] = ["at", "model", "provider", "status", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "key_id"];
+    const COLUMNS: [&str; 9] =
+        ["at", "model", "provider", "status", "input_tokens", "output_tokens", "cost_usd", "latency_ms", "key_id"];
     let rows: Vec<Vec<String>> = rows.iter().map(|row| COLUMNS.iter().map(|c| cell(&row[*c])).collect()).collect();
     table::write(out, &COLUMNS, &rows)
 }

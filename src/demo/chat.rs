@@ -42,7 +42,8 @@ fn turn(request: &Value, created: i64) -> Turn {
     } else {
         (None, "tool_calls")
     };
-    let calls: u64 = tool_calls.iter().map(|c| text::tokens(c["function"]["arguments"].as_str().unwrap_or("")) + 2).sum();
+    let calls: u64 =
+        tool_calls.iter().map(|c| text::tokens(c["function"]["arguments"].as_str().unwrap_or("")) + 2).sum();
     let used = content.as_deref().map_or(0, text::tokens) + calls;
     let usage = json!({"prompt_tokens": prompt, "completion_tokens": used, "total_tokens": prompt + used,
         "prompt_tokens_details": {"cached_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 0}});
@@ -77,8 +78,11 @@ fn tool_calls(request: &Value, messages: &[Value]) -> Vec<Value> {
         return Vec::new();
     }
     let wanted = choice["function"]["name"].as_str();
-    let functions = request["tools"].as_array().into_iter().flatten().filter(|t| t["type"] == "function").map(|t| &t["function"]);
-    let Some(function) = functions.into_iter().find(|f| wanted.is_none_or(|name| f["name"] == name)) else { return Vec::new() };
+    let functions =
+        request["tools"].as_array().into_iter().flatten().filter(|t| t["type"] == "function").map(|t| &t["function"]);
+    let Some(function) = functions.into_iter().find(|f| wanted.is_none_or(|name| f["name"] == name)) else {
+        return Vec::new();
+    };
     let parameters = &function["parameters"];
     let arguments = if parameters.is_object() { schema::instance(parameters, parameters) } else { json!({}) };
     let arguments = if arguments.is_object() { arguments } else { json!({}) };
@@ -130,16 +134,17 @@ fn tool_deltas(index: usize, call: &Value) -> Vec<Value> {
     let function = &call["function"];
     let arguments: Vec<char> = function["arguments"].as_str().unwrap_or("").chars().collect();
     let first = json!({"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": {"name": function["name"], "arguments": ""}}]});
-    let rest = arguments.chunks(8).map(|piece| {
-        json!({"tool_calls": [{"index": index, "function": {"arguments": piece.iter().collect::<String>()}}]})
-    });
+    let rest = arguments.chunks(8).map(
+        |piece| json!({"tool_calls": [{"index": index, "function": {"arguments": piece.iter().collect::<String>()}}]}),
+    );
     std::iter::once(first).chain(rest).collect()
 }
 
 /// Sends chunks with the faults that were asked for.
 fn stream(chunks: Vec<String>, faults: &Faults) -> Answer {
     let delay = faults.chunk_delay.unwrap_or(Duration::ZERO);
-    let mut items: Vec<Result<Bytes, crate::upstream::body::BodyError>> = chunks.into_iter().map(|c| Ok(Bytes::from(c))).collect();
+    let mut items: Vec<Result<Bytes, crate::upstream::body::BodyError>> =
+        chunks.into_iter().map(|c| Ok(Bytes::from(c))).collect();
     if let Some(after) = faults.malformed_after {
         items.truncate(after);
         items.push(Ok(Bytes::from_static(b"data: {\"broken\":\n\n")));
@@ -163,7 +168,8 @@ pub(super) fn complete(request: &Value, created: i64, faults: &Faults) -> Answer
         Value::String(text) => text.clone(),
         other => other[0].as_str().unwrap_or_default().to_owned(),
     };
-    let (said, cut) = text::cut(&text::reply(&[json!({"role": "user", "content": prompt})]), request["max_tokens"].as_u64());
+    let (said, cut) =
+        text::cut(&text::reply(&[json!({"role": "user", "content": prompt})]), request["max_tokens"].as_u64());
     let (asked, used) = (text::tokens(&prompt), text::tokens(&said));
     let usage = json!({"prompt_tokens": asked, "completion_tokens": used, "total_tokens": asked + used});
     let id = format!("cmpl-demo-{:016x}", fingerprint(request));
@@ -177,7 +183,8 @@ pub(super) fn complete(request: &Value, created: i64, faults: &Faults) -> Answer
         answer["usage"] = usage;
         return whole(StatusCode::OK, &answer);
     }
-    let mut chunks: Vec<String> = said.split_inclusive(' ').map(|word| format!("data: {}\n\n", object(word, Value::Null))).collect();
+    let mut chunks: Vec<String> =
+        said.split_inclusive(' ').map(|word| format!("data: {}\n\n", object(word, Value::Null))).collect();
     chunks.push(format!("data: {}\n\n", object("", finish.into())));
     if request["stream_options"]["include_usage"] == true {
         chunks.push(format!("data: {}\n\n", json!({"id": id, "object": "text_completion", "created": created, "model": "chat", "choices": [], "usage": usage})));

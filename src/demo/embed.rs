@@ -15,7 +15,11 @@ const MAX_DIMENSIONS: u64 = 4096;
 /// Answers an embeddings request.
 pub(super) fn answer(request: &Value) -> Answer {
     let Some(inputs) = inputs(&request["input"]) else {
-        return error(StatusCode::BAD_REQUEST, "invalid_type", "input must be a string, an array of strings, or tokens");
+        return error(
+            StatusCode::BAD_REQUEST,
+            "invalid_type",
+            "input must be a string, an array of strings, or tokens",
+        );
     };
     let dimensions = request["dimensions"].as_u64().unwrap_or(DIMENSIONS);
     if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
@@ -35,7 +39,9 @@ pub(super) fn answer(request: &Value) -> Answer {
 
 /// The texts to embed: one string, several, or token arrays (each token is a word).
 fn inputs(input: &Value) -> Option<Vec<String>> {
-    let tokens = |list: &[Value]| list.iter().map(|t| t.as_i64().map(|n| n.to_string())).collect::<Option<Vec<_>>>().map(|t| t.join(" "));
+    let tokens = |list: &[Value]| {
+        list.iter().map(|t| t.as_i64().map(|n| n.to_string())).collect::<Option<Vec<_>>>().map(|t| t.join(" "))
+    };
     match input {
         Value::String(text) => Some(vec![text.clone()]),
         Value::Array(list) if list.first().is_some_and(Value::is_number) => Some(vec![tokens(list)?]),

@@ -79,7 +79,10 @@ mod tests {
     fn faults_combine() {
         let faults = read("status=503, delay=300ms,chunk_delay=1s,cut_after=3,malformed_after=2").unwrap();
         assert_eq!(faults.status, Some(StatusCode::SERVICE_UNAVAILABLE));
-        assert_eq!((faults.delay, faults.chunk_delay), (Some(Duration::from_millis(300)), Some(Duration::from_secs(1))));
+        assert_eq!(
+            (faults.delay, faults.chunk_delay),
+            (Some(Duration::from_millis(300)), Some(Duration::from_secs(1)))
+        );
         assert_eq!((faults.cut_after, faults.malformed_after), (Some(3), Some(2)));
     }
 

@@ -73,9 +73,15 @@ mod tests {
 
     #[test]
     fn instances_fit_their_schemas() {
-        check(json!({"type": "object", "properties": {"a": {"type": "integer", "minimum": 3}, "b": {"enum": ["x", "y"]}}}), json!({"a": 3, "b": "x"}));
+        check(
+            json!({"type": "object", "properties": {"a": {"type": "integer", "minimum": 3}, "b": {"enum": ["x", "y"]}}}),
+            json!({"a": 3, "b": "x"}),
+        );
         check(json!({"type": "array", "items": {"type": "boolean"}, "minItems": 2}), json!([true, true]));
-        check(json!({"$defs": {"n": {"type": "null"}}, "properties": {"p": {"$ref": "#/$defs/n"}}}), json!({"p": null}));
+        check(
+            json!({"$defs": {"n": {"type": "null"}}, "properties": {"p": {"$ref": "#/$defs/n"}}}),
+            json!({"p": null}),
+        );
         check(json!({"type": ["string", "null"]}), json!("demo"));
     }
 

@@ -15,8 +15,8 @@ use crate::catalog::Quirk;
 use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::flight::Flight;
-use crate::meter::count::CountJob;
 use crate::gate::limit::Refused;
+use crate::meter::count::CountJob;
 use crate::snapshot::{Credential, Operation, OperationUrl, ProviderDef, Target};
 use crate::upstream::{Answer, Call, CallBody, body, decode};
 
@@ -46,7 +46,12 @@ impl Lease {
             match admit(&provider.credentials[credential], estimate, now) {
                 Ok(tokens_taken) => {
                     provider.live.enter();
-                    return Ok(Self { provider: Arc::clone(provider), credential, tokens_taken, flight: Arc::clone(flight) });
+                    return Ok(Self {
+                        provider: Arc::clone(provider),
+                        credential,
+                        tokens_taken,
+                        flight: Arc::clone(flight),
+                    });
                 }
                 Err(refused) if soonest.is_none_or(|s| refused.retry_after < s.retry_after) => soonest = Some(refused),
                 Err(_) => {}
@@ -230,7 +235,8 @@ pub(super) fn invalid_answer(provider: &ProviderDef, why: &str) -> Failed {
 
 fn prepare(job: &Job, target: &Target, lease: &Lease) -> Result<(Call, bool), Failed> {
     let provider = &target.provider;
-    let uri = operation_uri(provider, job.operation, &target.model).ok_or_else(|| unsupported(provider, job.operation))?;
+    let uri =
+        operation_uri(provider, job.operation, &target.model).ok_or_else(|| unsupported(provider, job.operation))?;
     let usage_added = adds_usage(job, provider);
     let change = Change {
         model: Some(&target.model),
@@ -261,7 +267,8 @@ fn adds_usage(job: &Job, provider: &ProviderDef) -> bool {
 
 /// `max_completion_tokens` under the name that the provider knows.
 fn rename(job: &Job, provider: &ProviderDef) -> Option<(&'static str, &'static str)> {
-    let wanted = job.operation == Operation::Chat && job.peek.max_completion_tokens.is_some() && job.peek.max_tokens.is_none();
+    let wanted =
+        job.operation == Operation::Chat && job.peek.max_completion_tokens.is_some() && job.peek.max_tokens.is_none();
     (wanted && provider.has(Quirk::RenameMaxCompletionTokens)).then_some(("max_completion_tokens", "max_tokens"))
 }
 

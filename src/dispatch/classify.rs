@@ -23,10 +23,13 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
         SendError::Connect(_) | SendError::Broken(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again }
         }
-        SendError::FirstByteTimeout(_) => Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget },
-        SendError::ClientBody(_) => {
-            Failed { error: ApiError::invalid("incomplete_body", "the request body ended before it was complete"), next: Next::Stop }
+        SendError::FirstByteTimeout(_) => {
+            Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
         }
+        SendError::ClientBody(_) => Failed {
+            error: ApiError::invalid("incomplete_body", "the request body ended before it was complete"),
+            next: Next::Stop,
+        },
     }
 }
 
@@ -65,7 +68,10 @@ fn by_status(provider: &ProviderDef, status: StatusCode, told: &UpstreamError) -
 
 /// Redirects are never followed: the credentials would go along.
 fn redirect(provider: &ProviderDef, status: StatusCode) -> Failed {
-    let message = format!("provider {} answered with a redirect ({status}), which is not followed; check its base_url", provider.id);
+    let message = format!(
+        "provider {} answered with a redirect ({status}), which is not followed; check its base_url",
+        provider.id
+    );
     Failed { error: ApiError::upstream("upstream_error", message), next: Next::OtherTarget }
 }
 
@@ -73,7 +79,10 @@ fn redirect(provider: &ProviderDef, status: StatusCode) -> Failed {
 /// text, which tends to repeat the key.
 fn credentials(provider: &ProviderDef, status: StatusCode) -> Failed {
     tracing::error!(provider = %provider.id, %status, "provider {} refuses the gateway's credentials ({status})", provider.id);
-    let message = format!("provider {} refused the gateway's credentials; the operator of the gateway must correct them", provider.id);
+    let message = format!(
+        "provider {} refused the gateway's credentials; the operator of the gateway must correct them",
+        provider.id
+    );
     Failed { error: ApiError::upstream("upstream_credentials_rejected", message).no_retry(), next: Next::OtherTarget }
 }
 
@@ -97,7 +106,7 @@ fn default_kind(status: StatusCode) -> &'static str {
 }
 
 fn passes_unchanged(status: StatusCode) -> bool {
-    !matches!(status.as_u16(), 300..400 | 401 | 403)
+    !matches!(status.as_u16(), 300..=399 | 401 | 403)
 }
 
 /// Whether a body is OpenAI's error object with all four keys, so that it may pass byte for byte.

@@ -137,7 +137,10 @@ fn uri(provider: &ProviderDef, path: &str, query: Option<&str>) -> Result<Uri, F
         text.push(if i == 0 { '?' } else { '&' });
         text.push_str(query);
     }
-    text.parse().map_err(|_| Failed { error: ApiError::invalid("invalid_url", "the path or query is not a valid URL"), next: Next::Stop })
+    text.parse().map_err(|_| Failed {
+        error: ApiError::invalid("invalid_url", "the path or query is not a valid URL"),
+        next: Next::Stop,
+    })
 }
 
 fn call_headers(mut headers: HeaderMap, lease: &Lease) -> HeaderMap {
@@ -168,7 +171,15 @@ impl RawBody {
         trip.flight.draft().first_byte = Some(trip.flight.now());
         let idle = trip.target.provider.timeouts.between_chunks;
         let now = Instant::now();
-        Self { upstream, length, ended: false, idle, last_chunk: now, timer: Box::pin(tokio::time::sleep_until(now + idle)), trip }
+        Self {
+            upstream,
+            length,
+            ended: false,
+            idle,
+            last_chunk: now,
+            timer: Box::pin(tokio::time::sleep_until(now + idle)),
+            trip,
+        }
     }
 
     fn broke(&mut self, status: Status, code: &str, why: &str) -> BodyError {

@@ -190,7 +190,9 @@ impl StreamBody {
                     let shown = self.with_cost(&frame, *usage);
                     self.ready.push_back(shown);
                 }
-                Seen::Malformed if self.trip.flavor != Flavor::Other => return Some(Turn::Broken("an event is not JSON")),
+                Seen::Malformed if self.trip.flavor != Flavor::Other => {
+                    return Some(Turn::Broken("an event is not JSON"));
+                }
                 _ => self.ready.push_back(frame.raw.clone()),
             }
             let this = match seen {
@@ -208,9 +210,11 @@ impl StreamBody {
 
     /// The usage chunk with `cost_usd` in its usage object, when the model has a price.
     fn with_cost(&self, frame: &SseFrame, usage: weir_wire::json::Span) -> Bytes {
-        let cost = self.tap.usage().zip(self.trip.target.price.as_ref()).map(|(used, price)| {
-            price.cost(&used, self.tap.service_tier(), self.trip.flight.at).nano.to_string()
-        });
+        let cost = self
+            .tap
+            .usage()
+            .zip(self.trip.target.price.as_ref())
+            .map(|(used, price)| price.cost(&used, self.tap.service_tier(), self.trip.flight.at).nano.to_string());
         cost.map_or_else(|| frame.raw.clone(), |cost| splice_cost(frame, usage, &cost))
     }
 
@@ -288,7 +292,8 @@ impl StreamBody {
                 self.say(&ApiError::upstream_timeout(message));
             }
             End::Stopping => {
-                let error = ApiError::upstream("gateway_stopping", "the gateway is shutting down; the stream is incomplete");
+                let error =
+                    ApiError::upstream("gateway_stopping", "the gateway is shutting down; the stream is incomplete");
                 self.say(&ApiError { outcome: Status::Interrupted, ..error });
             }
         }

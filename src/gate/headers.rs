@@ -45,7 +45,9 @@ mod tests {
 
     #[test]
     fn durations_look_like_openais() {
-        for (ms, expected) in [(0, "0s"), (120, "120ms"), (1000, "1s"), (1500, "1.5s"), (360_000, "6m0s"), (61_020, "1m1.02s")] {
+        for (ms, expected) in
+            [(0, "0s"), (120, "120ms"), (1000, "1s"), (1500, "1.5s"), (360_000, "6m0s"), (61_020, "1m1.02s")]
+        {
             assert_eq!(go_duration(Duration::from_millis(ms)), expected);
         }
         assert_eq!(go_duration(Duration::from_nanos(1)), "1ms");

@@ -249,7 +249,7 @@ impl Limiter {
     #[must_use]
     pub fn remaining(&self, now: MonoNs) -> Remaining {
         let mut state = self.state();
-        let mut level = |bucket: &mut Option<Bucket>| {
+        let level = |bucket: &mut Option<Bucket>| {
             bucket.as_mut().map(|b| {
                 b.refill(now);
                 b.level()

@@ -22,7 +22,8 @@ impl ModelRights {
         }
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
-            let glob = GlobBuilder::new(pattern).build().map_err(|e| format!("'{pattern}' is no glob: {}", e.kind()))?;
+            let glob =
+                GlobBuilder::new(pattern).build().map_err(|e| format!("'{pattern}' is no glob: {}", e.kind()))?;
             set.add(glob);
         }
         let globs = set.build().map_err(|e| format!("the patterns are too large: {}", e.kind()))?;

@@ -27,7 +27,10 @@ pub async fn require_admin(State(gateway): State<Shared>, request: Request, next
 /// 401 or 403 when it does not.
 pub fn check_admin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(key) = auth::presented(headers)? else {
-        return Err(ApiError::unauthorized("missing_api_key", "no API key: the admin plane needs the admin key, as 'Authorization: Bearer <key>'"));
+        return Err(ApiError::unauthorized(
+            "missing_api_key",
+            "no API key: the admin plane needs the admin key, as 'Authorization: Bearer <key>'",
+        ));
     };
     if gateway.is_admin(&KeyHash::of(key)) {
         return Ok(());
@@ -35,5 +38,8 @@ pub fn check_admin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), ApiErro
     if gateway.admin.get().is_none() {
         return Err(ApiError::database_away());
     }
-    Err(ApiError::forbidden("admin_key_required", "this is not the admin key; virtual keys have no access to the admin plane"))
+    Err(ApiError::forbidden(
+        "admin_key_required",
+        "this is not the admin key; virtual keys have no access to the admin plane",
+    ))
 }

@@ -36,13 +36,20 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result
     }
     let encoding = Encoding::parse(headers.get(header::CONTENT_ENCODING)).map_err(|other| {
         let message = format!("content-encoding '{other}' is not supported; use gzip, deflate, br, zstd or none");
-        ApiError { status: http::StatusCode::UNSUPPORTED_MEDIA_TYPE, ..ApiError::invalid("unsupported_content_encoding", message) }
+        ApiError {
+            status: http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ..ApiError::invalid("unsupported_content_encoding", message)
+        }
     })?;
     let raw = collect(body, limits).await?;
     let Some(encoding) = encoding else { return Ok(raw) };
     decode_whole(raw, encoding, usize::try_from(limits.max).unwrap_or(usize::MAX)).await.map_err(|error| {
         let text = error.to_string();
-        if text.contains("larger than") { ApiError::too_large(limits.max) } else { ApiError::invalid("invalid_body", text) }
+        if text.contains("larger than") {
+            ApiError::too_large(limits.max)
+        } else {
+            ApiError::invalid("invalid_body", text)
+        }
     })
 }
 

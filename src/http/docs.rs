@@ -41,7 +41,13 @@ pub struct Described {
     pub body: Option<&'static str>,
 }
 
-const fn route(method: &'static str, path: &'static str, tag: &'static str, summary: &'static str, access: Access) -> Described {
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+    access: Access,
+) -> Described {
     Described { method, path, tag, summary, access, query: &[], body: None }
 }
 
@@ -58,26 +64,78 @@ const USAGE_QUERY: &[(&str, &str)] = &[
     ("tag", "name or name=value"),
     ("limit", "rows of a page, 1 to 1000"),
     ("cursor", "next_cursor of the page before"),
-    ("group_by", "list of key, team, user, model, provider, endpoint, status, tag, hour, day, month: totals instead of rows"),
+    (
+        "group_by",
+        "list of key, team, user, model, provider, endpoint, status, tag, hour, day, month: totals instead of rows",
+    ),
     ("format", "json, csv or ndjson"),
 ];
-const PAGE_QUERY: &[(&str, &str)] = &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
+const PAGE_QUERY: &[(&str, &str)] =
+    &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
 
 /// Every route.
 pub const ROUTES: &[Described] = &[
-    Described { body: Some("ChatRequest"), ..route("post", "/v1/chat/completions", "OpenAI", "Chat completion, JSON or SSE", Access::Key) },
-    Described { body: Some("CompletionRequest"), ..route("post", "/v1/completions", "OpenAI", "Legacy text completion, JSON or SSE", Access::Key) },
-    Described { body: Some("EmbeddingRequest"), ..route("post", "/v1/embeddings", "OpenAI", "Embeddings, float or base64", Access::Key) },
-    route("get", "/v1/models", "OpenAI", "Models the key may use, with context window, prices and capabilities", Access::Either),
+    Described {
+        body: Some("ChatRequest"),
+        ..route("post", "/v1/chat/completions", "OpenAI", "Chat completion, JSON or SSE", Access::Key)
+    },
+    Described {
+        body: Some("CompletionRequest"),
+        ..route("post", "/v1/completions", "OpenAI", "Legacy text completion, JSON or SSE", Access::Key)
+    },
+    Described {
+        body: Some("EmbeddingRequest"),
+        ..route("post", "/v1/embeddings", "OpenAI", "Embeddings, float or base64", Access::Key)
+    },
+    route(
+        "get",
+        "/v1/models",
+        "OpenAI",
+        "Models the key may use, with context window, prices and capabilities",
+        Access::Either,
+    ),
     route("get", "/v1/models/{id}", "OpenAI", "One model; the id may contain slashes", Access::Either),
-    route("post", "/v1/{path}", "OpenAI", "Any other path of OpenAI's API, passed through to the provider that the model names, or the default", Access::Key),
-    Described { query: USAGE_QUERY, ..route("get", "/v1/usage", "Usage", "Rows, or totals with group_by; a key sees itself, the admin key everything", Access::Either) },
+    route(
+        "post",
+        "/v1/{path}",
+        "OpenAI",
+        "Any other path of OpenAI's API, passed through to the provider that the model names, or the default",
+        Access::Key,
+    ),
+    Described {
+        query: USAGE_QUERY,
+        ..route(
+            "get",
+            "/v1/usage",
+            "Usage",
+            "Rows, or totals with group_by; a key sees itself, the admin key everything",
+            Access::Either,
+        )
+    },
     Described { query: PAGE_QUERY, ..route("get", "/admin/v1/keys", "Admin", "List virtual keys", Access::Admin) },
-    Described { body: Some("KeyCreate"), ..route("post", "/admin/v1/keys", "Admin", "Create a virtual key; its secret is in this answer only", Access::Admin) },
+    Described {
+        body: Some("KeyCreate"),
+        ..route(
+            "post",
+            "/admin/v1/keys",
+            "Admin",
+            "Create a virtual key; its secret is in this answer only",
+            Access::Admin,
+        )
+    },
     route("get", "/admin/v1/keys/{id}", "Admin", "Show a virtual key", Access::Admin),
-    Described { body: Some("KeyUpdate"), ..route("patch", "/admin/v1/keys/{id}", "Admin", "Change a virtual key", Access::Admin) },
+    Described {
+        body: Some("KeyUpdate"),
+        ..route("patch", "/admin/v1/keys/{id}", "Admin", "Change a virtual key", Access::Admin)
+    },
     route("delete", "/admin/v1/keys/{id}", "Admin", "Revoke a virtual key", Access::Admin),
-    route("post", "/admin/v1/keys/{id}/rotate", "Admin", "Give a virtual key a new secret; the old one is dead", Access::Admin),
+    route(
+        "post",
+        "/admin/v1/keys/{id}/rotate",
+        "Admin",
+        "Give a virtual key a new secret; the old one is dead",
+        Access::Admin,
+    ),
     Described { query: USAGE_QUERY, ..route("get", "/admin/v1/usage", "Admin", "Usage of everybody", Access::Admin) },
     route("get", "/admin/v1/providers", "Admin", "Configured providers and how they do", Access::Admin),
     route("get", "/health", "Operations", "Alive", Access::Open),
@@ -125,15 +183,20 @@ fn operation(route: &Described) -> Value {
         },
     });
     let in_path = route.path.split('/').filter_map(|s| s.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
-    let in_query = route.query.iter().map(|(name, what)| json!({"name": name, "in": "query", "description": what, "schema": {"type": "string"}}));
+    let in_path =
+        in_path.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let in_query = route
+        .query
+        .iter()
+        .map(|(name, what)| json!({"name": name, "in": "query", "description": what, "schema": {"type": "string"}}));
     let parameters: Vec<Value> = in_path.chain(in_query).collect();
     if !parameters.is_empty() {
         operation["parameters"] = parameters.into();
     }
     if let Some(schema) = route.body {
         let reference = format!("#/components/schemas/{schema}");
-        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": {"$ref": reference}}}});
+        operation["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": {"$ref": reference}}}});
     }
     operation
 }
@@ -198,7 +261,8 @@ fn html() -> String {
             Access::Either => "any key",
             Access::Admin => "admin key",
         };
-        let parameters: String = route.query.iter().map(|(name, what)| format!("<br><code>{name}</code> {what}")).collect();
+        let parameters: String =
+            route.query.iter().map(|(name, what)| format!("<br><code>{name}</code> {what}")).collect();
         rows.push_str(&format!(
             "<tr><td><b>{}</b></td><td><code>{}</code></td><td>{}{parameters}</td><td>{access}</td></tr>",
             route.method.to_uppercase(),

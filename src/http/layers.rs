@@ -31,7 +31,8 @@ pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: 
     };
     if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
         gateway.meter.metrics.shed.with_label_values(&["in_flight"]).inc();
-        return ApiError::overloaded("the gateway is serving as many requests as it may (server.max_in_flight)").into_response();
+        return ApiError::overloaded("the gateway is serving as many requests as it may (server.max_in_flight)")
+            .into_response();
     }
     let id = request_id(&gateway, request.headers());
     let flight = Flight::open(id, endpoint_of(request.uri().path()), gateway.meter.clone(), place);
@@ -78,7 +79,12 @@ async fn admitted(gateway: &Shared, flight: Option<Arc<Flight>>, headers: &Heade
 }
 
 fn internal() -> ApiError {
-    ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", "the request has no flight")
+    ApiError::new(
+        http::StatusCode::INTERNAL_SERVER_ERROR,
+        "server_error",
+        "internal_error",
+        "the request has no flight",
+    )
 }
 
 /// The admin key does not spend: whoever holds it can make a virtual key that is metered.
@@ -162,9 +168,11 @@ mod tests {
     use super::*;
 
     fn check(text: &'static str, expected: Result<&[(&str, &str)], &str>) {
-        let headers: HeaderMap = [(http::HeaderName::from_static("x-weir-tags"), HeaderValue::from_static(text))].into_iter().collect();
+        let headers: HeaderMap =
+            [(http::HeaderName::from_static("x-weir-tags"), HeaderValue::from_static(text))].into_iter().collect();
         let got = tags(&headers).map_err(|e| e.message);
-        let expected = expected.map(|list| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>());
+        let expected =
+            expected.map(|list| list.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>());
         match (got, expected) {
             (Ok(got), Ok(expected)) => assert_eq!(got, expected),
             (Err(got), Err(expected)) => assert!(got.contains(expected), "{got}"),

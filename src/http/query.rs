@@ -24,7 +24,9 @@ impl Params {
                 return Err(unknown(&name, known));
             }
             if params.insert(name.clone(), value).is_some() {
-                return Err(ApiError::invalid("invalid_value", format!("the parameter '{name}' appears twice")).param(name));
+                return Err(
+                    ApiError::invalid("invalid_value", format!("the parameter '{name}' appears twice")).param(name)
+                );
             }
         }
         Ok(Self(params))
@@ -40,17 +42,23 @@ impl Params {
     ///
     /// # Errors
     /// 400 that names the parameter.
-    pub fn parsed<T>(&self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, ApiError> {
-        self.get(name).map(parse).transpose().map_err(|why| ApiError::invalid("invalid_value", format!("'{name}' {why}")).param(name))
+    pub fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ApiError> {
+        self.get(name)
+            .map(parse)
+            .transpose()
+            .map_err(|why| ApiError::invalid("invalid_value", format!("'{name}' {why}")).param(name))
     }
 }
 
 fn unknown(name: &str, known: &[&str]) -> ApiError {
     let shown = crate::flight::bounded(name, 64);
-    let hint = nearest(name, known.iter().copied(), 1).first().map_or_else(
-        || format!("known are {}", known.join(", ")),
-        |near| format!("did you mean '{near}'?"),
-    );
+    let hint = nearest(name, known.iter().copied(), 1)
+        .first()
+        .map_or_else(|| format!("known are {}", known.join(", ")), |near| format!("did you mean '{near}'?"));
     ApiError::invalid("unknown_parameter", format!("unknown parameter '{shown}'; {hint}")).param(shown)
 }
 

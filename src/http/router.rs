@@ -16,7 +16,6 @@ use crate::error::ApiError;
 use crate::state::Shared;
 
 /// The gateway's router: data plane, admin plane, operations.
-#[must_use]
 pub fn router(gateway: &Shared) -> Router {
     let data = Router::new()
         .route("/v1/chat/completions", post(openai::generate::chat).fallback(openai::passthrough::any))
@@ -62,7 +61,6 @@ fn operations() -> Router<Shared> {
 }
 
 /// The router of the separate operations listener.
-#[must_use]
 pub fn operations_router(gateway: &Shared) -> Router {
     operations().fallback(nothing_here).with_state(Arc::clone(gateway))
 }
@@ -82,5 +80,6 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let why = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = why.unwrap_or("?"), "a handler panicked: {}", why.unwrap_or("?"));
     let status = http::StatusCode::INTERNAL_SERVER_ERROR;
-    ApiError::new(status, "server_error", "internal_error", "the gateway failed on this request; this is a defect").into_response()
+    ApiError::new(status, "server_error", "internal_error", "the gateway failed on this request; this is a defect")
+        .into_response()
 }

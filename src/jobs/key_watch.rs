@@ -67,11 +67,8 @@ impl KeyWatch {
     pub async fn follow(&mut self) -> Result<(), StoreError> {
         let db: &Db = &self.gateway.db;
         let current = current_rev(db).await?;
-        let mut seen = match self.seen {
-            Some(seen) => seen,
-            // Nothing is cached from before the first round but what was read just now.
-            None => 0,
-        };
+        // Nothing is cached from before the first round but what was read just now.
+        let mut seen = self.seen.unwrap_or_default();
         while seen < current {
             let rows = changed_since(db, seen, BATCH).await?;
             let Some(last) = rows.last() else { break };

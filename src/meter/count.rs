@@ -56,7 +56,7 @@ fn overhead(texts: usize) -> u64 {
 }
 
 fn extrapolate(kept_tokens: u64, kept_bytes: u64, beyond: u64) -> u64 {
-    if kept_bytes == 0 { beyond / 4 } else { beyond.saturating_mul(kept_tokens) / kept_bytes }
+    beyond.saturating_mul(kept_tokens).checked_div(kept_bytes).unwrap_or(beyond / 4)
 }
 
 fn count_text(bpe: Option<&CoreBPE>, text: &str) -> u64 {
@@ -103,7 +103,16 @@ fn collect(value: &serde_json::Value, texts: &mut Vec<String>) {
             let structural = |key: &str| {
                 matches!(
                     key,
-                    "role" | "type" | "id" | "tool_call_id" | "url" | "detail" | "data" | "finish_reason" | "status" | "logprobs"
+                    "role"
+                        | "type"
+                        | "id"
+                        | "tool_call_id"
+                        | "url"
+                        | "detail"
+                        | "data"
+                        | "finish_reason"
+                        | "status"
+                        | "logprobs"
                 )
             };
             map.iter().filter(|(key, _)| !structural(key)).for_each(|(_, item)| collect(item, texts));
@@ -148,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_whole_answer_counts_what_it_generated() {
-        let answer = r#"{"id":"x","choices":[{"finish_reason":"stop","message":{"role":"assistant","content":"hello world"}}]}"#;
+        let answer =
+            r#"{"id":"x","choices":[{"finish_reason":"stop","message":{"role":"assistant","content":"hello world"}}]}"#;
         let job = CountJob { answer: Bytes::from_static(answer.as_bytes()), ..job("[]", "", "o200k_base") };
         assert_eq!(job.count(), Counted { input: 0, output: 2 });
     }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use papaya::HashMap;
 use prometheus::core::{AtomicF64, AtomicU64, GenericCounter};
 use prometheus::{
-    CounterVec, Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    CounterVec, Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::record::UsageRow;
@@ -114,10 +114,27 @@ impl Metrics {
         let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a provider: 0 closed, 1 open, 2 half open");
         let started = Gauge::new("weir_start_time_seconds", "When the gateway started, Unix seconds");
         Self {
-            requests: int(&r, "weir_requests_total", "Requests by outcome", &["endpoint", "provider", "model", "status"]),
-            duration: histogram(&r, "weir_request_duration_seconds", "Arrival to last byte", &SECONDS, &["endpoint", "provider"]),
+            requests: int(
+                &r,
+                "weir_requests_total",
+                "Requests by outcome",
+                &["endpoint", "provider", "model", "status"],
+            ),
+            duration: histogram(
+                &r,
+                "weir_request_duration_seconds",
+                "Arrival to last byte",
+                &SECONDS,
+                &["endpoint", "provider"],
+            ),
             overhead: histogram(&r, "weir_overhead_seconds", "Time spent in the gateway", &OVERHEAD, &["endpoint"]),
-            ttft: histogram(&r, "weir_time_to_first_token_seconds", "Arrival to first byte of a stream", &SECONDS, &["provider", "model"]),
+            ttft: histogram(
+                &r,
+                "weir_time_to_first_token_seconds",
+                "Arrival to first byte of a stream",
+                &SECONDS,
+                &["provider", "model"],
+            ),
             tokens: int(&r, "weir_tokens_total", "Tokens by kind", &["provider", "model", "kind"]),
             cost: register(
                 &r,
@@ -132,7 +149,11 @@ impl Metrics {
             keys_cached: gauge(&r, "weir_keys_cached", "Virtual keys in memory"),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
             breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider"]).expect("valid")),
-            writer_errors: counter(&r, "weir_usage_writer_errors_total", "Failed writes of usage rows (they are retried)"),
+            writer_errors: counter(
+                &r,
+                "weir_usage_writer_errors_total",
+                "Failed writes of usage rows (they are retried)",
+            ),
             started: register(&r, started.expect("the metric's name is valid")),
             registry: r,
             series: HashMap::new(),

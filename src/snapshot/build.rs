@@ -9,12 +9,12 @@ use weir_wire::rules::UsageRules;
 
 use super::live::Live;
 use super::{Credential, Operation, OperationUrl, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
-use secrecy::ExposeSecret as _;
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::MonoNs;
 use crate::config::{self, Config};
 use crate::gate::limit::{Limiter, Limits};
 use crate::price::Prices;
+use secrecy::ExposeSecret as _;
 
 /// Reads an environment variable.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -41,9 +41,24 @@ impl Snapshot {
         }
         let default_provider = providers.values().find(|p| p.default).cloned();
         let price_overrides = config.prices.iter().map(|(name, prices)| Ok((name.clone(), own_prices(name, prices)?)));
-        let price_overrides = price_overrides.collect::<Result<HashMap<_, _>, String>>()?;
-        let mut snapshot = Self { providers, routes: BTreeMap::new(), default_provider, direct: papaya::HashMap::new(), price_overrides };
-        let routes = config.models.iter().map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route)?))));
+        let mut price_overrides = price_overrides.collect::<Result<HashMap<_, _>, String>>()?;
+        // The demo costs nothing, which is a price: its rows are not `unpriced`.
+        for model in super::resolve::DEMO_MODELS {
+            let free = BTreeMap::from(["input", "output"].map(|name| (name.to_owned(), crate::money::NanoUsd(0))));
+            let name = format!("{DEMO}/{model}");
+            if !price_overrides.contains_key(&name) {
+                price_overrides.insert(name.clone(), own_prices(&name, &free)?);
+            }
+        }
+        let mut snapshot = Self {
+            providers,
+            routes: BTreeMap::new(),
+            default_provider,
+            direct: papaya::HashMap::new(),
+            price_overrides,
+        };
+        let routes =
+            config.models.iter().map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route)?))));
         snapshot.routes = routes.collect::<Result<_, String>>()?;
         Ok(snapshot)
     }
@@ -60,7 +75,10 @@ impl Snapshot {
             targets: targets.collect::<Result<Vec<Arc<Target>>, String>>()?,
             strategy: strategy(route.strategy),
             fallbacks: route.fallbacks.clone(),
-            retries: Retries { attempts: u32::try_from(route.retries.attempts).unwrap_or(u32::MAX), backoff: route.retries.backoff },
+            retries: Retries {
+                attempts: u32::try_from(route.retries.attempts).unwrap_or(u32::MAX),
+                backoff: route.retries.backoff,
+            },
             turn: AtomicUsize::new(0),
             configured: true,
         })
@@ -68,7 +86,10 @@ impl Snapshot {
 }
 
 fn missing_provider(model: &str, provider: &str) -> String {
-    let hint = Catalog::embedded().provider(provider).and_then(|p| p.env.api_key.first()).map_or_else(String::new, |var| format!(" (set {var}, or add it under providers)"));
+    let hint = Catalog::embedded()
+        .provider(provider)
+        .and_then(|p| p.env.api_key.first())
+        .map_or_else(String::new, |var| format!(" (set {var}, or add it under providers)"));
     format!("models.{model}: the provider '{provider}' is not configured{hint}")
 }
 
@@ -104,7 +125,9 @@ fn from_environment(config: &Config, env: Env<'_>, now: MonoNs) -> Vec<ProviderD
         }
         match configured(&kind.id, &config::Provider::default(), env, now) {
             Ok(def) => found.push(def),
-            Err(why) => tracing::warn!(provider = %kind.id, %why, "provider {} is in the environment but cannot be used: {why}", kind.id),
+            Err(why) => {
+                tracing::warn!(provider = %kind.id, %why, "provider {} is in the environment but cannot be used: {why}", kind.id)
+            }
         }
     }
     found
@@ -179,7 +202,14 @@ fn auth_style(name: &str) -> Option<AuthStyle> {
 
 /// The configured keys, or the one in the provider's own variable. Without any, a provider that
 /// needs none gets one empty credential, so that there is always one to take.
-fn credentials(kind: &catalog::Provider, entry: &config::Provider, auth: &Auth, limits: Limits, env: Env<'_>, now: MonoNs) -> Result<Vec<Credential>, String> {
+fn credentials(
+    kind: &catalog::Provider,
+    entry: &config::Provider,
+    auth: &Auth,
+    limits: Limits,
+    env: Env<'_>,
+    now: MonoNs,
+) -> Result<Vec<Credential>, String> {
     let mut keys: Vec<String> = entry.secrets().map(|secret| secret.expose_secret().to_owned()).collect();
     if keys.is_empty() {
         keys.extend(kind.key_var(env).and_then(env));
@@ -200,19 +230,22 @@ fn no_key(kind: &catalog::Provider) -> String {
 }
 
 fn credential(name: &HeaderName, value: &str, limits: Limits, now: MonoNs) -> Result<Credential, String> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
     value.set_sensitive(true);
     Ok(Credential { header: Some((name.clone(), value)), limiter: Limiter::new(limits, now) })
 }
 
 fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<HeaderMap, String> {
     let mut out = HeaderMap::new();
-    let from_env = kind.env.headers.iter().filter_map(|(name, var)| Some((name.clone(), env(var).filter(|v| !v.is_empty())?)));
+    let from_env =
+        kind.env.headers.iter().filter_map(|(name, var)| Some((name.clone(), env(var).filter(|v| !v.is_empty())?)));
     let fixed = kind.headers.iter().map(|(n, v)| (n.clone(), v.clone()));
     let own = entry.headers.iter().map(|(n, v)| (n.clone(), v.expose_secret().to_owned()));
     for (name, value) in fixed.chain(from_env).chain(own) {
         let parsed: HeaderName = name.parse().map_err(|_| format!("headers: '{name}' is no header name"))?;
-        let mut value = HeaderValue::from_str(&value).map_err(|_| format!("headers.{name}: no header can carry this value"))?;
+        let mut value =
+            HeaderValue::from_str(&value).map_err(|_| format!("headers.{name}: no header can carry this value"))?;
         value.set_sensitive(true);
         out.insert(parsed, value);
     }
@@ -228,7 +261,12 @@ fn query(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Re
     Ok((!pairs.is_empty()).then(|| pairs.join("&")))
 }
 
-fn urls(kind: &catalog::Provider, entry: &config::Provider, base: &str, query: Option<&str>) -> Result<HashMap<Operation, OperationUrl>, String> {
+fn urls(
+    kind: &catalog::Provider,
+    entry: &config::Provider,
+    base: &str,
+    query: Option<&str>,
+) -> Result<HashMap<Operation, OperationUrl>, String> {
     let own = entry.operations.as_deref();
     let mut urls = HashMap::new();
     for (operation, of_catalog, name) in [
@@ -258,7 +296,9 @@ fn operation_url(base: &str, path: &str, query: Option<&str>) -> Result<Operatio
 
 fn quirks(kind: &catalog::Provider, entry: &config::Provider) -> Result<Vec<Quirk>, String> {
     let Some(own) = &entry.quirks else { return Ok(kind.quirks.clone()) };
-    let parse = |name: &String| serde_json::from_value(name.as_str().into()).map_err(|_| format!("quirks: there is no '{name}'"));
+    let parse = |name: &String| {
+        serde_json::from_value(name.as_str().into()).map_err(|_| format!("quirks: there is no '{name}'"))
+    };
     own.iter().map(parse).collect()
 }
 

@@ -120,6 +120,10 @@ impl Snapshot {
         if provider.demo {
             return DEMO_MODELS.iter().map(ToString::to_string).collect();
         }
-        Catalog::embedded().models_of(&provider.kind).filter(|row| row.region.is_empty()).map(|row| row.id.to_owned()).collect()
+        Catalog::embedded()
+            .models_of(&provider.kind)
+            .filter(|row| row.region.is_empty())
+            .map(|row| row.id.to_owned())
+            .collect()
     }
 }

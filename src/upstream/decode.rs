@@ -62,7 +62,11 @@ fn capped(reader: impl AsyncRead + Send + 'static, cap: u64) -> ChunkStream {
     Box::pin(chunks.map(move |chunk| {
         let chunk = chunk.map_err(|e| BodyError::from(format!("the compressed body is broken: {e}")))?;
         total += chunk.len() as u64;
-        if total > cap { Err(BodyError::from(format!("the body is larger than {cap} bytes when decompressed"))) } else { Ok(chunk) }
+        if total > cap {
+            Err(BodyError::from(format!("the body is larger than {cap} bytes when decompressed")))
+        } else {
+            Ok(chunk)
+        }
     }))
 }
 

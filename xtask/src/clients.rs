@@ -21,30 +21,18 @@ pub(crate) fn clients() -> Result {
         .iter()
         .filter_map(|(name, url)| {
             println!("-- clients on {name}");
-            on_database(name, url, &logs)
-                .err()
-                .map(|error| format!("{name}: {error}"))
+            on_database(name, url, &logs).err().map(|error| format!("{name}: {error}"))
         })
         .collect();
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures.join("; ").into())
-    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ").into()) }
 }
 
 fn on_database(name: &str, database: &str, logs: &Path) -> Result {
     let port = free_port()?;
     let upstream = format!("http://127.0.0.1:{port}");
     let mut script = Command::new(python());
-    script
-        .arg(directory().join("upstream.py"))
-        .args([&port.to_string(), UPSTREAM_KEY]);
-    let mut service = Service::start(
-        "the scripted upstream",
-        &mut script,
-        &logs.join(format!("upstream-{name}.log")),
-    )?;
+    script.arg(directory().join("upstream.py")).args([&port.to_string(), UPSTREAM_KEY]);
+    let mut service = Service::start("the scripted upstream", &mut script, &logs.join(format!("upstream-{name}.log")))?;
     service.wait_for(&format!("{upstream}/health"))?;
 
     let log = logs.join(format!("weir-{name}.log"));
@@ -56,20 +44,11 @@ fn on_database(name: &str, database: &str, logs: &Path) -> Result {
             failed.push(format!("{language}: {error}"));
         }
     }
-    failed.extend(
-        secrets_in_log(&gateway, &log)
-            .err()
-            .map(|error| error.to_string()),
-    );
+    failed.extend(secrets_in_log(&gateway, &log).err().map(|error| error.to_string()));
     if failed.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "{} (the gateway's log: {})",
-        failed.join("; "),
-        log.display()
-    )
-    .into())
+    Err(format!("{} (the gateway's log: {})", failed.join("; "), log.display()).into())
 }
 
 /// Public names, prices and limits that the suites count on; `tests/clients/README.md` describes them.
@@ -98,39 +77,23 @@ fn secrets_in_log(gateway: &Gateway, log: &Path) -> Result {
         ("the upstream's key", UPSTREAM_KEY),
         ("a prompt", "Say hello to Ada"),
     ];
-    let found: Vec<&str> = never
-        .iter()
-        .filter(|(_, secret)| text.contains(secret))
-        .map(|(name, _)| *name)
-        .collect();
-    if found.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("the gateway's log holds {}", found.join(", ")).into())
-    }
+    let found: Vec<&str> = never.iter().filter(|(_, secret)| text.contains(secret)).map(|(name, _)| *name).collect();
+    if found.is_empty() { Ok(()) } else { Err(format!("the gateway's log holds {}", found.join(", ")).into()) }
 }
 
 fn python_suite() -> Command {
     let mut command = Command::new(python());
-    command
-        .args(["-m", "pytest", "-q"])
-        .current_dir(directory().join("python"));
+    command.args(["-m", "pytest", "-q"]).current_dir(directory().join("python"));
     command
 }
 
 fn node_suite() -> Command {
     let mut command = Command::new("node");
-    command
-        .args(["--test", "--test-concurrency=1", "--test-reporter=spec"])
-        .current_dir(directory().join("node"));
+    command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).current_dir(directory().join("node"));
     command
 }
 
-fn environment<'a>(
-    suite: &'a mut Command,
-    gateway: &Gateway,
-    upstream: &str,
-) -> Result<&'a mut Command> {
+fn environment<'a>(suite: &'a mut Command, gateway: &Gateway, upstream: &str) -> Result<&'a mut Command> {
     Ok(suite
         .env("WEIR_URL", &gateway.url)
         .env("WEIR_KEY", &gateway.key)

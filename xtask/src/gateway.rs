@@ -32,26 +32,14 @@ impl Gateway {
         std::fs::write(&file, config)?;
         let listen = format!("127.0.0.1:{}", free_port()?);
         let mut command = Command::new(bin_dir()?.join("weir"));
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(&file)
-            .args(["--listen", &listen]);
+        command.arg("serve").arg("--config").arg(&file).args(["--listen", &listen]);
         command.env_clear().current_dir(directory.path());
-        command
-            .env("WEIR_DATA_DIR", directory.path())
-            .env("WEIR_ADMIN_KEY", ADMIN_KEY)
-            .env("RUST_LOG", "weir=debug");
+        command.env("WEIR_DATA_DIR", directory.path()).env("WEIR_ADMIN_KEY", ADMIN_KEY).env("RUST_LOG", "weir=debug");
         let mut service = Service::start("weir", &mut command, log)?;
         let url = format!("http://{listen}");
         service.wait_for(&format!("{url}/health/ready"))?;
         let key = create_key(&url)?;
-        Ok(Self {
-            url,
-            key,
-            _service: service,
-            _directory: directory,
-        })
+        Ok(Self { url, key, _service: service, _directory: directory })
     }
 
     /// The admin key it was started with.
@@ -62,29 +50,16 @@ impl Gateway {
 
 /// Builds the binary that [`Gateway::start`] runs.
 pub(crate) fn build() -> Result {
-    run(Command::new("cargo")
-        .args(["build", "--locked", "--bin", "weir"])
-        .current_dir(root()))
+    run(Command::new("cargo").args(["build", "--locked", "--bin", "weir"]).current_dir(root()))
 }
 
 fn create_key(url: &str) -> Result<String> {
     let body = json!({ "name": "clients" }).to_string();
-    let answer = http(
-        "POST",
-        &format!("{url}/admin/v1/keys"),
-        Some(ADMIN_KEY),
-        Some(&body),
-    )?;
+    let answer = http("POST", &format!("{url}/admin/v1/keys"), Some(ADMIN_KEY), Some(&body))?;
     if !answer.ok() {
-        return Err(format!(
-            "POST /admin/v1/keys answered {}: {}",
-            answer.status, answer.body
-        )
-        .into());
+        return Err(format!("POST /admin/v1/keys answered {}: {}", answer.status, answer.body).into());
     }
     let created: Value = serde_json::from_str(&answer.body)?;
     let key = created["key"].as_str();
-    Ok(key
-        .ok_or("POST /admin/v1/keys answered without `key`")?
-        .to_owned())
+    Ok(key.ok_or("POST /admin/v1/keys answered without `key`")?.to_owned())
 }

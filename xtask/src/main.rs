@@ -1,9 +1,5 @@
 //! The project's own tasks, `cargo xtask <task>`; continuous integration calls the same ones.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a task talks to the person at the terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the person at the terminal")]
 
 use std::process::ExitCode;
 

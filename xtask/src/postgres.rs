@@ -25,14 +25,8 @@ impl Postgres {
         let logs = TempDir::new("postgres-log")?;
         let data = capture(as_postgres("mktemp").args(["-d", "-t", "weir-postgres-XXXXXX"]))?;
         let log = logs.path().join("postgres.log");
-        let mut cluster = Self {
-            bin,
-            data: PathBuf::from(data.trim()),
-            port: free_port()?,
-            log,
-            service: None,
-            _logs: logs,
-        };
+        let mut cluster =
+            Self { bin, data: PathBuf::from(data.trim()), port: free_port()?, log, service: None, _logs: logs };
         cluster.initialise()?;
         cluster.serve()?;
         Ok(cluster)
@@ -49,14 +43,7 @@ impl Postgres {
 
     fn initialise(&self) -> Result {
         let mut initdb = self.program("initdb");
-        initdb.args([
-            "--username=weir",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-            "-D",
-        ]);
+        initdb.args(["--username=weir", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
         capture(initdb.arg(&self.data)).map(drop)
     }
 
@@ -64,18 +51,8 @@ impl Postgres {
     fn serve(&mut self) -> Result {
         let port = self.port.to_string();
         let mut command = self.program("postgres");
-        command
-            .arg("-D")
-            .arg(&self.data)
-            .args(["-p", &port, "-c", "listen_addresses=127.0.0.1"]);
-        command.args([
-            "-c",
-            "unix_socket_directories=",
-            "-c",
-            "fsync=off",
-            "-c",
-            "full_page_writes=off",
-        ]);
+        command.arg("-D").arg(&self.data).args(["-p", &port, "-c", "listen_addresses=127.0.0.1"]);
+        command.args(["-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "full_page_writes=off"]);
         let mut service = Service::start("PostgreSQL", &mut command, &self.log)?;
         let ready = || {
             let mut probe = Command::new(self.bin.join("pg_isready"));

@@ -39,10 +39,7 @@ const KEY_FROM_ENVIRONMENT: &str = "\napi_key = os.environ[\"TEST_API_KEY\"]\n";
 pub(crate) fn sdk_suite(direct_only: bool) -> Result {
     let reference = root().join("../shared/reference/openai-openapi.yml");
     if !reference.exists() {
-        println!(
-            "{} is absent: the SDK's own suite has no mock to run on, nothing compared",
-            reference.display()
-        );
+        println!("{} is absent: the SDK's own suite has no mock to run on, nothing compared", reference.display());
         return Ok(());
     }
     let place = work_dir("sdk-suite")?;
@@ -54,11 +51,7 @@ pub(crate) fn sdk_suite(direct_only: bool) -> Result {
     let direct = pytest(&tests, &mock, "any key", &place.join("direct.log"))?;
     println!("directly: {direct}");
     if direct.passed.len() < PASS_DIRECTLY {
-        return Err(format!(
-            "{} tests pass on the mock, expected {PASS_DIRECTLY}",
-            direct.passed.len()
-        )
-        .into());
+        return Err(format!("{} tests pass on the mock, expected {PASS_DIRECTLY}", direct.passed.len()).into());
     }
     if direct_only {
         return Ok(());
@@ -69,12 +62,7 @@ pub(crate) fn sdk_suite(direct_only: bool) -> Result {
 fn through_weir(tests: &Path, mock: &str, place: &Path) -> Result<Outcome> {
     gateway::build()?;
     let gateway = Gateway::start(&config(mock), &place.join("weir.log"))?;
-    let through = pytest(
-        tests,
-        &format!("{}/v1", gateway.url),
-        &gateway.key,
-        &place.join("through.log"),
-    )?;
+    let through = pytest(tests, &format!("{}/v1", gateway.url), &gateway.key, &place.join("through.log"))?;
     println!("through Weir: {through}");
     Ok(through)
 }
@@ -98,12 +86,7 @@ fn compare(direct: &Outcome, through: &Outcome, place: &Path) -> Result {
         println!("passes directly, fails through Weir: {test}");
     }
     let log = place.join("through.log");
-    Err(format!(
-        "{} tests of the SDK fail through Weir; why: {}",
-        lost.len(),
-        log.display()
-    )
-    .into())
+    Err(format!("{} tests of the SDK fail through Weir; why: {}", lost.len(), log.display()).into())
 }
 
 /// The SDK's source package, unpacked in `target/sdk-suite`, with the key taken from the environment.
@@ -116,21 +99,12 @@ fn fetch(place: &Path) -> Result<PathBuf> {
     println!("fetching the source of {SDK}");
     let pinned = SDK.replacen('-', "==", 1);
     run(Command::new(python())
-        .args([
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-        ])
+        .args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
         // The package alone as source: what it is built with may come as wheels, which saves half a minute.
         .args(["--no-binary", "openai", "--dest", "."])
         .arg(pinned)
         .current_dir(place))?;
-    run(Command::new("tar")
-        .args(["xzf", &format!("{SDK}.tar.gz")])
-        .current_dir(place))?;
+    run(Command::new("tar").args(["xzf", &format!("{SDK}.tar.gz")]).current_dir(place))?;
     let conftest = source.join("tests/conftest.py");
     let patched = take_key_from_environment(&std::fs::read_to_string(&conftest)?)?;
     std::fs::write(conftest, patched)?;
@@ -140,10 +114,7 @@ fn fetch(place: &Path) -> Result<PathBuf> {
 
 fn take_key_from_environment(conftest: &str) -> Result<String> {
     if conftest.matches(FIXED_KEY).count() != 1 {
-        return Err(format!(
-            "tests/conftest.py of {SDK} does not set its key the way this task knows"
-        )
-        .into());
+        return Err(format!("tests/conftest.py of {SDK} does not set its key the way this task knows").into());
     }
     Ok(conftest.replace(FIXED_KEY, KEY_FROM_ENVIRONMENT))
 }
@@ -152,13 +123,7 @@ fn take_key_from_environment(conftest: &str) -> Result<String> {
 fn start_mock(reference: &Path, port: u16, log: &Path) -> Result<Service> {
     let mut command = Command::new("node");
     command.arg(clients().join("node/node_modules/@stdy/cli/steady.js"));
-    command.args([
-        "--quiet",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        &port.to_string(),
-    ]);
+    command.args(["--quiet", "--host", "127.0.0.1", "--port", &port.to_string()]);
     for part in ["query-array", "query-object", "form-array", "form-object"] {
         command.arg(format!("--validator-{part}-format=brackets"));
     }
@@ -170,27 +135,10 @@ fn start_mock(reference: &Path, port: u16, log: &Path) -> Result<Service> {
 /// Failing tests are an outcome, not an error: what counts is the difference of two runs.
 fn pytest(tests: &Path, base_url: &str, key: &str, log: &Path) -> Result<Outcome> {
     let mut command = Command::new(python());
-    command.args([
-        "-m",
-        "pytest",
-        "-o",
-        "addopts=",
-        "-n",
-        "2",
-        "-q",
-        "-rpfE",
-        "--tb=short",
-        "-p",
-        "no:cacheprovider",
-    ]);
+    command.args(["-m", "pytest", "-o", "addopts=", "-n", "2", "-q", "-rpfE", "--tb=short", "-p", "no:cacheprovider"]);
     command.args(SUITES.map(|suite| format!("tests/api_resources/{suite}")));
-    command
-        .current_dir(tests)
-        .env("TEST_API_BASE_URL", base_url)
-        .env("TEST_API_KEY", key);
-    let output = command
-        .output()
-        .map_err(|error| format!("cannot start pytest: {error}; run `cargo xtask setup`"))?;
+    command.current_dir(tests).env("TEST_API_BASE_URL", base_url).env("TEST_API_KEY", key);
+    let output = command.output().map_err(|error| format!("cannot start pytest: {error}; run `cargo xtask setup`"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     std::fs::write(log, text.as_bytes())?;
     let outcome = Outcome::read(&text);
@@ -255,30 +203,19 @@ mod tests {
              FAILED tests/a.py::A::two[strict] - openai.BadRequestError: 400 - no\n\
              1 failed, 2 passed, 1 error in 0.1s\n",
         );
-        assert_eq!(
-            outcome.passed,
-            BTreeSet::from(["tests/a.py::A::one[loose]".to_owned()])
-        );
+        assert_eq!(outcome.passed, BTreeSet::from(["tests/a.py::A::one[loose]".to_owned()]));
         assert_eq!(
             outcome.failed,
-            BTreeSet::from([
-                "tests/a.py::A::torn".to_owned(),
-                "tests/a.py::A::two[strict]".to_owned()
-            ])
+            BTreeSet::from(["tests/a.py::A::torn".to_owned(), "tests/a.py::A::two[strict]".to_owned()])
         );
         assert_eq!(outcome.to_string(), "1 of 3 tests pass");
     }
 
     #[test]
     fn the_key_is_replaced_once_or_the_change_is_reported() {
-        let patched = take_key_from_environment(
-            "import os\napi_key = \"My API Key\"\nadmin_api_key = \"A\"\n",
-        )
-        .unwrap();
-        assert_eq!(
-            patched,
-            "import os\napi_key = os.environ[\"TEST_API_KEY\"]\nadmin_api_key = \"A\"\n"
-        );
+        let patched =
+            take_key_from_environment("import os\napi_key = \"My API Key\"\nadmin_api_key = \"A\"\n").unwrap();
+        assert_eq!(patched, "import os\napi_key = os.environ[\"TEST_API_KEY\"]\nadmin_api_key = \"A\"\n");
         take_key_from_environment("key = 1\n").unwrap_err();
     }
 
@@ -291,11 +228,7 @@ mod tests {
         let place = Path::new("logs");
         compare(&of(&["a"]), &of(&["a", "b"]), place).unwrap();
         let error = compare(&of(&["a", "b"]), &of(&["a"]), place).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("1 tests of the SDK fail through Weir")
-        );
+        assert!(error.to_string().starts_with("1 tests of the SDK fail through Weir"));
     }
 
     #[test]

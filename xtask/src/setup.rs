@@ -50,9 +50,7 @@ fn missing_packages() -> Vec<&'static str> {
         (postgres_bin().is_some(), &["postgresql"]),
     ];
     let missing = needs.iter().filter(|(present, _)| !present);
-    missing
-        .flat_map(|(_, packages)| packages.iter().copied())
-        .collect()
+    missing.flat_map(|(_, packages)| packages.iter().copied()).collect()
 }
 
 fn has_venv() -> bool {
@@ -68,13 +66,7 @@ fn has_node() -> bool {
 
 /// `v20.1.0` is 20.
 fn node_major(version: &str) -> Option<u32> {
-    version
-        .trim()
-        .strip_prefix('v')?
-        .split('.')
-        .next()?
-        .parse()
-        .ok()
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
 }
 
 fn install_packages(packages: &[&str]) -> Result {
@@ -84,23 +76,14 @@ fn install_packages(packages: &[&str]) -> Result {
     println!("installing {}", packages.join(" "));
     let by_hand = format!("as root: apt-get install {}", packages.join(" "));
     if !succeeds(Command::new("apt-get").arg("--version")) {
-        return Err(format!(
-            "missing on this machine, which has no apt-get: {}",
-            packages.join(" ")
-        )
-        .into());
+        return Err(format!("missing on this machine, which has no apt-get: {}", packages.join(" ")).into());
     }
     if !is_root() && !succeeds(Command::new("sudo").args(["-n", "true"])) {
-        return Err(format!(
-            "packages are missing and neither root nor sudo is at hand; {by_hand}"
-        )
-        .into());
+        return Err(format!("packages are missing and neither root nor sudo is at hand; {by_hand}").into());
     }
     run(apt_get().arg("update"))?;
-    run(apt_get()
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(packages))
-    .map_err(|error| format!("{error}; {by_hand}").into())
+    run(apt_get().args(["install", "--yes", "--no-install-recommends"]).args(packages))
+        .map_err(|error| format!("{error}; {by_hand}").into())
 }
 
 fn apt_get() -> Command {
@@ -114,41 +97,25 @@ fn python_environment() -> Result {
     let environment = clients().join(".venv");
     refresh(&requirements, &environment, || {
         println!("installing the Python clients");
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&environment))?;
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
         run(Command::new(python())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--requirement",
-            ])
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
             .arg(&requirements))
     })
 }
 
 fn node_modules() -> Result {
     let directory = clients().join("node");
-    refresh(
-        &directory.join("package-lock.json"),
-        &directory.join("node_modules"),
-        || {
-            println!("installing the Node client");
-            run(Command::new("npm")
-                .args(["ci", "--silent"])
-                .current_dir(&directory))
-        },
-    )
+    refresh(&directory.join("package-lock.json"), &directory.join("node_modules"), || {
+        println!("installing the Node client");
+        run(Command::new("npm").args(["ci", "--silent"]).current_dir(&directory))
+    })
 }
 
 /// Installs unless `target` was installed from this very `lock`; the stamp is written last, so a broken installation is
 /// done again.
 fn refresh(lock: &Path, target: &Path, install: impl FnOnce() -> Result) -> Result {
-    let wanted =
-        std::fs::read_to_string(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    let wanted = std::fs::read_to_string(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     let stamp = target.join(".installed-from");
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(());

@@ -19,18 +19,13 @@ const LAST_LINES: usize = 15;
 /// The repository's root, wherever `cargo xtask` was called from.
 pub(crate) fn root() -> PathBuf {
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    manifest
-        .as_deref()
-        .and_then(Path::parent)
-        .map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+    manifest.as_deref().and_then(Path::parent).map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
 /// The directory of the debug build that this task was built into: its siblings are the project's binaries.
 pub(crate) fn bin_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe()?;
-    let dir = exe
-        .parent()
-        .ok_or("the task's own binary has no directory")?;
+    let dir = exe.parent().ok_or("the task's own binary has no directory")?;
     Ok(dir.to_path_buf())
 }
 
@@ -44,9 +39,7 @@ pub(crate) fn work_dir(name: &str) -> Result<PathBuf> {
 
 /// Runs a command with the terminal's output; an exit code other than 0 is a failure that names the command.
 pub(crate) fn run(command: &mut Command) -> Result {
-    let status = command
-        .status()
-        .map_err(|error| format!("cannot start {}: {error}", show(command)))?;
+    let status = command.status().map_err(|error| format!("cannot start {}: {error}", show(command)))?;
     if status.success() {
         return Ok(());
     }
@@ -55,20 +48,12 @@ pub(crate) fn run(command: &mut Command) -> Result {
 
 /// Runs a command and returns its standard output; its errors are part of the failure.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("cannot start {}: {error}", show(command)))?;
+    let output = command.output().map_err(|error| format!("cannot start {}: {error}", show(command)))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let errors = String::from_utf8_lossy(&output.stderr);
-    Err(format!(
-        "{} failed ({}): {}",
-        show(command),
-        output.status,
-        errors.trim()
-    )
-    .into())
+    Err(format!("{} failed ({}): {}", show(command), output.status, errors.trim()).into())
 }
 
 /// Whether a command starts and ends with 0; what it prints is dropped.
@@ -119,18 +104,12 @@ impl Service {
             .stdout(out)
             .spawn()
             .map_err(|error| format!("cannot start {name}: {error}"))?;
-        Ok(Self {
-            name,
-            child,
-            log: log.to_path_buf(),
-        })
+        Ok(Self { name, child, log: log.to_path_buf() })
     }
 
     /// Waits until `url` answers 2xx; fails at once if the process ended, and after a minute otherwise.
     pub(crate) fn wait_for(&mut self, url: &str) -> Result {
-        self.wait_until(url, || {
-            http("GET", url, None, None).is_ok_and(|answer| answer.ok())
-        })
+        self.wait_until(url, || http("GET", url, None, None).is_ok_and(|answer| answer.ok()))
     }
 
     /// Waits until `ready` says so, with the limits of [`Service::wait_for`].
@@ -140,15 +119,11 @@ impl Service {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                return Err(
-                    self.not_ready(&format!("ended ({status}) before it answered at {what}"))
-                );
+                return Err(self.not_ready(&format!("ended ({status}) before it answered at {what}")));
             }
             thread::sleep(POLL);
         }
-        Err(self.not_ready(&format!(
-            "did not answer at {what} within {START_TIMEOUT:?}"
-        )))
+        Err(self.not_ready(&format!("did not answer at {what} within {START_TIMEOUT:?}")))
     }
 
     /// With the end of what it said: a log in a directory that is about to go helps nobody.
@@ -200,22 +175,9 @@ impl Answer {
 }
 
 /// One HTTP call through curl, which `setup` installs: `key` goes out as a bearer token, `json` as the body.
-pub(crate) fn http(
-    method: &str,
-    url: &str,
-    key: Option<&str>,
-    json: Option<&str>,
-) -> Result<Answer> {
+pub(crate) fn http(method: &str, url: &str, key: Option<&str>, json: Option<&str>) -> Result<Answer> {
     let mut command = Command::new("curl");
-    command.args([
-        "--silent",
-        "--max-time",
-        "10",
-        "--write-out",
-        "\n%{http_code}",
-        "--request",
-        method,
-    ]);
+    command.args(["--silent", "--max-time", "10", "--write-out", "\n%{http_code}", "--request", method]);
     if let Some(key) = key {
         command.args(["--header", &format!("authorization: Bearer {key}")]);
     }
@@ -223,16 +185,10 @@ pub(crate) fn http(
         command.args(["--header", "content-type: application/json", "--data", json]);
     }
     // Not through `capture`: its failure would print the arguments, and with them the key.
-    let output = command
-        .arg(url)
-        .output()
-        .map_err(|error| format!("cannot start curl: {error}"))?;
+    let output = command.arg(url).output().map_err(|error| format!("cannot start curl: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let (body, status) = text.rsplit_once('\n').ok_or("curl wrote no status")?;
-    Ok(Answer {
-        status: status.parse()?,
-        body: body.to_owned(),
-    })
+    Ok(Answer { status: status.parse()?, body: body.to_owned() })
 }
 
 /// A fresh directory for one run, removed with this value.
@@ -266,8 +222,7 @@ mod tests {
 
     #[test]
     fn a_failing_command_is_named_with_its_error() {
-        let error =
-            capture(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
+        let error = capture(Command::new("sh").args(["-c", "echo broken >&2; exit 3"])).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("sh -c") && text.contains("broken"), "{text}");
     }
@@ -275,11 +230,7 @@ mod tests {
     #[test]
     fn a_command_that_does_not_exist_is_an_error_not_a_panic() {
         let error = run(&mut Command::new("weir-no-such-command")).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("cannot start weir-no-such-command")
-        );
+        assert!(error.to_string().contains("cannot start weir-no-such-command"));
     }
 
     #[test]
@@ -295,25 +246,15 @@ mod tests {
     fn a_service_that_ends_early_is_reported_as_such() {
         let dir = TempDir::new("service").unwrap();
         let log = dir.path().join("log");
-        let mut service =
-            Service::start("a short life", Command::new("echo").arg("no port"), &log).unwrap();
+        let mut service = Service::start("a short life", Command::new("echo").arg("no port"), &log).unwrap();
         let error = service.wait_until("nowhere", || false).unwrap_err();
-        assert!(
-            error.to_string().contains("a short life ended")
-                && error.to_string().ends_with("no port"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("a short life ended") && error.to_string().ends_with("no port"), "{error}");
     }
 
     #[test]
     fn a_service_ends_with_its_value() {
         let dir = TempDir::new("service").unwrap();
-        let service = Service::start(
-            "a sleeper",
-            Command::new("sleep").arg("600"),
-            &dir.path().join("log"),
-        )
-        .unwrap();
+        let service = Service::start("a sleeper", Command::new("sleep").arg("600"), &dir.path().join("log")).unwrap();
         let id = service.child.id().to_string();
         drop(service);
         assert!(!succeeds(Command::new("kill").args(["-0", &id])));

@@ -15,21 +15,9 @@ type Stage = (&'static str, fn() -> Result);
 const STAGES: [Stage; 8] = [
     ("setup", setup),
     ("format", || cargo(&["fmt", "--all", "--check"])),
-    ("lints", || {
-        cargo(&[
-            "clippy",
-            "--locked",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ])
-    }),
+    ("lints", || cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ("tests", || cargo(&["test", "--locked", "--workspace"])),
-    ("drift of the catalog", || {
-        cargo(&["xtask", "catalog", "--check"])
-    }),
+    ("drift of the catalog", || cargo(&["xtask", "catalog", "--check"])),
     ("binary", gateway::build),
     ("clients", clients),
     ("the SDK's own suite", || sdk_suite(false)),
@@ -42,16 +30,9 @@ pub(crate) fn test() -> Result {
     for report in &reports {
         println!("{report}");
     }
-    let failed: Vec<&str> = reports
-        .iter()
-        .filter(|report| report.failure.is_some())
-        .map(|report| report.stage)
-        .collect();
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("failed: {}", failed.join(", ")).into())
-    }
+    let failed: Vec<&str> =
+        reports.iter().filter(|report| report.failure.is_some()).map(|report| report.stage).collect();
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
 }
 
 fn cargo(arguments: &[&str]) -> Result {
@@ -67,11 +48,7 @@ struct Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            stage,
-            took,
-            failure,
-        } = self;
+        let Self { stage, took, failure } = self;
         let seconds = took.as_secs_f64();
         match failure {
             None => write!(f, "ok      {seconds:7.1} s  {stage}"),
@@ -80,19 +57,12 @@ impl std::fmt::Display for Report {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a task measures real time; no test has to move it"
-)]
+#[expect(clippy::disallowed_methods, reason = "a task measures real time; no test has to move it")]
 fn report((stage, body): Stage) -> Report {
     println!("\n==== {stage}");
     let start = Instant::now();
     let failure = body().err().map(|error| error.to_string());
-    let report = Report {
-        stage,
-        took: start.elapsed(),
-        failure,
-    };
+    let report = Report { stage, took: start.elapsed(), failure };
     println!("{report}");
     report
 }

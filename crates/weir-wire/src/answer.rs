@@ -39,11 +39,7 @@ pub struct Answer {
 /// moderations, rerank. Never fails: a body that is no JSON object is not `valid`.
 #[must_use]
 pub fn read_answer(body: &[u8], rules: &UsageRules) -> Answer {
-    let mut scan = Scan {
-        answer: Answer::default(),
-        usage: UsageFinder::new(rules),
-        images: 0,
-    };
+    let mut scan = Scan { answer: Answer::default(), usage: UsageFinder::new(rules), images: 0 };
     scan.answer.valid = scan.read(body).is_ok();
     scan.finish()
 }

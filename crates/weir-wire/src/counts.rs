@@ -32,10 +32,7 @@ pub struct Reading {
 
 /// Reads the usage object at the reader's position. `None` if there is something else, such as
 /// null, or an object without one count in it; the value is consumed in any case.
-pub fn read_usage(
-    reader: &mut Reader<'_>,
-    rules: &UsageRules,
-) -> Result<Option<Reading>, JsonError> {
+pub fn read_usage(reader: &mut Reader<'_>, rules: &UsageRules) -> Result<Option<Reading>, JsonError> {
     if reader.kind()? != Kind::Object {
         reader.skip()?;
         return Ok(None);
@@ -60,10 +57,9 @@ struct Raw {
 impl Raw {
     fn member(&mut self, reader: &mut Reader<'_>, name: &str) -> Result<(), JsonError> {
         match name {
-            "prompt_tokens_details"
-            | "input_tokens_details"
-            | "input_token_details"
-            | "prompt_token_details" => self.nested(reader, Self::input_detail),
+            "prompt_tokens_details" | "input_tokens_details" | "input_token_details" | "prompt_token_details" => {
+                self.nested(reader, Self::input_detail)
+            }
             "completion_tokens_details"
             | "output_tokens_details"
             | "output_token_details"
@@ -111,9 +107,7 @@ impl Raw {
         }
         self.count(reader, name, |raw, name| {
             Some(match name {
-                "cached_tokens" | "cache_read_input_tokens" | "cache_read_tokens" => {
-                    &mut raw.usage.cached
-                }
+                "cached_tokens" | "cache_read_input_tokens" | "cache_read_tokens" => &mut raw.usage.cached,
                 "cache_write_tokens" | "cache_creation_input_tokens" | "cache_creation_tokens" => {
                     &mut raw.usage.cache_write
                 }
@@ -197,10 +191,7 @@ impl Raw {
     /// Applies the provider's conventions and makes every subset fit its total.
     fn settle(mut self, rules: &UsageRules) -> Reading {
         let usage = &mut self.usage;
-        let lifetimes = usage.cache_write_5m
-            + usage.cache_write_1h
-            + usage.cache_write_30m
-            + usage.cache_write_12h;
+        let lifetimes = usage.cache_write_5m + usage.cache_write_1h + usage.cache_write_30m + usage.cache_write_12h;
         usage.cache_write = usage.cache_write.max(lifetimes);
         if !self.parts {
             usage.input = self.total;
@@ -217,10 +208,7 @@ impl Raw {
             usage.output += self.citations;
         }
         self.fit();
-        Reading {
-            usage: self.usage,
-            clamped: self.clamped,
-        }
+        Reading { usage: self.usage, clamped: self.clamped }
     }
 
     fn fit(&mut self) {

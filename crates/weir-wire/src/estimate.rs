@@ -17,10 +17,7 @@ pub const MEDIA_TOKENS: u64 = 1_000;
 #[must_use]
 pub fn tokens(text: &[u8]) -> u64 {
     // Blocks short enough for a small accumulator keep the inner loop in vector registers.
-    let twelfths: u64 = text
-        .chunks(1024)
-        .map(|block| u64::from(twelfths(block)))
-        .sum();
+    let twelfths: u64 = text.chunks(1024).map(|block| u64::from(twelfths(block))).sum();
     twelfths.div_ceil(12)
 }
 

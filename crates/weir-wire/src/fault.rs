@@ -68,10 +68,7 @@ pub(crate) fn in_band(reader: &mut Reader<'_>) -> Result<Option<UpstreamError>, 
     let value = reader.skip()?;
     let raw = reader.raw(value.span);
     let compact: String = raw.chars().take(8).filter(|c| !c.is_whitespace()).collect();
-    if matches!(
-        compact.as_str(),
-        "null" | "false" | "0" | "\"\"" | "{}" | "[]" | "\"None\""
-    ) {
+    if matches!(compact.as_str(), "null" | "false" | "0" | "\"\"" | "{}" | "[]" | "\"None\"") {
         return Ok(None);
     }
     let mut parts = Parts::default();

@@ -48,10 +48,7 @@ impl Span {
     /// The same range seen from `by` bytes further left: an inner offset made an outer one.
     #[must_use]
     pub fn shift(self, by: usize) -> Self {
-        Self {
-            start: self.start + by,
-            end: self.end + by,
-        }
+        Self { start: self.start + by, end: self.end + by }
     }
 
     /// The bytes it covers, nothing if it reaches beyond them.
@@ -150,11 +147,7 @@ pub struct JsonError {
 
 impl JsonError {
     pub(crate) fn syntax(offset: usize, reason: &'static str) -> Self {
-        Self {
-            offset,
-            kind: JsonErrorKind::Syntax,
-            reason,
-        }
+        Self { offset, kind: JsonErrorKind::Syntax, reason }
     }
 }
 
@@ -170,19 +163,11 @@ impl std::error::Error for JsonError {}
 ///
 /// Members are shown as they are passed, so before a fault further on is known: what `visit`
 /// gathered counts only when this returns `Ok`, with the span of the object in `body`.
-pub fn scan_object<'a>(
-    body: &'a [u8],
-    mut visit: impl FnMut(Field<'a>),
-) -> Result<Span, JsonError> {
+pub fn scan_object<'a>(body: &'a [u8], mut visit: impl FnMut(Field<'a>)) -> Result<Span, JsonError> {
     let mut reader = Reader::new(body)?;
     let span = reader.object(|reader, key| {
         let value = reader.skip()?;
-        visit(Field {
-            key: key.name,
-            key_span: key.span,
-            value: value.span,
-            kind: value.kind,
-        });
+        visit(Field { key: key.name, key_span: key.span, value: value.span, kind: value.kind });
         Ok(())
     })?;
     reader.end()?;

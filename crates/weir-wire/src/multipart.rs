@@ -69,17 +69,12 @@ pub enum MultipartError {
 impl fmt::Display for MultipartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBoundary => f.write_str(
-                "the content type must be multipart/form-data with a boundary of 1 to 70 characters",
-            ),
-            Self::Malformed(what) => write!(f, "invalid multipart body: {what}"),
-            Self::DuplicateModel => {
-                f.write_str("'model' appears more than once in the form, send it once")
+            Self::NoBoundary => {
+                f.write_str("the content type must be multipart/form-data with a boundary of 1 to 70 characters")
             }
-            Self::BadModel => write!(
-                f,
-                "'model' must be a text field of 1 to {MAX_MODEL} bytes, not a file"
-            ),
+            Self::Malformed(what) => write!(f, "invalid multipart body: {what}"),
+            Self::DuplicateModel => f.write_str("'model' appears more than once in the form, send it once"),
+            Self::BadModel => write!(f, "'model' must be a text field of 1 to {MAX_MODEL} bytes, not a file"),
             Self::TooManyParts => write!(f, "the form has more than {MAX_PARTS} parts"),
             Self::HeadersTooLarge => {
                 write!(f, "the headers of a form part are larger than {MAX_HEADERS} bytes")
@@ -191,10 +186,7 @@ impl ModelFinder {
             } else if self.matched > 0 {
                 // What looked like a delimiter is content. Its only carriage return is its first
                 // byte, so the next can begin no earlier than here.
-                let content = self
-                    .delimiter
-                    .get(self.presumed..self.matched)
-                    .unwrap_or_default();
+                let content = self.delimiter.get(self.presumed..self.matched).unwrap_or_default();
                 keep(&mut self.state, content)?;
                 (self.matched, self.presumed) = (0, 0);
             } else {
@@ -210,9 +202,7 @@ impl ModelFinder {
     /// A delimiter was passed: closes the model's value, if it was in it.
     fn delimited(&mut self) -> Result<(), MultipartError> {
         if self.presumed > 0 && self.parts > 0 {
-            return Err(MultipartError::Malformed(
-                "a boundary directly behind a part's headers",
-            ));
+            return Err(MultipartError::Malformed("a boundary directly behind a part's headers"));
         }
         (self.matched, self.presumed) = (0, 0);
         let state = std::mem::replace(&mut self.state, State::Line(Vec::new()));
@@ -250,8 +240,7 @@ impl ModelFinder {
                     };
                 }
                 b"-" => {}
-                [padding @ .., b' ' | b'\t' | b'\r']
-                    if padding.len() < MAX_PADDING && !padding.contains(&b'\r') => {}
+                [padding @ .., b' ' | b'\t' | b'\r'] if padding.len() < MAX_PADDING && !padding.contains(&b'\r') => {}
                 _ => return Err(MultipartError::Malformed("text follows a boundary")),
             }
         }
@@ -285,10 +274,7 @@ impl ModelFinder {
             return Err(MultipartError::DuplicateModel);
         }
         self.state = match is_model {
-            true => State::Model(Partial {
-                start,
-                value: Vec::new(),
-            }),
+            true => State::Model(Partial { start, value: Vec::new() }),
             false => State::Skip,
         };
         // Some parsers take a boundary directly behind the headers for one, others for content.

@@ -143,11 +143,7 @@ impl Peek {
     /// The tightest output cap the client set, in tokens.
     #[must_use]
     pub fn max_output(&self) -> Option<u64> {
-        let caps = [
-            self.max_tokens,
-            self.max_completion_tokens,
-            self.max_output_tokens,
-        ];
+        let caps = [self.max_tokens, self.max_completion_tokens, self.max_output_tokens];
         caps.into_iter().flatten().min()
     }
 
@@ -210,11 +206,7 @@ pub struct PeekError {
 
 impl PeekError {
     fn new(code: PeekCode, param: Option<&'static str>, message: String) -> Self {
-        Self {
-            code,
-            param,
-            message,
-        }
+        Self { code, param, message }
     }
 }
 

@@ -45,11 +45,7 @@ pub enum UsagePlace {
 impl Default for UsageRules {
     fn default() -> Self {
         Self {
-            usage_in: vec![
-                UsagePlace::Usage,
-                UsagePlace::XGroq,
-                UsagePlace::BilledUnits,
-            ],
+            usage_in: vec![UsagePlace::Usage, UsagePlace::XGroq, UsagePlace::BilledUnits],
             reasoning_outside_output: false,
             citations_outside_output: false,
             cache_outside_input: false,

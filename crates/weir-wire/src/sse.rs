@@ -85,10 +85,7 @@ impl SseFramer {
     ///
     /// A frame whose blank line ends in a carriage return at the very end of the bytes is held
     /// back until the next byte shows whether a line feed belongs to it.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "None means not yet, which an Iterator may not say"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "None means not yet, which an Iterator may not say")]
     pub fn next(&mut self) -> Option<Result<Frame, FrameTooLarge>> {
         while let Some(mut chunk) = self.chunks.pop_front() {
             let end = self.scan(&chunk);
@@ -183,8 +180,6 @@ impl SseFramer {
         self.line = Line::Empty;
         self.held = BytesMut::new();
         self.chunks.clear();
-        FrameTooLarge {
-            limit: self.max_frame,
-        }
+        FrameTooLarge { limit: self.max_frame }
     }
 }

@@ -85,12 +85,7 @@ impl StreamTap {
     /// A tap for one stream of a provider with these usage rules.
     #[must_use]
     pub fn new(flavor: Flavor, rules: Arc<UsageRules>) -> Self {
-        Self {
-            flavor,
-            rules,
-            facts: Facts::default(),
-            output: Output::default(),
-        }
+        Self { flavor, rules, facts: Facts::default(), output: Output::default() }
     }
 
     /// Reads one frame. Frames after the end are read too: usage may come late.
@@ -118,9 +113,7 @@ impl StreamTap {
     pub fn complete(&self) -> bool {
         let facts = &self.facts;
         match self.flavor {
-            Flavor::Chat | Flavor::Completions => {
-                facts.done || (self.rules.no_done && facts.finished)
-            }
+            Flavor::Chat | Flavor::Completions => facts.done || (self.rules.no_done && facts.finished),
             Flavor::Responses => facts.terminal,
             Flavor::Other => facts.terminal || facts.done,
         }

@@ -10,17 +10,8 @@ pub fn cut(text: &str, max: usize) -> &str {
 /// some databases refuse) made U+FFFD.
 #[must_use]
 pub fn label(text: &str, max: usize) -> String {
-    let cleaned: String = text
-        .chars()
-        .take(max)
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect();
+    let cleaned: String =
+        text.chars().take(max).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
     cut(&cleaned, max).to_owned()
 }
 
@@ -29,16 +20,8 @@ pub fn label(text: &str, max: usize) -> String {
 #[must_use]
 pub fn message(text: &str, max: usize) -> String {
     let kept = |c: char| matches!(c, '\n' | '\t') || !c.is_control();
-    let cleaned: String = cut(text, max)
-        .chars()
-        .map(|c| {
-            if kept(c) {
-                c
-            } else {
-                char::REPLACEMENT_CHARACTER
-            }
-        })
-        .collect();
+    let cleaned: String =
+        cut(text, max).chars().map(|c| if kept(c) { c } else { char::REPLACEMENT_CHARACTER }).collect();
     cut(&cleaned, max).to_owned()
 }
 
@@ -63,10 +46,7 @@ mod tests {
 
     #[test]
     fn messages_keep_their_lines() {
-        assert_eq!(
-            message("a\n\tb\u{1b}[31m\r", 99),
-            "a\n\tb\u{fffd}[31m\u{fffd}"
-        );
+        assert_eq!(message("a\n\tb\u{1b}[31m\r", 99), "a\n\tb\u{fffd}[31m\u{fffd}");
         assert!(message(&"\u{0}".repeat(50), 50).len() <= 50);
     }
 }

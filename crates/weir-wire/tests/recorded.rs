@@ -4,10 +4,7 @@
 //! `{request: {body}, response: {status, headers, body}}` with the bodies as text. Without it the
 //! tests say so and pass: the recordings are not ours to ship.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "tells why nothing was checked, and how much was"
-)]
+#![expect(clippy::print_stdout, reason = "tells why nothing was checked, and how much was")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,10 +35,7 @@ fn exchanges() -> Vec<Exchange> {
     };
     let mut all = Vec::new();
     for provider in children(&root) {
-        for file in children(&provider)
-            .iter()
-            .flat_map(|endpoint| children(endpoint))
-        {
+        for file in children(&provider).iter().flat_map(|endpoint| children(endpoint)) {
             all.extend(exchange(&root, &file));
         }
     }
@@ -50,9 +44,7 @@ fn exchanges() -> Vec<Exchange> {
 
 fn children(directory: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let mut paths: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
     paths
 }
@@ -68,10 +60,7 @@ fn exchange(root: &Path, file: &Path) -> Option<Exchange> {
         endpoint,
         request: tree["request"]["body"].as_str().map(str::to_owned),
         status: u16::try_from(tree["response"]["status"].as_u64()?).ok()?,
-        content_type: headers["content-type"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        content_type: headers["content-type"].as_str().unwrap_or_default().to_owned(),
         body: tree["response"]["body"].as_str()?.to_owned(),
         name,
     })
@@ -123,21 +112,13 @@ impl Exchange {
 
 fn report(what: &str, odd: &[String], of: usize) {
     println!("{what}: {of} checked");
-    assert!(
-        odd.is_empty(),
-        "{what}: {} of {of}:\n{}",
-        odd.len(),
-        odd.join("\n")
-    );
+    assert!(odd.is_empty(), "{what}: {} of {of}:\n{}", odd.len(), odd.join("\n"));
 }
 
 #[test]
 fn requests_are_understood_and_rewritten() {
     let (mut odd, mut count) = (Vec::new(), 0);
-    for exchange in exchanges()
-        .iter()
-        .filter(|e| e.is_openai() && e.status == 200)
-    {
+    for exchange in exchanges().iter().filter(|e| e.is_openai() && e.status == 200) {
         let (Some(text), Some(shape)) = (&exchange.request, exchange.shape()) else {
             continue;
         };
@@ -154,23 +135,14 @@ fn requests_are_understood_and_rewritten() {
             }
         };
         assert_eq!(peek.rewrite(&body, &Change::default()).to_bytes(), body);
-        let change = Change {
-            model: Some("x"),
-            include_usage: true,
-            ..Change::default()
-        };
+        let change = Change { model: Some("x"), include_usage: true, ..Change::default() };
         let whole = peek.rewrite(&body, &change).to_bytes();
         tree["model"] = "x".into();
         if tree["stream_options"].is_null() {
             tree["stream_options"] = Value::Object(serde_json::Map::new());
         }
         tree["stream_options"]["include_usage"] = true.into();
-        assert_eq!(
-            serde_json::from_slice::<Value>(&whole).unwrap(),
-            tree,
-            "{}",
-            exchange.name
-        );
+        assert_eq!(serde_json::from_slice::<Value>(&whole).unwrap(), tree, "{}", exchange.name);
     }
     report("requests", &odd, count);
 }
@@ -178,10 +150,7 @@ fn requests_are_understood_and_rewritten() {
 #[test]
 fn answers_give_their_usage() {
     let (mut odd, mut count) = (Vec::new(), 0);
-    for exchange in exchanges()
-        .iter()
-        .filter(|e| e.is_openai() && e.status == 200 && !e.is_stream())
-    {
+    for exchange in exchanges().iter().filter(|e| e.is_openai() && e.status == 200 && !e.is_stream()) {
         let Ok(tree) = serde_json::from_str::<Value>(&exchange.body) else {
             continue;
         };
@@ -206,25 +175,14 @@ fn answers_give_their_usage() {
 #[test]
 fn streams_come_to_their_end() {
     let (mut odd, mut count) = (Vec::new(), 0);
-    for exchange in exchanges()
-        .iter()
-        .filter(|e| e.is_openai() && e.status == 200 && e.is_stream())
-    {
+    for exchange in exchanges().iter().filter(|e| e.is_openai() && e.status == 200 && e.is_stream()) {
         count += 1;
         let (frames, rest) = exchange.frames();
-        let joined: Vec<u8> = frames
-            .iter()
-            .flat_map(|f| f.raw.to_vec())
-            .chain(rest.to_vec())
-            .collect();
+        let joined: Vec<u8> = frames.iter().flat_map(|f| f.raw.to_vec()).chain(rest.to_vec()).collect();
         assert_eq!(joined, exchange.body.as_bytes(), "{}", exchange.name);
         let mut tap = StreamTap::new(exchange.flavor(), Arc::new(UsageRules::default()));
         let last = (!rest.is_empty()).then(|| Frame::new(rest.clone(), frames.is_empty()));
-        let seen: Vec<_> = frames
-            .iter()
-            .chain(&last)
-            .map(|frame| tap.observe(frame))
-            .collect();
+        let seen: Vec<_> = frames.iter().chain(&last).map(|frame| tap.observe(frame)).collect();
         let failed = seen.iter().any(|seen| matches!(seen, Seen::Error(_)));
         let usage = exchange.body.contains("_tokens\":");
         if seen.contains(&Seen::Malformed)

@@ -21,7 +21,10 @@ const MAX_BODY: u64 = 256 * 1024;
 pub async fn list(State(gateway): State<Shared>, request: Request) -> Result<Response, ApiError> {
     let params = Params::read(request.uri().query(), &["limit", "cursor"])?;
     let limit = params.parsed("limit", |v| {
-        v.parse::<u32>().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| "must be a number from 1 to 1000".to_owned())
+        v.parse::<u32>()
+            .ok()
+            .filter(|n| (1..=1000).contains(n))
+            .ok_or_else(|| "must be a number from 1 to 1000".to_owned())
     })?;
     let now = gateway.clock().unix_ms();
     answer(&gateway, manage::list(&gateway.db, now, params.get("cursor"), limit.unwrap_or(100)).await?)
@@ -51,7 +54,11 @@ pub async fn show(State(gateway): State<Shared>, Path(id): Path<String>) -> Resu
 ///
 /// # Errors
 /// 400 for a bad field, 404 for an unknown id, 503 without the database.
-pub async fn update(State(gateway): State<Shared>, Path(id): Path<String>, request: Request) -> Result<Response, ApiError> {
+pub async fn update(
+    State(gateway): State<Shared>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let body = read_body(&gateway, request).await?;
     answer(&gateway, manage::update(&gateway.db, gateway.clock().unix_ms(), &id, body).await?)
 }
@@ -93,7 +100,8 @@ async fn read_body<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> 
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let why = error.into_inner();
-        let api = ApiError::invalid("invalid_value", if path == "." { why.to_string() } else { format!("{path}: {why}") });
+        let api =
+            ApiError::invalid("invalid_value", if path == "." { why.to_string() } else { format!("{path}: {why}") });
         if path == "." { api } else { api.param(path) }
     })
 }

@@ -27,21 +27,38 @@ use crate::upstream::headers;
 const MAX_PLAN: usize = 16;
 
 /// `POST /v1/chat/completions`
-pub async fn chat(State(gateway): State<Shared>, Extension(flight): Extension<Arc<Flight>>, request: Request) -> Result<Response, ApiError> {
+pub async fn chat(
+    State(gateway): State<Shared>,
+    Extension(flight): Extension<Arc<Flight>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     serve(&gateway, flight, request, Operation::Chat).await
 }
 
 /// `POST /v1/completions`
-pub async fn completions(State(gateway): State<Shared>, Extension(flight): Extension<Arc<Flight>>, request: Request) -> Result<Response, ApiError> {
+pub async fn completions(
+    State(gateway): State<Shared>,
+    Extension(flight): Extension<Arc<Flight>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     serve(&gateway, flight, request, Operation::Completions).await
 }
 
 /// `POST /v1/embeddings`
-pub async fn embeddings(State(gateway): State<Shared>, Extension(flight): Extension<Arc<Flight>>, request: Request) -> Result<Response, ApiError> {
+pub async fn embeddings(
+    State(gateway): State<Shared>,
+    Extension(flight): Extension<Arc<Flight>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     serve(&gateway, flight, request, Operation::Embeddings).await
 }
 
-async fn serve(gateway: &Gateway, flight: Arc<Flight>, request: Request, operation: Operation) -> Result<Response, ApiError> {
+async fn serve(
+    gateway: &Gateway,
+    flight: Arc<Flight>,
+    request: Request,
+    operation: Operation,
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
     let body = body::read(&head.headers, body, limits).await?;
@@ -141,7 +158,8 @@ pub fn deadline(gateway: &Gateway, flight: &Flight, headers: &HeaderMap) -> Resu
     if let Some(value) = headers.get("x-weir-timeout-ms") {
         let asked = value.to_str().ok().and_then(|v| v.trim().parse::<u64>().ok()).filter(|ms| *ms > 0);
         let asked = asked.ok_or_else(|| {
-            ApiError::invalid("invalid_header", "x-weir-timeout-ms must be a positive number of milliseconds").param("x-weir-timeout-ms")
+            ApiError::invalid("invalid_header", "x-weir-timeout-ms must be a positive number of milliseconds")
+                .param("x-weir-timeout-ms")
         })?;
         limit = limit.min(Duration::from_millis(asked));
     }
@@ -150,7 +168,12 @@ pub fn deadline(gateway: &Gateway, flight: &Flight, headers: &HeaderMap) -> Resu
 
 /// Every target of the request in order: the model's own, the body's alternatives, and what the
 /// routes fall back to.
-fn plan_of(gateway: &Gateway, snapshot: &Snapshot, flight: &Flight, peek: &Peek) -> Result<Vec<(Arc<Target>, Retries)>, ApiError> {
+fn plan_of(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    flight: &Flight,
+    peek: &Peek,
+) -> Result<Vec<(Arc<Target>, Retries)>, ApiError> {
     let caller = flight.draft().caller.clone();
     let asked = peek.require_model().map_err(peek_error)?;
     let mut names: Vec<String> = Vec::new();
@@ -201,7 +224,8 @@ pub fn check_right(caller: Option<&Caller>, route: &Route) -> Result<(), ApiErro
     if rights.is_unrestricted() || rights.allows(&route.name) || own_name() {
         return Ok(());
     }
-    let message = format!("this key may not use the model '{}'; it may use: {}", route.name, rights.patterns().join(", "));
+    let message =
+        format!("this key may not use the model '{}'; it may use: {}", route.name, rights.patterns().join(", "));
     Err(ApiError::forbidden("model_not_allowed", message).param("model"))
 }
 

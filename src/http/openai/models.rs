@@ -38,7 +38,11 @@ pub async fn list(State(gateway): State<Shared>, request: Request) -> Result<Res
 ///
 /// # Errors
 /// 401 without a key, 404 for a model that does not exist or that the key may not use.
-pub async fn show(State(gateway): State<Shared>, Path(id): Path<String>, request: Request) -> Result<Response, ApiError> {
+pub async fn show(
+    State(gateway): State<Shared>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let who = identify(&gateway, request.headers()).await?;
     let snapshot = gateway.snapshot.load_full();
     let known = snapshot.resolve(&id).ok().filter(|route| may_use(&who, &id) && is_listed(&snapshot, route));
@@ -99,7 +103,11 @@ fn describe(gateway: &Gateway, route: &Route) -> Value {
 }
 
 fn details(info: &Model) -> serde_json::Map<String, Value> {
-    let prices: Vec<Value> = info.prices.iter().map(|p| json!({"tier": p.tier, "above_input_tokens": p.above, "per_mtok_usd": p.mtok, "per_unit_usd": p.unit})).collect();
+    let prices: Vec<Value> = info
+        .prices
+        .iter()
+        .map(|p| json!({"tier": p.tier, "above_input_tokens": p.above, "per_mtok_usd": p.mtok, "per_unit_usd": p.unit}))
+        .collect();
     let details = json!({
         "mode": info.mode,
         "context_window": info.context_window,
@@ -118,4 +126,3 @@ fn details(info: &Model) -> serde_json::Map<String, Value> {
         _ => serde_json::Map::new(),
     }
 }
-

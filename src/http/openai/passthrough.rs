@@ -27,13 +27,18 @@ use crate::upstream::headers;
 use incoming::Incoming;
 
 /// Any method and path below `/v1` that has no handler of its own.
-pub async fn any(State(gateway): State<Shared>, Extension(flight): Extension<Arc<Flight>>, request: Request) -> Result<Response, ApiError> {
+pub async fn any(
+    State(gateway): State<Shared>,
+    Extension(flight): Extension<Arc<Flight>>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let path = checked_path(request.uri())?;
     if request.headers().contains_key(http::header::UPGRADE) {
         let message = "WebSocket upgrades are not supported by this gateway; use the HTTP endpoints";
         return Err(ApiError::invalid("unsupported_operation", message));
     }
-    let caller = flight.draft().caller.clone().ok_or_else(|| ApiError::unauthorized("missing_api_key", "no API key"))?;
+    let caller =
+        flight.draft().caller.clone().ok_or_else(|| ApiError::unauthorized("missing_api_key", "no API key"))?;
     let ask = Ask { method: request.method().clone(), path, query: request.uri().query().map(ToOwned::to_owned) };
     let (head, body) = request.into_parts();
     let incoming = incoming::read(&gateway, &ask, &head.headers, body).await?;
@@ -84,7 +89,12 @@ impl Ask {
 /// The path below `/v1`. What could leave the provider's base URL, or mean something else to the
 /// provider than to Weir, is no path here.
 fn checked_path(uri: &Uri) -> Result<String, ApiError> {
-    let unknown = || ApiError::not_found("unknown_path", format!("there is nothing at {}; see /docs", crate::flight::bounded(uri.path(), 200)));
+    let unknown = || {
+        ApiError::not_found(
+            "unknown_path",
+            format!("there is nothing at {}; see /docs", crate::flight::bounded(uri.path(), 200)),
+        )
+    };
     let path = uri.path().strip_prefix("/v1").ok_or_else(unknown)?;
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| unknown())?;
     let dotted = decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..");
@@ -103,7 +113,14 @@ fn note(flight: &Flight, incoming: &Incoming) {
     draft.usage = incoming.characters.map(|characters| Usage { characters, ..Usage::default() });
 }
 
-fn forward(gateway: &Gateway, flight: &Arc<Flight>, ask: Ask, client: HeaderMap, incoming: Incoming, target: Arc<Target>) -> Result<Forward, ApiError> {
+fn forward(
+    gateway: &Gateway,
+    flight: &Arc<Flight>,
+    ask: Ask,
+    client: HeaderMap,
+    incoming: Incoming,
+    target: Arc<Target>,
+) -> Result<Forward, ApiError> {
     let deadline = deadline(gateway, flight, &client)?;
     let mut headers = headers::for_upstream(&client);
     if incoming.decoded {
@@ -113,7 +130,19 @@ fn forward(gateway: &Gateway, flight: &Arc<Flight>, ask: Ask, client: HeaderMap,
     let prompt = incoming.prompt.clone();
     let query = choose::query_for(ask.query.as_deref(), &target);
     let body = incoming.into_body(&target.model)?;
-    Ok(Forward { method: ask.method, path: ask.path, query, headers, body, target, flavor, prompt, spends, flight: Arc::clone(flight), deadline })
+    Ok(Forward {
+        method: ask.method,
+        path: ask.path,
+        query,
+        headers,
+        body,
+        target,
+        flavor,
+        prompt,
+        spends,
+        flight: Arc::clone(flight),
+        deadline,
+    })
 }
 
 fn flavor(endpoint: &str) -> Flavor {
@@ -126,7 +155,13 @@ fn flavor(endpoint: &str) -> Flavor {
 }
 
 /// Remembers what was created, forgets what was deleted, and takes other keys' objects out of lists.
-async fn settle_objects(gateway: &Gateway, caller: &Caller, ask: &Ask, provider: &str, reply: Reply) -> Result<Reply, ApiError> {
+async fn settle_objects(
+    gateway: &Gateway,
+    caller: &Caller,
+    ask: &Ask,
+    provider: &str,
+    reply: Reply,
+) -> Result<Reply, ApiError> {
     let (streamed, whole) = match &reply.body {
         ReplyBody::Stream(stream) => (stream.object_id(), None),
         ReplyBody::Whole(whole) => (None, whole.peek()),

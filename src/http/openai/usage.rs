@@ -11,13 +11,13 @@ use futures_util::Stream;
 use http::{HeaderValue, header};
 
 use super::generate::json;
-use crate::error::ApiError;
 use crate::admin::keys::store_error;
+use crate::error::ApiError;
 use crate::http::auth::{Identity, identify};
 use crate::record::UsageRow;
 use crate::state::{Gateway, Shared};
-use crate::store::usage::{Cursor, Export, Filter, export, page, totals};
 use crate::store::StoreError;
+use crate::store::usage::{Cursor, Export, Filter, export, page, totals};
 use ask::{Ask, Format};
 
 /// `GET /v1/usage`
@@ -64,7 +64,12 @@ async fn one_page(gateway: &Gateway, filter: Filter, cursor: Option<Cursor>, lim
     Ok(json(answer::page(&page)))
 }
 
-async fn grouped(gateway: &Gateway, filter: &Filter, group_by: &[crate::store::usage::GroupBy], format: Format) -> Result<Response, ApiError> {
+async fn grouped(
+    gateway: &Gateway,
+    filter: &Filter,
+    group_by: &[crate::store::usage::GroupBy],
+    format: Format,
+) -> Result<Response, ApiError> {
     let totals = totals(&gateway.db, filter, group_by).await.map_err(store_error)?;
     Ok(match format {
         Format::Json => json(answer::totals(group_by, &totals)),

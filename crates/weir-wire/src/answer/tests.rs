@@ -7,11 +7,7 @@ fn read(body: &str) -> Answer {
 }
 
 fn usage(input: u64, output: u64) -> Option<Usage> {
-    Some(Usage {
-        input,
-        output,
-        ..Usage::default()
-    })
+    Some(Usage { input, output, ..Usage::default() })
 }
 
 #[test]
@@ -53,28 +49,18 @@ fn images_with_and_without_usage() {
         r#"{"data":[{"b64_json":"QUJD","url":null}],"usage":{"input_tokens":50,"output_tokens":4160,
         "input_tokens_details":{"text_tokens":10,"image_tokens":40}}}"#,
     );
-    assert_eq!(
-        (both.images, both.input, both.image_input, both.output),
-        (1, 50, 40, 4160)
-    );
-    assert_eq!(
-        read(r#"{"object":"list","data":[{"embedding":[0.1]}]}"#).usage,
-        None
-    );
+    assert_eq!((both.images, both.input, both.image_input, both.output), (1, 50, 40, 4160));
+    assert_eq!(read(r#"{"object":"list","data":[{"embedding":[0.1]}]}"#).usage, None);
 }
 
 #[test]
 fn usage_in_other_places() {
-    assert_eq!(
-        read(r#"{"x_groq":{"id":"a","usage":{"prompt_tokens":1,"completion_tokens":2}}}"#).usage,
-        usage(1, 2)
-    );
+    assert_eq!(read(r#"{"x_groq":{"id":"a","usage":{"prompt_tokens":1,"completion_tokens":2}}}"#).usage, usage(1, 2));
     let body = r#"{"usage":{"prompt_tokens":3},"x_groq":{"usage":{"prompt_tokens":1}}}"#;
     assert_eq!(read(body).usage, usage(3, 0));
     let rerank = read(r#"{"results":[],"meta":{"billed_units":{"search_units":1}}}"#);
     assert_eq!(rerank.usage.unwrap().search_units, 1);
-    let native =
-        r#"{"result":{"response":"hi","usage":{"prompt_tokens":1,"completion_tokens":2}}}"#;
+    let native = r#"{"result":{"response":"hi","usage":{"prompt_tokens":1,"completion_tokens":2}}}"#;
     assert_eq!(read(native).usage, None);
     let rules: UsageRules = serde_json::from_str(r#"{"usage_in":["result.usage"]}"#).unwrap();
     assert_eq!(read_answer(native.as_bytes(), &rules).usage, usage(1, 2));
@@ -82,13 +68,8 @@ fn usage_in_other_places() {
 
 #[test]
 fn errors_inside_a_success() {
-    let error = read(r#"{"error":{"message":"overloaded","code":503}}"#)
-        .error
-        .unwrap();
-    assert_eq!(
-        (error.message.as_str(), error.status()),
-        ("overloaded", Some(503))
-    );
+    let error = read(r#"{"error":{"message":"overloaded","code":503}}"#).error.unwrap();
+    assert_eq!((error.message.as_str(), error.status()), ("overloaded", Some(503)));
 }
 
 #[test]
@@ -97,18 +78,13 @@ fn f25_f30_odd_bodies_are_read_as_far_as_they_go() {
         assert!(!read(invalid).valid, "{invalid}");
     }
     let cut = read(r#"{"model":"m","usage":{"prompt_tokens":5,"completion_tokens":1},"choices":["#);
-    assert_eq!(
-        (cut.valid, cut.usage, cut.model.as_deref()),
-        (false, usage(5, 1), Some("m"))
-    );
+    assert_eq!((cut.valid, cut.usage, cut.model.as_deref()), (false, usage(5, 1), Some("m")));
     let odd = read(
         r#"{"model":7,"id":null,"object":"None","usage":{"prompt_tokens":-1},"data":{},"x_groq":3,"meta":[],"tool_usage":{"web_search":1}}"#,
     );
     assert!(odd.valid && odd.clamped);
     assert_eq!((odd.model, odd.id, odd.object), (None, None, None));
-    let label = read(&format!("{{\"model\":\"{}\\u0000\"}}", "m".repeat(1000)))
-        .model
-        .unwrap();
+    let label = read(&format!("{{\"model\":\"{}\\u0000\"}}", "m".repeat(1000))).model.unwrap();
     assert_eq!(label.len(), MAX_LABEL);
 }
 

@@ -16,20 +16,11 @@ pub(crate) struct UsageFinder<'r> {
 
 impl<'r> UsageFinder<'r> {
     pub(crate) fn new(rules: &'r UsageRules) -> Self {
-        Self {
-            rules,
-            best: None,
-            web_searches: 0,
-            span: None,
-        }
+        Self { rules, best: None, web_searches: 0, span: None }
     }
 
     /// Reads the value of the member `name` if usage may be in it; false leaves it unread.
-    pub(crate) fn member(
-        &mut self,
-        reader: &mut Reader<'_>,
-        name: &str,
-    ) -> Result<bool, JsonError> {
+    pub(crate) fn member(&mut self, reader: &mut Reader<'_>, name: &str) -> Result<bool, JsonError> {
         match name {
             "usage" => self.usage(reader)?,
             "usage_info" => self.read(reader, UsagePlace::UsageInfo)?,
@@ -71,12 +62,7 @@ impl<'r> UsageFinder<'r> {
         Ok(())
     }
 
-    fn inside(
-        &mut self,
-        reader: &mut Reader<'_>,
-        name: &str,
-        place: UsagePlace,
-    ) -> Result<(), JsonError> {
+    fn inside(&mut self, reader: &mut Reader<'_>, name: &str, place: UsagePlace) -> Result<(), JsonError> {
         members(reader, |reader, key| match key == name {
             true => self.read(reader, place),
             false => reader.skip().map(|_| ()),
@@ -107,7 +93,5 @@ pub(crate) fn members<'a>(
     if reader.kind()? != Kind::Object {
         return reader.skip().map(|_| ());
     }
-    reader
-        .object(|reader, key| each(reader, &key.name))
-        .map(|_| ())
+    reader.object(|reader, key| each(reader, &key.name)).map(|_| ())
 }

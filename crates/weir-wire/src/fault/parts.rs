@@ -23,10 +23,7 @@ impl Parts {
     pub(crate) fn finish(self, neutral: impl FnOnce() -> String) -> UpstreamError {
         let markup = |message: &String| message.trim_start().starts_with('<');
         UpstreamError {
-            message: self
-                .message
-                .filter(|message| !markup(message))
-                .unwrap_or_else(neutral),
+            message: self.message.filter(|message| !markup(message)).unwrap_or_else(neutral),
             kind: self.kind,
             param: self.param,
             code: self.code,

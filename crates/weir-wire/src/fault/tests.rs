@@ -15,10 +15,7 @@ fn check(body: &str, message: &str, kind: Option<&str>, param: Option<&str>, cod
 
 fn check_neutral(content_type: Option<&str>, body: &[u8]) {
     let error = read_error(503, content_type, body);
-    assert_eq!(
-        error.message,
-        "the provider answered with status 503 and no readable error"
-    );
+    assert_eq!(error.message, "the provider answered with status 503 and no readable error");
 }
 
 #[test]
@@ -30,27 +27,9 @@ fn openai_and_its_variations() {
         Some("model"),
         Some("x"),
     );
-    check(
-        r#"{"error":{"message":"no","param":null,"code":null}}"#,
-        "no",
-        None,
-        None,
-        None,
-    );
-    check(
-        r#"{"error":{"code":402,"message":"pay","metadata":{"raw":"{}"}}}"#,
-        "pay",
-        None,
-        None,
-        Some("402"),
-    );
-    check(
-        r#"{"error":"no such model","error_type":"validation"}"#,
-        "no such model",
-        Some("validation"),
-        None,
-        None,
-    );
+    check(r#"{"error":{"message":"no","param":null,"code":null}}"#, "no", None, None, None);
+    check(r#"{"error":{"code":402,"message":"pay","metadata":{"raw":"{}"}}}"#, "pay", None, None, Some("402"));
+    check(r#"{"error":"no such model","error_type":"validation"}"#, "no such model", Some("validation"), None, None);
     check(
         r#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#,
         "busy",
@@ -58,13 +37,7 @@ fn openai_and_its_variations() {
         None,
         None,
     );
-    check(
-        r#"{"message":"outer","error":{"message":"inner"},"code":7}"#,
-        "inner",
-        None,
-        None,
-        Some("7"),
-    );
+    check(r#"{"message":"outer","error":{"message":"inner"},"code":7}"#, "inner", None, None, Some("7"));
 }
 
 #[test]
@@ -76,38 +49,19 @@ fn flat_objects() {
         None,
         Some("400"),
     );
-    check(
-        r#"{"message":"no credits"}"#,
-        "no credits",
-        None,
-        None,
-        None,
-    );
-    check(
-        r#"{"code":"1113","msg":"quota"}"#,
-        "quota",
-        None,
-        None,
-        Some("1113"),
-    );
+    check(r#"{"message":"no credits"}"#, "no credits", None, None, None);
+    check(r#"{"code":"1113","msg":"quota"}"#, "quota", None, None, Some("1113"));
 }
 
 #[test]
 fn details_lists_and_arrays() {
     check(r#"{"detail":"Not Found"}"#, "Not Found", None, None, None);
-    let detail = r#"[{"loc":["body","messages",0,"role"],"msg":"field required","type":"missing"},{"msg":"too short"}]"#;
+    let detail =
+        r#"[{"loc":["body","messages",0,"role"],"msg":"field required","type":"missing"},{"msg":"too short"}]"#;
     let message = "messages.0.role: field required; too short";
+    check(&format!("{{\"detail\":{detail}}}"), message, Some("missing"), Some("messages.0.role"), None);
     check(
-        &format!("{{\"detail\":{detail}}}"),
-        message,
-        Some("missing"),
-        Some("messages.0.role"),
-        None,
-    );
-    check(
-        &format!(
-            "{{\"object\":\"error\",\"message\":{{\"detail\":{detail}}},\"type\":\"invalid_request_error\"}}"
-        ),
+        &format!("{{\"object\":\"error\",\"message\":{{\"detail\":{detail}}},\"type\":\"invalid_request_error\"}}"),
         message,
         Some("missing"),
         Some("messages.0.role"),
@@ -126,23 +80,14 @@ fn details_lists_and_arrays() {
 
 #[test]
 fn the_word_none_is_null() {
-    check(
-        r#"{"error":{"message":"bad","type":"None","param":"None","code":"None"}}"#,
-        "bad",
-        None,
-        None,
-        None,
-    );
+    check(r#"{"error":{"message":"bad","type":"None","param":"None","code":"None"}}"#, "bad", None, None, None);
     check_neutral(None, b"None");
     check_neutral(None, br#"{"error":{"message":"None"}}"#);
 }
 
 #[test]
 fn f26_pages_and_plain_text_stay_out_of_messages() {
-    check_neutral(
-        Some("text/html; charset=utf-8"),
-        b"<html><h1>502</h1></html>",
-    );
+    check_neutral(Some("text/html; charset=utf-8"), b"<html><h1>502</h1></html>");
     check_neutral(Some("Text/HTML"), br#"{"error":{"message":"x"}}"#);
     check_neutral(None, b" <!doctype html>");
     check_neutral(None, br#"{"error":{"message":" <html>upstream</html>"}}"#);
@@ -155,22 +100,13 @@ fn f26_pages_and_plain_text_stay_out_of_messages() {
 
 #[test]
 fn a_body_cut_short_still_tells_what_it_said() {
-    check(
-        r#"{"error":{"message":"half","type":"#,
-        "half",
-        None,
-        None,
-        None,
-    );
+    check(r#"{"error":{"message":"half","type":"#, "half", None, None, None);
 }
 
 #[test]
 fn texts_are_bounded_and_clean() {
-    let body = format!(
-        "{{\"error\":{{\"message\":\"{}\\u001b\",\"code\":\"{}\"}}}}",
-        "é".repeat(9000),
-        "c".repeat(999)
-    );
+    let body =
+        format!("{{\"error\":{{\"message\":\"{}\\u001b\",\"code\":\"{}\"}}}}", "é".repeat(9000), "c".repeat(999));
     let error = read_error(400, None, body.as_bytes());
     assert_eq!(error.message.len(), MAX_MESSAGE);
     assert_eq!(error.code.unwrap().len(), MAX_WORD);
@@ -178,17 +114,8 @@ fn texts_are_bounded_and_clean() {
 
 #[test]
 fn a_numeric_code_is_a_status_if_it_can_be() {
-    let status = |code: &str| {
-        UpstreamError {
-            code: Some(code.to_owned()),
-            ..Default::default()
-        }
-        .status()
-    };
-    assert_eq!(
-        (status("429"), status("200"), status("600"), status("x")),
-        (Some(429), None, None, None)
-    );
+    let status = |code: &str| UpstreamError { code: Some(code.to_owned()), ..Default::default() }.status();
+    assert_eq!((status("429"), status("200"), status("600"), status("x")), (Some(429), None, None, None));
     assert_eq!(UpstreamError::default().status(), None);
 }
 
@@ -206,10 +133,7 @@ fn what_is_falsy_in_band_is_no_error() {
 
 #[test]
 fn f25_snippets_are_one_short_line() {
-    assert_eq!(
-        snippet(b"a\nb\x1b[31m\xff"),
-        "a\u{fffd}b\u{fffd}[31m\u{fffd}"
-    );
+    assert_eq!(snippet(b"a\nb\x1b[31m\xff"), "a\u{fffd}b\u{fffd}[31m\u{fffd}");
     assert!(snippet(&[b'x'; 5000]).len() <= 256);
 }
 

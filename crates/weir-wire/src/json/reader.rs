@@ -20,21 +20,13 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at the first byte. Fails on bytes that are not UTF-8 and on a byte order mark.
     pub fn new(body: &'a [u8]) -> Result<Self, JsonError> {
-        let utf8 = |offset, reason| JsonError {
-            offset,
-            kind: JsonErrorKind::Utf8,
-            reason,
-        };
+        let utf8 = |offset, reason| JsonError { offset, kind: JsonErrorKind::Utf8, reason };
         if body.starts_with(BOM) {
             return Err(utf8(0, "byte order mark, send plain UTF-8 without it"));
         }
-        let text = std::str::from_utf8(body)
-            .map_err(|e| utf8(e.valid_up_to(), "not UTF-8, encode the body as UTF-8"))?;
-        Ok(Self {
-            text,
-            pos: 0,
-            depth: 0,
-        })
+        let text =
+            std::str::from_utf8(body).map_err(|e| utf8(e.valid_up_to(), "not UTF-8, encode the body as UTF-8"))?;
+        Ok(Self { text, pos: 0, depth: 0 })
     }
 
     /// The kind of the next value, which stays unread. Skips white space before it.
@@ -59,11 +51,7 @@ impl<'a> Reader<'a> {
         mut each: impl FnMut(&mut Self, Key<'a>) -> Result<(), JsonError>,
     ) -> Result<Span, JsonError> {
         if self.kind()? != Kind::Object {
-            return Err(JsonError {
-                offset: self.pos,
-                kind: JsonErrorKind::NotAnObject,
-                reason: "expected an object",
-            });
+            return Err(JsonError { offset: self.pos, kind: JsonErrorKind::NotAnObject, reason: "expected an object" });
         }
         let start = self.open()?;
         let mut more = !self.closes(Kind::Object);
@@ -77,10 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads an array, calling `each` before every element. Returns the array's span.
-    pub fn array(
-        &mut self,
-        mut each: impl FnMut(&mut Self) -> Result<(), JsonError>,
-    ) -> Result<Span, JsonError> {
+    pub fn array(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), JsonError>) -> Result<Span, JsonError> {
         if self.kind()? != Kind::Array {
             return self.fail("expected an array");
         }
@@ -110,10 +95,7 @@ impl<'a> Reader<'a> {
             Kind::Array | Kind::Object => self.skip_container()?,
             _ => self.skip_scalar(kind)?,
         }
-        Ok(Value {
-            span: self.since(start),
-            kind,
-        })
+        Ok(Value { span: self.since(start), kind })
     }
 
     /// Checks that nothing but white space is left.
@@ -142,10 +124,7 @@ impl<'a> Reader<'a> {
     }
 
     fn since(&self, start: usize) -> Span {
-        Span {
-            start,
-            end: self.pos,
-        }
+        Span { start, end: self.pos }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -324,10 +303,7 @@ impl<'a> Reader<'a> {
     fn string_here(&mut self) -> Result<Cow<'a, str>, JsonError> {
         let start = self.pos + 1;
         let escaped = self.skip_string()?;
-        let inner = self.raw(Span {
-            start,
-            end: self.pos - 1,
-        });
+        let inner = self.raw(Span { start, end: self.pos - 1 });
         Ok(match escaped {
             true => unescape(inner),
             false => Cow::Borrowed(inner),
@@ -357,11 +333,7 @@ impl<'a> Reader<'a> {
 
     fn escape(&mut self) -> Result<(), JsonError> {
         match self.rest() {
-            [
-                _,
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't',
-                ..,
-            ] => {
+            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {
                 self.pos += 2;
                 Ok(())
             }
@@ -391,17 +363,10 @@ impl<'a> Reader<'a> {
 
     /// The code unit of the `\uXXXX` that begins here.
     fn code_unit(&self) -> Result<u32, JsonError> {
-        let digits = self
-            .rest()
-            .get(2..6)
-            .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-        let unit = digits
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
-        unit.map_or_else(
-            || self.fail("expected four hexadecimal digits after \\u"),
-            Ok,
-        )
+        let digits = self.rest().get(2..6).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let unit =
+            digits.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        unit.map_or_else(|| self.fail("expected four hexadecimal digits after \\u"), Ok)
     }
 }
 
@@ -426,10 +391,7 @@ fn plain_run(bytes: &[u8]) -> usize {
         run += LANES;
     }
     let rest = bytes.get(run..).unwrap_or_default();
-    run + rest
-        .iter()
-        .position(|&byte| special(byte))
-        .unwrap_or(rest.len())
+    run + rest.iter().position(|&byte| special(byte)).unwrap_or(rest.len())
 }
 
 /// The open containers: one bit each, set for an object. [`MAX_DEPTH`] is its width.

@@ -20,11 +20,7 @@ fn check_ok(body: &str) {
 }
 
 fn nested(depth: usize) -> String {
-    format!(
-        "{{\"a\":{}{}}}",
-        "[".repeat(depth - 1),
-        "]".repeat(depth - 1)
-    )
+    format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
 }
 
 #[test]
@@ -44,10 +40,7 @@ fn spans_cover_the_values_as_written() {
         ("x", r#"[ {"y":null} ]"#, Kind::Array),
         ("key", "true", Kind::Bool),
     ];
-    let expected: Vec<_> = expected
-        .iter()
-        .map(|(k, v, kind)| ((*k).to_owned(), (*v).to_owned(), *kind))
-        .collect();
+    let expected: Vec<_> = expected.iter().map(|(k, v, kind)| ((*k).to_owned(), (*v).to_owned(), *kind)).collect();
     assert_eq!(seen, expected);
     assert_eq!(scan_object(body, |_| ()).unwrap().start, 1);
 }
@@ -61,92 +54,33 @@ fn plain_keys_are_borrowed() {
 
 #[test]
 fn faults_are_named_and_placed() {
-    check_error(
-        "",
-        "invalid JSON at byte 0: expected a value, found the end of the text",
-    );
-    check_error(
-        "  ",
-        "invalid JSON at byte 2: expected a value, found the end of the text",
-    );
+    check_error("", "invalid JSON at byte 0: expected a value, found the end of the text");
+    check_error("  ", "invalid JSON at byte 2: expected a value, found the end of the text");
     check_error("[]", "invalid JSON at byte 0: expected an object");
-    check_error(
-        "{",
-        "invalid JSON at byte 1: expected a key in double quotes",
-    );
-    check_error(
-        "{\"a\"}",
-        "invalid JSON at byte 4: expected ':' after the key",
-    );
+    check_error("{", "invalid JSON at byte 1: expected a key in double quotes");
+    check_error("{\"a\"}", "invalid JSON at byte 4: expected ':' after the key");
     check_error("{\"a\":}", "invalid JSON at byte 5: expected a value");
-    check_error(
-        "{\"a\":",
-        "invalid JSON at byte 5: unexpected end of the text",
-    );
-    check_error(
-        "{\"a\":1 \"b\":2}",
-        "invalid JSON at byte 7: expected ',' or '}'",
-    );
-    check_error(
-        "{\"a\":[1 2]}",
-        "invalid JSON at byte 8: expected ',' or ']'",
-    );
+    check_error("{\"a\":", "invalid JSON at byte 5: unexpected end of the text");
+    check_error("{\"a\":1 \"b\":2}", "invalid JSON at byte 7: expected ',' or '}'");
+    check_error("{\"a\":[1 2]}", "invalid JSON at byte 8: expected ',' or ']'");
     check_error("{\"a\":[1,]}", "invalid JSON at byte 8: expected a value");
-    check_error(
-        "{\"a\":1,}",
-        "invalid JSON at byte 7: expected a key in double quotes",
-    );
-    check_error(
-        "{} {}",
-        "invalid JSON at byte 3: unexpected text after the value",
-    );
-    check_error(
-        "{\"a\":\"x",
-        "invalid JSON at byte 7: string without an end",
-    );
-    check_error(
-        "{\"a\":\"\n\"}",
-        "invalid JSON at byte 6: control character in a string, escape it",
-    );
-    check_error(
-        "{\"a\":\"\\x\"}",
-        "invalid JSON at byte 6: unknown escape in a string",
-    );
-    check_error(
-        "{\"a\":\"\\u12g4\"}",
-        "invalid JSON at byte 6: expected four hexadecimal digits after \\u",
-    );
-    check_error(
-        "{\"a\":nul}",
-        "invalid JSON at byte 5: expected true, false or null",
-    );
-    check_error(
-        "{'a':1}",
-        "invalid JSON at byte 1: expected a key in double quotes",
-    );
+    check_error("{\"a\":1,}", "invalid JSON at byte 7: expected a key in double quotes");
+    check_error("{} {}", "invalid JSON at byte 3: unexpected text after the value");
+    check_error("{\"a\":\"x", "invalid JSON at byte 7: string without an end");
+    check_error("{\"a\":\"\n\"}", "invalid JSON at byte 6: control character in a string, escape it");
+    check_error("{\"a\":\"\\x\"}", "invalid JSON at byte 6: unknown escape in a string");
+    check_error("{\"a\":\"\\u12g4\"}", "invalid JSON at byte 6: expected four hexadecimal digits after \\u");
+    check_error("{\"a\":nul}", "invalid JSON at byte 5: expected true, false or null");
+    check_error("{'a':1}", "invalid JSON at byte 1: expected a key in double quotes");
 }
 
 #[test]
 fn numbers_follow_the_grammar() {
-    for good in [
-        "0",
-        "-0",
-        "10",
-        "1.5",
-        "1e5",
-        "1E-5",
-        "-1.25e+400",
-        "123456789012345678901234567890",
-    ] {
+    for good in ["0", "-0", "10", "1.5", "1e5", "1E-5", "-1.25e+400", "123456789012345678901234567890"] {
         check_ok(&format!("{{\"a\":{good}}}"));
     }
-    for bad in [
-        "01", "-", "+1", ".5", "1.", "1e", "1e+", "0x1", "NaN", "Infinity", "1_0",
-    ] {
-        assert!(
-            fields(format!("{{\"a\":{bad}}}").as_bytes()).is_err(),
-            "{bad}"
-        );
+    for bad in ["01", "-", "+1", ".5", "1.", "1e", "1e+", "0x1", "NaN", "Infinity", "1_0"] {
+        assert!(fields(format!("{{\"a\":{bad}}}").as_bytes()).is_err(), "{bad}");
     }
 }
 
@@ -158,10 +92,7 @@ fn f41_depth_is_bounded_on_every_path() {
         assert_eq!(error.kind, JsonErrorKind::TooDeep);
     }
     let deep = "{\"a\":".repeat(200);
-    assert_eq!(
-        fields(deep.as_bytes()).unwrap_err().kind,
-        JsonErrorKind::TooDeep
-    );
+    assert_eq!(fields(deep.as_bytes()).unwrap_err().kind, JsonErrorKind::TooDeep);
 }
 
 #[test]
@@ -193,10 +124,7 @@ fn f43_bad_text_is_refused() {
 fn string_at_unescapes() {
     let body = br#"{"a":"\ud83d\ude00\t\"\\\/\b\f\n\r\u00e9x"}"#;
     let field = fields(body).unwrap().remove(0);
-    assert_eq!(
-        string_at(body, field.value).unwrap(),
-        "😀\t\"\\/\u{8}\u{c}\n\réx"
-    );
+    assert_eq!(string_at(body, field.value).unwrap(), "😀\t\"\\/\u{8}\u{c}\n\réx");
     assert_eq!(string_at(body, Span { start: 0, end: 900 }), None);
     assert_eq!(string_at(body, Span { start: 0, end: 3 }), None);
 }
@@ -220,8 +148,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     leaf.prop_recursive(6, 64, 8, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Tree::from),
-            prop::collection::vec((".*", inner), 0..8)
-                .prop_map(|members| Tree::Object(members.into_iter().collect())),
+            prop::collection::vec((".*", inner), 0..8).prop_map(|members| Tree::Object(members.into_iter().collect())),
         ]
     })
 }

@@ -28,7 +28,5 @@ pub fn boundary_of(content_type: &str) -> Result<String, MultipartError> {
 /// RFC 2046: 1 to 70 of these characters, the last of them no space.
 fn is_boundary(boundary: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(byte);
-    (1..=70).contains(&boundary.len())
-        && boundary.iter().all(allowed)
-        && boundary.last() != Some(&b' ')
+    (1..=70).contains(&boundary.len()) && boundary.iter().all(allowed) && boundary.last() != Some(&b' ')
 }

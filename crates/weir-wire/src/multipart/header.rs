@@ -87,9 +87,7 @@ fn lines(block: &[u8]) -> Parsed<Vec<&[u8]>> {
 fn split(line: &[u8]) -> Parsed<(&[u8], &[u8])> {
     let name = memchr::memchr(b':', line).and_then(|at| line.split_at_checked(at));
     match name {
-        Some((name, value)) if is_token(Some(name)) => {
-            Ok((name, value.get(1..).unwrap_or_default()))
-        }
+        Some((name, value)) if is_token(Some(name)) => Ok((name, value.get(1..).unwrap_or_default())),
         _ => malformed("header line without a name"),
     }
 }
@@ -119,10 +117,7 @@ fn field(disposition: &[u8]) -> Parsed<(bool, bool)> {
 /// A parameter's value and the text after it.
 fn value(text: &[u8]) -> Parsed<(&[u8], &[u8])> {
     let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text
-            .iter()
-            .position(|byte| b"; \t".contains(byte))
-            .unwrap_or(text.len());
+        let end = text.iter().position(|byte| b"; \t".contains(byte)).unwrap_or(text.len());
         let (value, rest) = text.split_at(end);
         return match is_token(Some(value)) {
             true => Ok((value, rest)),

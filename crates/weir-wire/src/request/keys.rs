@@ -92,9 +92,7 @@ impl Known {
             Self::ServiceTier => generates || shape == Shape::Embeddings,
             Self::EncodingFormat => shape == Shape::Embeddings,
             Self::Instructions => matches!(shape, Shape::Responses | Shape::Speech),
-            Self::Messages | Self::Prompt | Self::Input => {
-                prompt_rule(shape).is_some_and(|rule| rule.key == self)
-            }
+            Self::Messages | Self::Prompt | Self::Input => prompt_rule(shape).is_some_and(|rule| rule.key == self),
         }
     }
 }
@@ -127,10 +125,5 @@ pub(super) fn prompt_rule(shape: Shape) -> Option<PromptRule> {
         [Kind::Array] => "an array",
         _ => "a string or an array",
     };
-    Some(PromptRule {
-        key,
-        kinds,
-        expected,
-        required,
-    })
+    Some(PromptRule { key, kinds, expected, required })
 }

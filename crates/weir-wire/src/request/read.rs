@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::keys::{Known, PromptRule, prompt_rule};
 use super::{
-    MAX_ALTERNATIVES, MAX_CHOICES, MAX_MEMBERS, MAX_NAME, MAX_TOKEN_CAP, Member, Peek, PeekCode,
-    PeekError, Prompt, Shape, StreamOptions,
+    MAX_ALTERNATIVES, MAX_CHOICES, MAX_MEMBERS, MAX_NAME, MAX_TOKEN_CAP, Member, Peek, PeekCode, PeekError, Prompt,
+    Shape, StreamOptions,
 };
 use crate::json::{Field, JsonError, JsonErrorKind, Kind, Reader, Span, scan_object, string_at};
 
@@ -16,10 +16,7 @@ pub(super) fn read(body: &[u8], shape: Shape) -> Read<Peek> {
     let mut collector = Collector {
         body,
         shape,
-        peek: Peek {
-            members: Vec::with_capacity(16),
-            ..Peek::default()
-        },
+        peek: Peek { members: Vec::with_capacity(16), ..Peek::default() },
         seen: 0,
         fault: None,
     };
@@ -56,10 +53,7 @@ impl Collector<'_> {
             let message = format!("the body has more than {MAX_MEMBERS} members, remove some");
             return Err(PeekError::new(PeekCode::InvalidValue, None, message));
         }
-        self.peek.members.push(Member {
-            key: field.key_span,
-            value: field.value,
-        });
+        self.peek.members.push(Member { key: field.key_span, value: field.value });
         let Some(known) = Known::of(&field.key, self.shape) else {
             return Ok(());
         };
@@ -67,10 +61,7 @@ impl Collector<'_> {
             return Err(duplicate(known.name()));
         }
         self.seen |= 1 << known as u32;
-        self.known(
-            known,
-            Given::new(self.body, known.name(), field.value, field.kind),
-        )
+        self.known(known, Given::new(self.body, known.name(), field.value, field.kind))
     }
 
     fn known(&mut self, known: Known, given: Given<'_>) -> Read<()> {
@@ -109,10 +100,7 @@ impl Collector<'_> {
         match prompt_rule(self.shape) {
             Some(rule) if rule.required && self.peek.prompt.is_none() => {
                 let name = rule.key.name();
-                let message = format!(
-                    "missing required parameter '{name}': add it as {}",
-                    rule.expected
-                );
+                let message = format!("missing required parameter '{name}': add it as {}", rule.expected);
                 Err(PeekError::new(PeekCode::Missing, Some(name), message))
             }
             _ => Ok(()),
@@ -130,20 +118,11 @@ struct Given<'a> {
 
 impl<'a> Given<'a> {
     fn new(body: &'a [u8], name: &'static str, span: Span, kind: Kind) -> Self {
-        Self {
-            body,
-            name,
-            span,
-            kind,
-        }
+        Self { body, name, span, kind }
     }
 
     fn wrong_type(&self, expected: &str) -> PeekError {
-        let message = format!(
-            "'{}' must be {expected}, not {}",
-            self.name,
-            self.kind.name()
-        );
+        let message = format!("'{}' must be {expected}, not {}", self.name, self.kind.name());
         PeekError::new(PeekCode::InvalidType, Some(self.name), message)
     }
 
@@ -234,30 +213,16 @@ impl<'a> Given<'a> {
         let whole = digits.iter().all(u8::is_ascii_digit);
         if !whole && digits.first() != Some(&b'-') {
             let message = format!("'{}' must be an integer, written in digits only", self.name);
-            return Err(PeekError::new(
-                PeekCode::InvalidType,
-                Some(self.name),
-                message,
-            ));
+            return Err(PeekError::new(PeekCode::InvalidType, Some(self.name), message));
         }
-        let number = std::str::from_utf8(digits)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let number = number
-            .filter(|number| (low..=high).contains(number))
-            .ok_or_else(range)?;
+        let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
+        let number = number.filter(|number| (low..=high).contains(number)).ok_or_else(range)?;
         Ok(Some(number))
     }
 }
 
 fn prompt(shape: Shape, given: &Given<'_>) -> Read<Option<Prompt>> {
-    let Some(PromptRule {
-        kinds,
-        expected,
-        required,
-        ..
-    }) = prompt_rule(shape)
-    else {
+    let Some(PromptRule { kinds, expected, required, .. }) = prompt_rule(shape) else {
         return Ok(None);
     };
     if given.kind == Kind::Null && !required {
@@ -266,10 +231,7 @@ fn prompt(shape: Shape, given: &Given<'_>) -> Read<Option<Prompt>> {
     if !kinds.contains(&given.kind) {
         return Err(given.wrong_type(expected));
     }
-    Ok(Some(Prompt {
-        span: given.span,
-        kind: given.kind,
-    }))
+    Ok(Some(Prompt { span: given.span, kind: given.kind }))
 }
 
 fn stream_options(given: &Given<'_>) -> Read<StreamOptions> {
@@ -284,22 +246,14 @@ fn stream_options(given: &Given<'_>) -> Read<StreamOptions> {
         empty = false;
         if field.key == "include_usage" {
             let value = field.value.shift(given.span.start);
-            twice |= found
-                .replace(Given::new(given.body, NAME, value, field.kind))
-                .is_some();
+            twice |= found.replace(Given::new(given.body, NAME, value, field.kind)).is_some();
         }
     })
     .map_err(broken)?;
     match found {
         _ if twice => Err(duplicate(NAME)),
-        None => Ok(StreamOptions::Without {
-            object: given.span,
-            empty,
-        }),
-        Some(value) => Ok(StreamOptions::With {
-            on: value.flag()?,
-            value: value.span,
-        }),
+        None => Ok(StreamOptions::Without { object: given.span, empty }),
+        Some(value) => Ok(StreamOptions::With { on: value.flag()?, value: value.span }),
     }
 }
 

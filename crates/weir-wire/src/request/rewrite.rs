@@ -67,10 +67,7 @@ impl Segments {
 
 impl From<Bytes> for Segments {
     fn from(body: Bytes) -> Self {
-        let mut segments = Self {
-            parts: Vec::with_capacity(1),
-            len: 0,
-        };
+        let mut segments = Self { parts: Vec::with_capacity(1), len: 0 };
         segments.push(body);
         segments
     }
@@ -87,12 +84,7 @@ impl IntoIterator for Segments {
 
 /// See [`Peek::rewrite`].
 pub(super) fn rewrite(peek: &Peek, body: &Bytes, change: &Change<'_>) -> Segments {
-    let mut plan = Plan {
-        peek,
-        body,
-        change,
-        edits: Vec::new(),
-    };
+    let mut plan = Plan { peek, body, change, edits: Vec::new() };
     plan.members();
     plan.insertions();
     plan.apply()
@@ -135,8 +127,7 @@ impl Plan<'_> {
     }
 
     fn removed(&self, member: &Member) -> bool {
-        self.key(member)
-            .is_some_and(|key| self.removes(&key) || self.yields(&key))
+        self.key(member).is_some_and(|key| self.removes(&key) || self.yields(&key))
     }
 
     fn removes(&self, key: &str) -> bool {
@@ -160,18 +151,9 @@ impl Plan<'_> {
         let kept_behind = last_kept.is_some_and(|kept| kept > index);
         let before = index.checked_sub(1).and_then(member);
         let at = match (member(index + 1), before) {
-            (Some(next), _) if kept_behind => Span {
-                start: this.key.start,
-                end: next.key.start,
-            },
-            (_, Some(before)) => Span {
-                start: before.value.end,
-                end: this.value.end,
-            },
-            (_, None) => Span {
-                start: this.key.start,
-                end: this.value.end,
-            },
+            (Some(next), _) if kept_behind => Span { start: this.key.start, end: next.key.start },
+            (_, Some(before)) => Span { start: before.value.end, end: this.value.end },
+            (_, None) => Span { start: this.key.start, end: this.value.end },
         };
         self.edit(at, Bytes::new());
     }
@@ -241,10 +223,7 @@ impl Plan<'_> {
         }
         // Stable, and an insertion (an empty span) sorts before a deletion at the same place.
         self.edits.sort_by_key(|edit| (edit.at.start, edit.at.end));
-        let mut segments = Segments {
-            parts: Vec::with_capacity(self.edits.len() * 2 + 1),
-            len: 0,
-        };
+        let mut segments = Segments { parts: Vec::with_capacity(self.edits.len() * 2 + 1), len: 0 };
         let mut done = 0;
         for edit in self.edits {
             segments.push(self.body.slice(done..edit.at.start));

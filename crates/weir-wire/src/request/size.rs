@@ -71,17 +71,11 @@ fn medium_offset(marked: &[u8]) -> usize {
         return url.len();
     }
     let tail = marked.get(data.len()..).unwrap_or_default();
-    let gap = tail
-        .iter()
-        .take_while(|byte| b" \t\r\n:\"".contains(byte))
-        .count();
+    let gap = tail.iter().take_while(|byte| b" \t\r\n:\"".contains(byte)).count();
     data.len() + gap
 }
 
 fn base64_run(bytes: &[u8]) -> usize {
     let alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
-    bytes
-        .iter()
-        .position(|byte| !alphabet(byte))
-        .unwrap_or(bytes.len())
+    bytes.iter().position(|byte| !alphabet(byte)).unwrap_or(bytes.len())
 }

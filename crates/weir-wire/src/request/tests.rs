@@ -40,16 +40,10 @@ fn reads_what_a_chat_body_says() {
     assert!(peek.stream && peek.include_usage);
     assert_eq!(peek.user.as_deref(), Some("u-1"));
     assert_eq!(peek.max_output(), Some(7));
-    assert_eq!(
-        (peek.n, peek.service_tier.as_deref()),
-        (Some(2), Some("flex"))
-    );
+    assert_eq!((peek.n, peek.service_tier.as_deref()), (Some(2), Some("flex")));
     assert_eq!((peek.models.len(), peek.fallbacks.len()), (2, 1));
     let prompt = peek.prompt.unwrap();
-    assert_eq!(
-        prompt.span.of(body.as_bytes()),
-        br#"[{"role":"user","content":"hi"}]"#
-    );
+    assert_eq!(prompt.span.of(body.as_bytes()), br#"[{"role":"user","content":"hi"}]"#);
     assert_eq!(prompt.kind, Kind::Array);
 }
 
@@ -68,33 +62,14 @@ fn nulls_mean_absent() {
 #[test]
 fn each_shape_has_its_prompt() {
     let ok = |shape, body: &str| Peek::read(body.as_bytes(), shape).unwrap();
-    assert!(
-        ok(Shape::Completions, r#"{"prompt":["a"]}"#)
-            .prompt
-            .is_some()
-    );
-    assert!(
-        ok(Shape::Embeddings, r#"{"input":[[1,2]]}"#)
-            .prompt
-            .is_some()
-    );
+    assert!(ok(Shape::Completions, r#"{"prompt":["a"]}"#).prompt.is_some());
+    assert!(ok(Shape::Embeddings, r#"{"input":[[1,2]]}"#).prompt.is_some());
     assert!(ok(Shape::Responses, r#"{"input":"a"}"#).prompt.is_some());
-    assert!(
-        ok(Shape::Responses, r#"{"prompt":{"id":"p"},"input":null}"#)
-            .prompt
-            .is_none()
-    );
+    assert!(ok(Shape::Responses, r#"{"prompt":{"id":"p"},"input":null}"#).prompt.is_none());
     assert!(ok(Shape::Images, r#"{"prompt":"a cat"}"#).prompt.is_some());
     assert!(ok(Shape::Speech, r#"{"input":"a"}"#).prompt.is_some());
-    assert!(
-        ok(Shape::Moderations, r#"{"input":["a"]}"#)
-            .prompt
-            .is_some()
-    );
-    let other = ok(
-        Shape::Other,
-        r#"{"messages":7,"input":{},"max_tokens":"x","n":0,"model":"m"}"#,
-    );
+    assert!(ok(Shape::Moderations, r#"{"input":["a"]}"#).prompt.is_some());
+    let other = ok(Shape::Other, r#"{"messages":7,"input":{},"max_tokens":"x","n":0,"model":"m"}"#);
     assert_eq!((other.prompt, other.model.as_deref()), (None, Some("m")));
 }
 
@@ -105,52 +80,24 @@ fn each_shape_refuses_a_wrong_prompt() {
     assert_eq!(message(Shape::Chat, r#"{"model":"m"}"#), missing);
     let missing = "missing required parameter 'input': add it as a string or an array";
     assert_eq!(message(Shape::Embeddings, "{}"), missing);
-    assert_eq!(
-        message(Shape::Chat, r#"{"messages":"hi"}"#),
-        "'messages' must be an array, not a string"
-    );
-    assert_eq!(
-        message(Shape::Chat, r#"{"messages":null}"#),
-        "'messages' must be an array, not null"
-    );
-    assert_eq!(
-        message(Shape::Speech, r#"{"input":["a"]}"#),
-        "'input' must be a string, not an array"
-    );
-    assert_eq!(
-        message(Shape::Responses, r#"{"input":{}}"#),
-        "'input' must be a string or an array, not an object"
-    );
+    assert_eq!(message(Shape::Chat, r#"{"messages":"hi"}"#), "'messages' must be an array, not a string");
+    assert_eq!(message(Shape::Chat, r#"{"messages":null}"#), "'messages' must be an array, not null");
+    assert_eq!(message(Shape::Speech, r#"{"input":["a"]}"#), "'input' must be a string, not an array");
+    assert_eq!(message(Shape::Responses, r#"{"input":{}}"#), "'input' must be a string or an array, not an object");
 }
 
 #[test]
 fn a_missing_model_is_an_error_only_when_asked_for() {
-    let error = chat(r#"{"messages":[]}"#)
-        .unwrap()
-        .require_model()
-        .unwrap_err();
-    assert_eq!(
-        (error.code, error.param),
-        (PeekCode::Missing, Some("model"))
-    );
+    let error = chat(r#"{"messages":[]}"#).unwrap().require_model().unwrap_err();
+    assert_eq!((error.code, error.param), (PeekCode::Missing, Some("model")));
 }
 
 #[test]
 fn f42_a_repeated_key_is_refused() {
     let say = |name: &str| format!("'{name}' appears more than once in the body, send it once");
     check_refused(r#""model":"m""#, "duplicate_key", "model", &say("model"));
-    check_refused(
-        r#""mod\u0065l":"x""#,
-        "duplicate_key",
-        "model",
-        &say("model"),
-    );
-    check_refused(
-        r#""stream":true,"stream":true"#,
-        "duplicate_key",
-        "stream",
-        &say("stream"),
-    );
+    check_refused(r#""mod\u0065l":"x""#, "duplicate_key", "model", &say("model"));
+    check_refused(r#""stream":true,"stream":true"#, "duplicate_key", "stream", &say("stream"));
     let name = "stream_options.include_usage";
     check_refused(
         r#""stream_options":{"include_usage":true,"include_usag\u0065":true}"#,
@@ -166,12 +113,7 @@ fn f44_numbers_out_of_range_are_refused() {
     let range = "'max_tokens' must be an integer from 0 to 2147483647";
     let digits = "'max_tokens' must be an integer, written in digits only";
     let check = |number: &str, code: &str, message: &str| {
-        check_refused(
-            &format!("\"max_tokens\":{number}"),
-            code,
-            "max_tokens",
-            message,
-        );
+        check_refused(&format!("\"max_tokens\":{number}"), code, "max_tokens", message);
     };
     check("-5", "invalid_value", range);
     check("-0.5", "invalid_value", range);
@@ -180,23 +122,9 @@ fn f44_numbers_out_of_range_are_refused() {
     check("1e20", "invalid_type", digits);
     check("1e400", "invalid_type", digits);
     check("1.0", "invalid_type", digits);
-    check(
-        "\"10\"",
-        "invalid_type",
-        "'max_tokens' must be an integer, not a string",
-    );
-    check_refused(
-        "\"n\":0",
-        "invalid_value",
-        "n",
-        "'n' must be an integer from 1 to 128",
-    );
-    check_refused(
-        "\"n\":1000000000",
-        "invalid_value",
-        "n",
-        "'n' must be an integer from 1 to 128",
-    );
+    check("\"10\"", "invalid_type", "'max_tokens' must be an integer, not a string");
+    check_refused("\"n\":0", "invalid_value", "n", "'n' must be an integer from 1 to 128");
+    check_refused("\"n\":1000000000", "invalid_value", "n", "'n' must be an integer from 1 to 128");
     assert_eq!(with("\"max_tokens\":0").unwrap().max_tokens, Some(0));
     assert_eq!(with("\"n\":128").unwrap().n, Some(128));
     with("\"temperature\":1e400").expect("weir does not read it");
@@ -204,26 +132,13 @@ fn f44_numbers_out_of_range_are_refused() {
 
 #[test]
 fn f44_nan_is_not_json() {
-    assert_eq!(
-        with("\"max_tokens\":NaN").unwrap_err().code,
-        PeekCode::InvalidJson
-    );
+    assert_eq!(with("\"max_tokens\":NaN").unwrap_err().code, PeekCode::InvalidJson);
 }
 
 #[test]
 fn wrong_types_name_the_member() {
-    check_refused(
-        "\"stream\":\"true\"",
-        "invalid_type",
-        "stream",
-        "'stream' must be a boolean, not a string",
-    );
-    check_refused(
-        "\"user\":7",
-        "invalid_type",
-        "user",
-        "'user' must be a string, not a number",
-    );
+    check_refused("\"stream\":\"true\"", "invalid_type", "stream", "'stream' must be a boolean, not a string");
+    check_refused("\"user\":7", "invalid_type", "user", "'user' must be a string, not a number");
     check_refused(
         "\"stream_options\":[]",
         "invalid_type",
@@ -236,31 +151,11 @@ fn wrong_types_name_the_member() {
         "stream_options.include_usage",
         "'stream_options.include_usage' must be a boolean, not a number",
     );
-    check_refused(
-        "\"models\":\"a\"",
-        "invalid_type",
-        "models",
-        "'models' must be an array of strings, not a string",
-    );
-    check_refused(
-        "\"models\":[1]",
-        "invalid_type",
-        "models",
-        "'models' must be an array of strings only",
-    );
-    check_refused(
-        "\"fallbacks\":[\"\"]",
-        "invalid_value",
-        "fallbacks",
-        "'fallbacks' must be 1 to 256 bytes long",
-    );
+    check_refused("\"models\":\"a\"", "invalid_type", "models", "'models' must be an array of strings, not a string");
+    check_refused("\"models\":[1]", "invalid_type", "models", "'models' must be an array of strings only");
+    check_refused("\"fallbacks\":[\"\"]", "invalid_value", "fallbacks", "'fallbacks' must be 1 to 256 bytes long");
     let many = format!("\"models\":[{}\"a\"]", "\"a\",".repeat(MAX_ALTERNATIVES));
-    check_refused(
-        &many,
-        "invalid_value",
-        "models",
-        "'models' must be at most 32 names",
-    );
+    check_refused(&many, "invalid_value", "models", "'models' must be at most 32 names");
 }
 
 #[test]
@@ -294,10 +189,7 @@ fn broken_json_is_told_before_any_other_fault() {
         error.to_string(),
         "could not read the request body: invalid JSON at byte 22: expected a key in double quotes"
     );
-    assert_eq!(
-        chat("[]").unwrap_err().message,
-        "the request body must be one JSON object"
-    );
+    assert_eq!(chat("[]").unwrap_err().message, "the request body must be one JSON object");
     assert_eq!(chat("").unwrap_err().code, PeekCode::InvalidJson);
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
     assert_eq!(chat(&deep).unwrap_err().code, PeekCode::TooDeep);
@@ -307,10 +199,7 @@ fn broken_json_is_told_before_any_other_fault() {
 fn members_are_bounded() {
     let members: Vec<_> = (0..=MAX_MEMBERS).map(|n| format!("\"k{n}\":1")).collect();
     let error = chat(&format!("{{{}}}", members.join(","))).unwrap_err();
-    assert_eq!(
-        error.message,
-        "the body has more than 1024 members, remove some"
-    );
+    assert_eq!(error.message, "the body has more than 1024 members, remove some");
 }
 
 #[test]
@@ -338,133 +227,61 @@ fn nothing_to_change_gives_the_body_itself() {
 fn untouched_pieces_are_slices_of_the_body() {
     let body = Bytes::from_static(br#"{"messages":["x"],"model":"m","user":"u"}"#);
     let peek = Peek::read(&body, Shape::Chat).unwrap();
-    let change = Change {
-        model: Some("other"),
-        ..Change::default()
-    };
+    let change = Change { model: Some("other"), ..Change::default() };
     let segments = peek.rewrite(&body, &change);
     let parts = segments.parts();
     assert_eq!(parts.len(), 3);
     assert_eq!(parts[0].as_ptr(), body.as_ptr());
     assert_eq!(parts[2].as_ptr(), body[29..].as_ptr());
     assert!(!segments.is_empty());
-    assert_eq!(
-        segments
-            .clone()
-            .into_iter()
-            .map(|part| part.len())
-            .sum::<usize>(),
-        segments.len()
-    );
+    assert_eq!(segments.clone().into_iter().map(|part| part.len()).sum::<usize>(), segments.len());
 }
 
 #[test]
 fn replaces_the_model() {
-    let change = Change {
-        model: Some("a\"b"),
-        ..Change::default()
-    };
-    check_rewrite(
-        r#"{"messages":[] , "model" : "m\u0041" }"#,
-        &change,
-        r#"{"messages":[] , "model" : "a\"b" }"#,
-    );
-    check_rewrite(
-        r#"{"messages":[]}"#,
-        &change,
-        r#"{"model":"a\"b","messages":[]}"#,
-    );
+    let change = Change { model: Some("a\"b"), ..Change::default() };
+    check_rewrite(r#"{"messages":[] , "model" : "m\u0041" }"#, &change, r#"{"messages":[] , "model" : "a\"b" }"#);
+    check_rewrite(r#"{"messages":[]}"#, &change, r#"{"model":"a\"b","messages":[]}"#);
 }
 
 #[test]
 fn f87_asks_for_usage() {
-    let change = Change {
-        include_usage: true,
-        ..Change::default()
-    };
+    let change = Change { include_usage: true, ..Change::default() };
     let check = |options: &str, expected: &str| {
-        check_rewrite(
-            &format!("{{\"messages\":[],{options}}}"),
-            &change,
-            &format!("{{\"messages\":[],{expected}}}"),
-        );
+        check_rewrite(&format!("{{\"messages\":[],{options}}}"), &change, &format!("{{\"messages\":[],{expected}}}"));
     };
-    check(
-        r#""stream_options": null"#,
-        r#""stream_options": {"include_usage":true}"#,
-    );
-    check(
-        r#""stream_options":{}"#,
-        r#""stream_options":{"include_usage":true}"#,
-    );
-    check(
-        r#""stream_options":{ }"#,
-        r#""stream_options":{"include_usage":true }"#,
-    );
-    check(
-        r#""stream_options":{"include_usage": false}"#,
-        r#""stream_options":{"include_usage": true}"#,
-    );
-    check(
-        r#""stream_options":{"include_usage":null}"#,
-        r#""stream_options":{"include_usage":true}"#,
-    );
-    check(
-        r#""stream_options":{"include_usage":true}"#,
-        r#""stream_options":{"include_usage":true}"#,
-    );
+    check(r#""stream_options": null"#, r#""stream_options": {"include_usage":true}"#);
+    check(r#""stream_options":{}"#, r#""stream_options":{"include_usage":true}"#);
+    check(r#""stream_options":{ }"#, r#""stream_options":{"include_usage":true }"#);
+    check(r#""stream_options":{"include_usage": false}"#, r#""stream_options":{"include_usage": true}"#);
+    check(r#""stream_options":{"include_usage":null}"#, r#""stream_options":{"include_usage":true}"#);
+    check(r#""stream_options":{"include_usage":true}"#, r#""stream_options":{"include_usage":true}"#);
     check(
         r#""stream_options":{"include_obfuscation":false}"#,
         r#""stream_options":{"include_usage":true,"include_obfuscation":false}"#,
     );
-    check_rewrite(
-        r#"{"messages":[]}"#,
-        &change,
-        r#"{"stream_options":{"include_usage":true},"messages":[]}"#,
-    );
+    check_rewrite(r#"{"messages":[]}"#, &change, r#"{"stream_options":{"include_usage":true},"messages":[]}"#);
 }
 
 #[test]
 fn removes_members_with_their_commas() {
-    let change = Change {
-        strip_extensions: true,
-        remove: &["user", "seed"],
-        ..Change::default()
-    };
+    let change = Change { strip_extensions: true, remove: &["user", "seed"], ..Change::default() };
     let check = |body: &str, expected: &str| check_rewrite(body, &change, expected);
     check(r#"{"models":[], "messages":[]}"#, r#"{"messages":[]}"#);
-    check(
-        r#"{"messages":[], "fallbacks":["a"] }"#,
-        r#"{"messages":[] }"#,
-    );
-    check(
-        r#"{"seed":1,"messages":[],"user":"a","models":null}"#,
-        r#"{"messages":[]}"#,
-    );
-    check(
-        r#"{"seed":1,"s\u0065ed":2,"messages":[],"n":1}"#,
-        r#"{"messages":[],"n":1}"#,
-    );
-    check(
-        r#"{"n":1,"seed":1,"user":"a","messages":[]}"#,
-        r#"{"n":1,"messages":[]}"#,
-    );
+    check(r#"{"messages":[], "fallbacks":["a"] }"#, r#"{"messages":[] }"#);
+    check(r#"{"seed":1,"messages":[],"user":"a","models":null}"#, r#"{"messages":[]}"#);
+    check(r#"{"seed":1,"s\u0065ed":2,"messages":[],"n":1}"#, r#"{"messages":[],"n":1}"#);
+    check(r#"{"n":1,"seed":1,"user":"a","messages":[]}"#, r#"{"n":1,"messages":[]}"#);
 }
 
 #[test]
 fn removing_everything_leaves_an_object() {
     let body = Bytes::from_static(br#"{ "user":"a", "seed":1 }"#);
     let peek = Peek::read(&body, Shape::Other).unwrap();
-    let mut change = Change {
-        remove: &["user", "seed"],
-        ..Change::default()
-    };
+    let mut change = Change { remove: &["user", "seed"], ..Change::default() };
     assert_eq!(peek.rewrite(&body, &change).to_bytes(), "{  }");
     change.model = Some("m");
-    assert_eq!(
-        peek.rewrite(&body, &change).to_bytes(),
-        "{\"model\":\"m\"  }"
-    );
+    assert_eq!(peek.rewrite(&body, &change).to_bytes(), "{\"model\":\"m\"  }");
 }
 
 #[test]
@@ -485,10 +302,7 @@ fn removal_beats_every_other_change() {
 
 #[test]
 fn renames_a_key() {
-    let change = Change {
-        rename: Some(("max_tokens", "max_completion_tokens")),
-        ..Change::default()
-    };
+    let change = Change { rename: Some(("max_tokens", "max_completion_tokens")), ..Change::default() };
     check_rewrite(
         r#"{"max_tok\u0065ns" : 5,"messages":[]}"#,
         &change,
@@ -519,10 +333,7 @@ fn prompt_size_counts_text_and_sets_media_apart() {
     let size = peek.prompt_size(body.as_bytes());
     assert_eq!((size.media, size.media_bytes), (2, 8000));
     let prompt = peek.prompt.unwrap().span.len() as u64;
-    assert_eq!(
-        size.text_bytes,
-        prompt - 8000 + r#"[{"type":"function"}]"#.len() as u64
-    );
+    assert_eq!(size.text_bytes, prompt - 8000 + r#"[{"type":"function"}]"#.len() as u64);
     assert!(size.estimated_tokens >= 2000 + size.text_bytes / 4);
     assert!(size.estimated_tokens <= 2010 + size.text_bytes / 4);
 }
@@ -537,14 +348,8 @@ fn body() -> impl Strategy<Value = (String, Tree)> {
         Just(("max_completion_tokens".to_owned(), json!(6))),
         Just(("stream_options".to_owned(), json!(null))),
         Just(("stream_options".to_owned(), json!({}))),
-        Just((
-            "stream_options".to_owned(),
-            json!({"include_obfuscation": true})
-        )),
-        Just((
-            "stream_options".to_owned(),
-            json!({"include_usage": false, "x": 1})
-        )),
+        Just(("stream_options".to_owned(), json!({"include_obfuscation": true}))),
+        Just(("stream_options".to_owned(), json!({"include_usage": false, "x": 1}))),
         Just(("stream_options".to_owned(), json!({"include_usage": true}))),
         ("[a-cé\"\\\\\n]{0,3}", ".{0,20}").prop_map(|(key, value)| (key, json!({"v": value}))),
         ("[a-c]{1,2}", any::<f64>()).prop_map(|(key, value)| (key, json!([value]))),

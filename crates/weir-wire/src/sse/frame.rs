@@ -74,8 +74,7 @@ impl Frame {
 
     /// The values of the fields of this name.
     fn values<'a>(&'a self, name: &'static [u8]) -> impl Iterator<Item = Span> + 'a {
-        self.lines()
-            .filter_map(move |line| value_of(&self.raw, line, name))
+        self.lines().filter_map(move |line| value_of(&self.raw, line, name))
     }
 
     fn lines(&self) -> impl Iterator<Item = Span> + '_ {
@@ -90,10 +89,7 @@ impl Frame {
                 Some(_) => 1,
             };
             next += len + ending;
-            Some(Span {
-                start,
-                end: start + len,
-            })
+            Some(Span { start, end: start + len })
         })
     }
 }
@@ -107,8 +103,5 @@ fn value_of(raw: &[u8], line: Span, name: &[u8]) -> Option<Span> {
         [b':', ..] => 1,
         _ => return None,
     };
-    Some(Span {
-        start: line.start + name.len() + skipped,
-        end: line.end,
-    })
+    Some(Span { start: line.start + name.len() + skipped, end: line.end })
 }

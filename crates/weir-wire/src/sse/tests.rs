@@ -24,18 +24,10 @@ fn check(input: &str, expected: &[(Option<&str>, &str)]) {
     let frames = frames(input.as_bytes());
     let events: Vec<_> = frames
         .iter()
-        .map(|frame| {
-            (
-                frame.event(),
-                String::from_utf8(frame.data().into_owned()).unwrap(),
-            )
-        })
+        .map(|frame| (frame.event(), String::from_utf8(frame.data().into_owned()).unwrap()))
         .filter(|(_, data)| !data.is_empty())
         .collect();
-    let events: Vec<_> = events
-        .iter()
-        .map(|(event, data)| (*event, data.as_str()))
-        .collect();
+    let events: Vec<_> = events.iter().map(|(event, data)| (*event, data.as_str())).collect();
     assert_eq!(events, expected, "{input:?}");
 }
 
@@ -45,10 +37,7 @@ fn f18_lines_end_in_every_way() {
         let input = "event: a|data: 1||data:2||: note||data: 3|data: 4||".replace('|', eol);
         check(&input, &[(Some("a"), "1"), (None, "2"), (None, "3\n4")]);
     }
-    check(
-        "data: 1\r\n\ndata: 2\n\rdata: 3\r\r\n",
-        &[(None, "1"), (None, "2"), (None, "3")],
-    );
+    check("data: 1\r\n\ndata: 2\n\rdata: 3\r\r\n", &[(None, "1"), (None, "2"), (None, "3")]);
 }
 
 #[test]
@@ -71,18 +60,12 @@ fn f18_a_byte_order_mark_counts_only_at_the_start() {
 #[test]
 fn f18_without_a_blank_line_there_is_no_frame() {
     let (out, rest) = run(100, &[b"data: x\ndata: y\n"]);
-    assert_eq!(
-        (out.len(), rest.as_ref()),
-        (0, b"data: x\ndata: y\n".as_ref())
-    );
+    assert_eq!((out.len(), rest.as_ref()), (0, b"data: x\ndata: y\n".as_ref()));
 }
 
 #[test]
 fn comments_and_blank_lines_are_frames_to_forward() {
-    let raws: Vec<_> = frames(b": ping\n\n\n\r\ndata: x\n\n")
-        .into_iter()
-        .map(|f| f.raw)
-        .collect();
+    let raws: Vec<_> = frames(b": ping\n\n\n\r\ndata: x\n\n").into_iter().map(|f| f.raw).collect();
     assert_eq!(raws, [": ping\n\n", "\n", "\r\n", "data: x\n\n"]);
 }
 
@@ -131,10 +114,7 @@ fn f21_a_frame_beyond_the_limit_is_refused_and_nothing_is_kept() {
 
 #[test]
 fn raw_offsets_lead_from_data_to_the_bytes() {
-    let frame = Frame::new(
-        Bytes::from_static(b": c\ndata: ab\r\nid: 1\r\ndata:cd\r\n\r\n"),
-        true,
-    );
+    let frame = Frame::new(Bytes::from_static(b": c\ndata: ab\r\nid: 1\r\ndata:cd\r\n\r\n"), true);
     assert_eq!(frame.data().as_ref(), b"ab\ncd");
     for (offset, byte) in [(0, b'a'), (1, b'b'), (3, b'c'), (4, b'd')] {
         assert_eq!(frame.raw[frame.raw_offset(offset).unwrap()], byte);

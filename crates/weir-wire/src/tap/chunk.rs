@@ -206,11 +206,7 @@ impl<'t, 'd> Chunk<'t, 'd> {
         self.facts.usage_span = self.usage.span;
         let size = |usage: &crate::usage::Usage| usage.input.saturating_add(usage.output);
         if let Some(found) = self.usage.reading() {
-            let kept = self
-                .facts
-                .usage
-                .as_ref()
-                .map_or(0, |kept| size(&kept.usage));
+            let kept = self.facts.usage.as_ref().map_or(0, |kept| size(&kept.usage));
             if size(&found.usage) >= kept {
                 self.facts.usage = Some(found);
             }

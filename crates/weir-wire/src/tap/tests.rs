@@ -38,11 +38,7 @@ fn check_text(flavor: Flavor, json: &str, expected: &str) {
     let seen = tap.observe(&data(json));
     assert_eq!(tap.output_text(), expected, "{json}");
     assert_eq!(tap.output_bytes(), expected.len() as u64);
-    let visible = if expected.is_empty() {
-        Seen::Quiet
-    } else {
-        Seen::Delta
-    };
+    let visible = if expected.is_empty() { Seen::Quiet } else { Seen::Delta };
     assert_eq!(seen, visible, "{json}");
 }
 
@@ -63,19 +59,9 @@ const CHAT: &str = concat!(
 fn a_chat_stream_from_comment_to_done() {
     let (tap, seen) = watch(Flavor::Chat, CHAT);
     let usage = Span { start: 32, end: 73 };
-    let expected = [
-        Seen::Quiet,
-        Seen::Quiet,
-        Seen::Delta,
-        Seen::Quiet,
-        Seen::UsageOnly(usage),
-        Seen::Done,
-    ];
+    let expected = [Seen::Quiet, Seen::Quiet, Seen::Delta, Seen::Quiet, Seen::UsageOnly(usage), Seen::Done];
     assert_eq!(seen, expected);
-    assert_eq!(
-        (tap.model(), tap.service_tier(), tap.id()),
-        (Some("gpt-4o"), Some("default"), Some("c1"))
-    );
+    assert_eq!((tap.model(), tap.service_tier(), tap.id()), (Some("gpt-4o"), Some("default"), Some("c1")));
     assert_eq!((tap.frames(), tap.deltas()), (6, 1));
     assert_eq!(tap.output_text(), "hé");
     let usage = tap.usage().unwrap();
@@ -91,9 +77,7 @@ fn f16_a_stream_without_its_end_is_not_complete() {
     let rules: Arc<UsageRules> = Arc::new(serde_json::from_str(r#"{"no_done":true}"#).unwrap());
     let mut tap = StreamTap::new(Flavor::Chat, rules);
     assert!(!tap.complete());
-    tap.observe(&data(
-        r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
-    ));
+    tap.observe(&data(r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#));
     assert!(tap.complete());
     let (tap, _) = watch(Flavor::Responses, "data: [DONE]\n\n");
     assert!(!tap.complete());
@@ -133,49 +117,33 @@ fn f30_groq_reports_elsewhere() {
 
 #[test]
 fn f33_the_served_model_is_the_first_named() {
-    let stream = "data: {\"model\":\"\",\"choices\":[]}\n\ndata: {\"model\":\"real\"}\n\ndata: {\"model\":\"other\"}\n\n";
+    let stream =
+        "data: {\"model\":\"\",\"choices\":[]}\n\ndata: {\"model\":\"real\"}\n\ndata: {\"model\":\"other\"}\n\n";
     assert_eq!(watch(Flavor::Chat, stream).0.model(), Some("real"));
 }
 
 #[test]
 fn every_kind_of_output_is_text() {
-    let check =
-        |value: serde_json::Value, expected| check_text(Flavor::Chat, &delta(&value), expected);
+    let check = |value: serde_json::Value, expected| check_text(Flavor::Chat, &delta(&value), expected);
     check(json!({"role": "assistant", "content": null}), "");
     check(json!({"content": "a\"b"}), "a\"b");
     check(json!({"reasoning_content": "think"}), "think");
-    check(
-        json!({"reasoning": "think", "reasoning_details": [{"text": "think"}]}),
-        "think",
-    );
-    check(
-        json!({"reasoning": "think", "reasoning_content": "think"}),
-        "think",
-    );
+    check(json!({"reasoning": "think", "reasoning_details": [{"text": "think"}]}), "think");
+    check(json!({"reasoning": "think", "reasoning_content": "think"}), "think");
     check(json!({"refusal": "no"}), "no");
     check(
         json!({"tool_calls": [{"index": 3, "id": "i", "function": {"name": "f", "arguments": "{\"a\""}}]}),
         "{\"a\"f",
     );
-    check(
-        json!({"tool_calls": [{"function": {"arguments": {"a": 1}}}]}),
-        "{\"a\":1}",
-    );
+    check(json!({"tool_calls": [{"function": {"arguments": {"a": 1}}}]}), "{\"a\":1}");
     check(json!({"tool_calls": [{"custom": {"input": "x"}}]}), "x");
-    check(
-        json!({"tool_calls": null, "function_call": {"arguments": "x"}}),
-        "x",
-    );
+    check(json!({"tool_calls": null, "function_call": {"arguments": "x"}}), "x");
     check(json!({"audio": {"transcript": "said"}}), "said");
     check(
         json!({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}, {"type": "text", "text": "b"}]}),
         "ab",
     );
-    check_text(
-        Flavor::Completions,
-        r#"{"choices":[{"text":" word","index":0}]}"#,
-        " word",
-    );
+    check_text(Flavor::Completions, r#"{"choices":[{"text":" word","index":0}]}"#, " word");
 }
 
 #[test]
@@ -192,12 +160,7 @@ fn f32_odd_chunks_do_no_harm() {
         check_seen(odd, &Seen::Quiet);
     }
     let mut tap = tap(Flavor::Chat);
-    assert_eq!(
-        tap.observe(&data(
-            r#"{"choices":[{"delta":{"audio":{"data":"QUJD"}}}]}"#
-        )),
-        Seen::Delta
-    );
+    assert_eq!(tap.observe(&data(r#"{"choices":[{"delta":{"audio":{"data":"QUJD"}}}]}"#)), Seen::Delta);
     assert_eq!(tap.output_bytes(), 0);
 }
 
@@ -207,10 +170,7 @@ fn data_that_is_no_object_is_malformed() {
         check_seen(bad, &Seen::Malformed);
     }
     assert_eq!(tap(Flavor::Chat).observe(&frame("data: \n\n")), Seen::Quiet);
-    assert_eq!(
-        tap(Flavor::Chat).observe(&frame("event: ping\n\n")),
-        Seen::Quiet
-    );
+    assert_eq!(tap(Flavor::Chat).observe(&frame("event: ping\n\n")), Seen::Quiet);
     assert_eq!(tap(Flavor::Chat).observe(&frame("\n")), Seen::Quiet);
 }
 
@@ -227,27 +187,15 @@ fn f17_errors_in_the_stream() {
     let error = chat(
         r#"{"error":{"message":"overloaded","type":"server_error","code":502},"choices":[{"finish_reason":"error"}]}"#,
     );
-    assert_eq!(
-        (error.message.as_str(), error.status()),
-        ("overloaded", Some(502))
-    );
+    assert_eq!((error.message.as_str(), error.status()), ("overloaded", Some(502)));
     assert_eq!(chat(r#"{"error":"text"}"#).message, "text");
-    assert_eq!(
-        chat(r#"{"object":"error","message":"old","code":400}"#).message,
-        "old"
-    );
+    assert_eq!(chat(r#"{"object":"error","message":"old","code":400}"#).message, "old");
     let error = error_of(
         Flavor::Responses,
         &data(r#"{"type":"error","code":"x","message":"m","param":null,"sequence_number":1}"#),
     );
-    assert_eq!(
-        (error.message.as_str(), error.code.as_deref()),
-        ("m", Some("x"))
-    );
-    let error = error_of(
-        Flavor::Chat,
-        &frame("event: error\ndata: {\"message\":\"named\"}\n\n"),
-    );
+    assert_eq!((error.message.as_str(), error.code.as_deref()), ("m", Some("x")));
+    let error = error_of(Flavor::Chat, &frame("event: error\ndata: {\"message\":\"named\"}\n\n"));
     assert_eq!(error.message, "named");
 }
 
@@ -261,9 +209,7 @@ fn trap_17_a_failed_response_ends_the_stream_and_is_billed() {
     assert_eq!(tap.usage().unwrap().input, 3);
     assert!(tap.complete());
     let mut tap = self::tap(Flavor::Responses);
-    let seen = tap.observe(&data(
-        r#"{"type":"response.failed","response":{"error":null}}"#,
-    ));
+    let seen = tap.observe(&data(r#"{"type":"response.failed","response":{"error":null}}"#));
     assert!(matches!(seen, Seen::Error(_)));
 }
 
@@ -279,75 +225,30 @@ fn a_responses_stream() {
             "event: response.incomplete\ndata: {\"type\":\"response.incomplete\",\"response\":{\"service_tier\":\"flex\",\"output\":[{\"content\":[]}],\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n",
         ),
     );
-    assert_eq!(
-        seen,
-        [
-            Seen::Quiet,
-            Seen::Delta,
-            Seen::Delta,
-            Seen::Quiet,
-            Seen::Done
-        ]
-    );
-    assert_eq!(
-        (tap.id(), tap.model(), tap.service_tier()),
-        (Some("resp_1"), Some("gpt-5"), Some("flex"))
-    );
-    assert_eq!(
-        (tap.output_text(), tap.usage().unwrap().output),
-        ("hi{}", 1)
-    );
+    assert_eq!(seen, [Seen::Quiet, Seen::Delta, Seen::Delta, Seen::Quiet, Seen::Done]);
+    assert_eq!((tap.id(), tap.model(), tap.service_tier()), (Some("resp_1"), Some("gpt-5"), Some("flex")));
+    assert_eq!((tap.output_text(), tap.usage().unwrap().output), ("hi{}", 1));
     assert!(tap.complete() && tap.usage_span().is_some());
 }
 
 #[test]
 fn images_speech_and_transcripts() {
     for (event, usage) in [
-        (
-            "image_generation.completed",
-            r#"{"input_tokens":1,"output_tokens":2}"#,
-        ),
-        (
-            "image_edit.completed",
-            r#"{"input_tokens":1,"output_tokens":2}"#,
-        ),
-        (
-            "speech.audio.done",
-            r#"{"input_tokens":1,"output_tokens":2}"#,
-        ),
-        (
-            "transcript.text.done",
-            r#"{"type":"tokens","input_tokens":1,"output_tokens":2}"#,
-        ),
+        ("image_generation.completed", r#"{"input_tokens":1,"output_tokens":2}"#),
+        ("image_edit.completed", r#"{"input_tokens":1,"output_tokens":2}"#),
+        ("speech.audio.done", r#"{"input_tokens":1,"output_tokens":2}"#),
+        ("transcript.text.done", r#"{"type":"tokens","input_tokens":1,"output_tokens":2}"#),
     ] {
         let mut tap = tap(Flavor::Other);
-        let seen = tap.observe(&data(&format!(
-            "{{\"type\":\"{event}\",\"usage\":{usage}}}"
-        )));
-        assert_eq!(
-            (seen, tap.usage().unwrap().output, tap.complete()),
-            (Seen::Done, 2, true)
-        );
+        let seen = tap.observe(&data(&format!("{{\"type\":\"{event}\",\"usage\":{usage}}}")));
+        assert_eq!((seen, tap.usage().unwrap().output, tap.complete()), (Seen::Done, 2, true));
     }
-    check_text(
-        Flavor::Other,
-        r#"{"type":"transcript.text.delta","delta":"word"}"#,
-        "word",
-    );
+    check_text(Flavor::Other, r#"{"type":"transcript.text.delta","delta":"word"}"#, "word");
     let mut tap = tap(Flavor::Other);
-    assert_eq!(
-        tap.observe(&data(r#"{"type":"speech.audio.delta","audio":"QUJD"}"#)),
-        Seen::Delta
-    );
-    assert_eq!(
-        tap.observe(&data(r#"{"type":"response.audio.delta","delta":"QUJD"}"#)),
-        Seen::Delta
-    );
+    assert_eq!(tap.observe(&data(r#"{"type":"speech.audio.delta","audio":"QUJD"}"#)), Seen::Delta);
+    assert_eq!(tap.observe(&data(r#"{"type":"response.audio.delta","delta":"QUJD"}"#)), Seen::Delta);
     let image = r#"{"type":"image_generation.partial_image","b64_json":"QUJD"}"#;
-    assert_eq!(
-        (tap.observe(&data(image)), tap.output_bytes()),
-        (Seen::Delta, 0)
-    );
+    assert_eq!((tap.observe(&data(image)), tap.output_bytes()), (Seen::Delta, 0));
 }
 
 #[test]
@@ -375,10 +276,7 @@ fn the_cost_is_the_last_member_of_usage() {
         ": c\r\ndata:{\"choices\":[], \"usage\": {\"prompt_tokens\":1 } ,\"x\":{}}\r\n\r\n",
         ": c\r\ndata:{\"choices\":[], \"usage\": {\"prompt_tokens\":1 ,\"cost_usd\":\"0.000150000\"} ,\"x\":{}}\r\n\r\n",
     );
-    check_splice(
-        "data: {\"usage\":{}}\n\n",
-        "data: {\"usage\":{\"cost_usd\":\"0.000150000\"}}\n\n",
-    );
+    check_splice("data: {\"usage\":{}}\n\n", "data: {\"usage\":{\"cost_usd\":\"0.000150000\"}}\n\n");
     check_splice(
         "data: {\"usage\":{\"cost_usd\":\"9\",\"prompt_tokens\":1}}\n\n",
         "data: {\"usage\":{\"cost_usd\":\"0.000150000\",\"prompt_tokens\":1}}\n\n",
@@ -392,11 +290,7 @@ fn the_cost_is_the_last_member_of_usage() {
 #[test]
 fn a_span_that_is_no_object_changes_nothing() {
     let frame = data(r#"{"usage":7}"#);
-    for span in [
-        Span { start: 9, end: 10 },
-        Span { start: 5, end: 900 },
-        Span { start: 3, end: 1 },
-    ] {
+    for span in [Span { start: 9, end: 10 }, Span { start: 5, end: 900 }, Span { start: 3, end: 1 }] {
         assert_eq!(splice_cost(&frame, span, "1"), frame.raw);
     }
 }

@@ -14,7 +14,13 @@ use crate::snapshot::{ProviderDef, Snapshot, Target};
 use crate::state::Gateway;
 
 /// The target: what the model names, else the provider that holds the object, else the default.
-pub(super) fn target(gateway: &Gateway, caller: &Caller, ask: &Ask, incoming: &Incoming, held: Option<&str>) -> Result<Arc<Target>, ApiError> {
+pub(super) fn target(
+    gateway: &Gateway,
+    caller: &Caller,
+    ask: &Ask,
+    incoming: &Incoming,
+    held: Option<&str>,
+) -> Result<Arc<Target>, ApiError> {
     let snapshot = gateway.snapshot.load();
     let target = match &incoming.model {
         Some(model) => by_model(gateway, &snapshot, caller, model)?,
@@ -26,7 +32,10 @@ pub(super) fn target(gateway: &Gateway, caller: &Caller, ask: &Ask, incoming: &I
         }
     };
     if target.provider.demo {
-        let message = format!("the demo provider does not serve {}; it serves chat/completions, completions and embeddings", ask.endpoint());
+        let message = format!(
+            "the demo provider does not serve {}; it serves chat/completions, completions and embeddings",
+            ask.endpoint()
+        );
         return Err(ApiError::invalid("unsupported_operation", message));
     }
     Ok(target)
@@ -50,7 +59,8 @@ fn default_provider(snapshot: &Snapshot) -> Option<Arc<ProviderDef>> {
 }
 
 fn no_default() -> ApiError {
-    let message = "this request names no model, and no provider is marked 'default: true' in the gateway's configuration";
+    let message =
+        "this request names no model, and no provider is marked 'default: true' in the gateway's configuration";
     ApiError::not_found("no_default_provider", message)
 }
 
@@ -63,7 +73,10 @@ fn check_without_model(caller: &Caller, ask: &Ask) -> Result<(), ApiError> {
     if caller.key.rights.is_unrestricted() || reads || ends_work || HARMLESS.contains(&ask.endpoint()) {
         return Ok(());
     }
-    let message = format!("this key is held to certain models, and a request to {} does not say which model it uses", ask.endpoint());
+    let message = format!(
+        "this key is held to certain models, and a request to {} does not say which model it uses",
+        ask.endpoint()
+    );
     Err(ApiError::forbidden("model_not_allowed", message))
 }
 
@@ -74,6 +87,8 @@ pub(super) fn query_for(query: Option<&str>, target: &Target) -> Option<String> 
         return Some(query.to_owned());
     }
     let model = percent_encoding::utf8_percent_encode(&target.model, percent_encoding::NON_ALPHANUMERIC);
-    let pairs = query.split('&').map(|pair| if pair.starts_with("model=") { format!("model={model}") } else { pair.to_owned() });
+    let pairs = query
+        .split('&')
+        .map(|pair| if pair.starts_with("model=") { format!("model={model}") } else { pair.to_owned() });
     Some(pairs.collect::<Vec<_>>().join("&"))
 }

@@ -78,7 +78,11 @@ pub(super) async fn read(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body
     };
     match (&incoming.model, query_model) {
         (Some(body), Some(query)) if *body != query => {
-            return Err(ApiError::invalid("conflicting_model", "the query and the body name different models; name one").param("model"));
+            return Err(ApiError::invalid(
+                "conflicting_model",
+                "the query and the body name different models; name one",
+            )
+            .param("model"));
         }
         (None, query) => incoming.model = query,
         _ => {}
@@ -106,7 +110,8 @@ fn shape(endpoint: &str) -> Shape {
 
 async fn json(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
     let server = &gateway.config.server;
-    let bytes = body::read(headers, body, BodyLimits { max: server.body_limit, idle: server.body_idle_timeout }).await?;
+    let bytes =
+        body::read(headers, body, BodyLimits { max: server.body_limit, idle: server.body_idle_timeout }).await?;
     let decoded = headers.contains_key(header::CONTENT_ENCODING);
     if bytes.is_empty() {
         return Ok(Incoming { decoded, ..Incoming::default() });
@@ -169,7 +174,12 @@ fn capped(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<ChunkStr
     })))
 }
 
-async fn multipart(gateway: &Gateway, headers: &HeaderMap, content_type: &str, body: Body) -> Result<Incoming, ApiError> {
+async fn multipart(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    content_type: &str,
+    body: Body,
+) -> Result<Incoming, ApiError> {
     let boundary = boundary_of(content_type).map_err(|e| bad_multipart(&e.to_string()))?;
     let mut rest = capped(gateway, headers, body)?;
     let mut finder = ModelFinder::new(&boundary);
@@ -209,7 +219,13 @@ impl Incoming {
             Content::None => CallBody::empty(),
             Content::Stream(chunks, length) => CallBody::Stream { chunks, length },
             Content::Json(bytes, peek) => {
-                let change = Change { model: peek.model.as_ref().filter(|_| renamed).map(|_| model), strip_extensions: false, include_usage: false, rename: None, remove: &[] };
+                let change = Change {
+                    model: peek.model.as_ref().filter(|_| renamed).map(|_| model),
+                    strip_extensions: false,
+                    include_usage: false,
+                    rename: None,
+                    remove: &[],
+                };
                 CallBody::Pieces(peek.rewrite(&bytes, &change).parts().iter().cloned().collect())
             }
             Content::Multipart(parts) => parts.into_body(renamed.then_some(model)),

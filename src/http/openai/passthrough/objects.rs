@@ -138,7 +138,13 @@ pub fn id_of(answer: &[u8]) -> Option<String> {
 ///
 /// # Errors
 /// As [`own`].
-pub(super) async fn remember(gateway: &Gateway, caller: &Caller, ask: &Ask, provider: &str, answer: &Bytes) -> Result<(), ApiError> {
+pub(super) async fn remember(
+    gateway: &Gateway,
+    caller: &Caller,
+    ask: &Ask,
+    provider: &str,
+    answer: &Bytes,
+) -> Result<(), ApiError> {
     match serde_json::from_slice(answer) {
         Ok(Created { id: Some(id), object }) if creates(ask) => {
             own(gateway, caller, provider, &id, object.as_deref().unwrap_or(ask.endpoint())).await
@@ -166,7 +172,10 @@ pub async fn own(gateway: &Gateway, caller: &Caller, provider: &str, id: &str, k
 
 /// Endpoints whose answers name nothing that outlives them.
 fn creates(ask: &Ask) -> bool {
-    !matches!(ask.endpoint(), "moderations" | "embeddings" | "images/generations" | "images/edits" | "rerank" | "models")
+    !matches!(
+        ask.endpoint(),
+        "moderations" | "embeddings" | "images/generations" | "images/edits" | "rerank" | "models"
+    )
 }
 
 /// Forgets a deleted object.
@@ -184,7 +193,12 @@ struct List<'a> {
 }
 
 /// A list without the objects of other keys; `None` when there are none in it.
-pub(super) async fn filter_list(gateway: &Gateway, caller: &Caller, provider: &str, answer: &Bytes) -> Result<Option<Bytes>, ApiError> {
+pub(super) async fn filter_list(
+    gateway: &Gateway,
+    caller: &Caller,
+    provider: &str,
+    answer: &Bytes,
+) -> Result<Option<Bytes>, ApiError> {
     let Ok(list) = serde_json::from_slice::<List<'_>>(answer) else { return Ok(None) };
     let id = |raw: &RawValue| id_of(raw.get().as_bytes());
     let ids: Vec<String> = list.data.iter().filter_map(|raw| id(raw)).collect();
@@ -195,7 +209,9 @@ pub(super) async fn filter_list(gateway: &Gateway, caller: &Caller, provider: &s
             tracing::error!(%error, "object owners could not be read: {error}");
             ApiError::database_away()
         })?;
-        foreign.extend(owners.into_iter().filter(|o| o.key_id != caller.key.id && o.provider == provider).map(|o| o.object_id));
+        foreign.extend(
+            owners.into_iter().filter(|o| o.key_id != caller.key.id && o.provider == provider).map(|o| o.object_id),
+        );
     }
     if foreign.is_empty() {
         return Ok(None);
@@ -219,7 +235,10 @@ mod tests {
 
     #[test]
     fn ids_are_found_wherever_they_stand() {
-        assert_eq!(path_ids("/vector_stores/vs_abc123/files/file-xyz789/content"), ["vector_stores", "vs_abc123", "file-xyz789"]);
+        assert_eq!(
+            path_ids("/vector_stores/vs_abc123/files/file-xyz789/content"),
+            ["vector_stores", "vs_abc123", "file-xyz789"]
+        );
         assert_eq!(query_ids(Some("after=file-abc&limit=5")), ["file-abc"]);
         let mut ids = Vec::new();
         body_ids(br#"{"input":[{"content":[{"type":"input_file","file_id":"file-1"}]}],"tools":[{"vector_store_ids":["vs_1"]}],"conversation":{"id":"conv_1"},"note":"file_id"}"#, &mut ids);

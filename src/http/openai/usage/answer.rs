@@ -93,12 +93,33 @@ pub fn ndjson_row(usage: &UsageRow, out: &mut String) {
 /// Columns of a CSV of rows: those of a JSON row, every class included.
 fn columns() -> Vec<&'static str> {
     let head = [
-        "id", "at", "key_id", "team_id", "user_id", "end_user", "tags", "endpoint", "model", "provider", "served_model", "status",
-        "http_status", "attempts",
+        "id",
+        "at",
+        "key_id",
+        "team_id",
+        "user_id",
+        "end_user",
+        "tags",
+        "endpoint",
+        "model",
+        "provider",
+        "served_model",
+        "status",
+        "http_status",
+        "attempts",
     ];
     let tail = [
-        "cost_usd", "price_version", "estimated", "unpriced", "latency_ms", "ttft_ms", "overhead_us", "stream", "error_code",
-        "error_message", "metadata",
+        "cost_usd",
+        "price_version",
+        "estimated",
+        "unpriced",
+        "latency_ms",
+        "ttft_ms",
+        "overhead_us",
+        "stream",
+        "error_code",
+        "error_message",
+        "metadata",
     ];
     let usage = Usage::default();
     let classes = main_classes(&usage).into_iter().chain(other_classes(&usage)).map(|(name, _)| name);
@@ -167,7 +188,19 @@ pub fn totals_ndjson(group_by: &[GroupBy], totals: &[Total]) -> String {
 /// Totals as CSV.
 #[must_use]
 pub fn totals_csv(group_by: &[GroupBy], totals: &[Total]) -> String {
-    let sums = ["requests", "errors", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "cost_usd", "unpriced", "estimated", "latency_ms"];
+    let sums = [
+        "requests",
+        "errors",
+        "input_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "cost_usd",
+        "unpriced",
+        "estimated",
+        "latency_ms",
+    ];
     let names: Vec<&str> = group_by.iter().map(|by| by.as_str()).chain(sums).collect();
     let mut out = names.join(",") + "\r\n";
     for item in totals {

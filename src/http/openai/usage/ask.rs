@@ -9,8 +9,8 @@ use crate::record::Status;
 use crate::store::usage::{Cursor, Filter, GroupBy, TagFilter};
 
 const KNOWN: [&str; 15] = [
-    "from", "to", "key_id", "team_id", "user", "model", "provider", "endpoint", "status", "tag", "limit", "cursor", "group_by",
-    "format", "since",
+    "from", "to", "key_id", "team_id", "user", "model", "provider", "endpoint", "status", "tag", "limit", "cursor",
+    "group_by", "format", "since",
 ];
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_LIMIT: u32 = 1000;
@@ -18,19 +18,27 @@ const MAX_LIMIT: u32 = 1000;
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
+    /// A page, or totals.
     #[default]
     Json,
+    /// All rows or totals, RFC 4180.
     Csv,
+    /// All rows or totals, one JSON object a line.
     Ndjson,
 }
 
 /// A usage query.
 #[derive(Debug)]
 pub struct Ask {
+    /// Which rows.
     pub filter: Filter,
+    /// Totals by these, or rows when empty.
     pub group_by: Vec<GroupBy>,
+    /// Where the page begins.
     pub cursor: Option<Cursor>,
+    /// Rows of a page.
     pub limit: u32,
+    /// How it is written.
     pub format: Format,
 }
 
@@ -55,7 +63,10 @@ impl Ask {
                 tag: text("tag").map(tag),
             },
             group_by: params.parsed("group_by", group_by)?.unwrap_or_default(),
-            cursor: params.parsed("cursor", |v| v.parse::<Cursor>().map_err(|_| "is not a cursor: pass next_cursor of the page before, unchanged".to_owned()))?,
+            cursor: params.parsed("cursor", |v| {
+                v.parse::<Cursor>()
+                    .map_err(|_| "is not a cursor: pass next_cursor of the page before, unchanged".to_owned())
+            })?,
             limit: params.parsed("limit", limit)?.unwrap_or(DEFAULT_LIMIT),
             format: params.parsed("format", format)?.unwrap_or_default(),
         })
@@ -106,7 +117,10 @@ fn group_by(text: &str) -> Result<Vec<GroupBy>, String> {
 }
 
 fn limit(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n)).ok_or_else(|| format!("must be a number from 1 to {MAX_LIMIT}"))
+    text.parse()
+        .ok()
+        .filter(|n| (1..=MAX_LIMIT).contains(n))
+        .ok_or_else(|| format!("must be a number from 1 to {MAX_LIMIT}"))
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -137,7 +151,11 @@ mod tests {
 
     #[test]
     fn a_query_is_read_whole() {
-        let ask = Ask::read(Some("from=7d&model=demo%2Fchat&status=ok&tag=team=a&group_by=model,day&limit=5&format=csv"), NOW).unwrap();
+        let ask = Ask::read(
+            Some("from=7d&model=demo%2Fchat&status=ok&tag=team=a&group_by=model,day&limit=5&format=csv"),
+            NOW,
+        )
+        .unwrap();
         assert_eq!(ask.filter.from, Some(NOW - 7 * 86_400_000));
         assert_eq!(ask.filter.model.as_deref(), Some("demo/chat"));
         assert_eq!(ask.filter.status, Some(Status::Ok));
