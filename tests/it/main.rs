@@ -1,4 +1,5 @@
 //! The integration tests, in one binary: one file per feature.
 
+mod chat;
 mod store;
 mod support;
