@@ -92,13 +92,10 @@ def test_a_model_that_the_key_may_not_use(client_with):
     assert caught.value.code == "model_not_allowed"
 
 
-def test_a_budget_that_does_not_reach(client_with):
-    poor = client_with({"budget": {"usd": "0.000001", "period": "day"}})
-    with pytest.raises(openai.APIStatusError) as caught:
-        poor.chat.completions.create(model="echo", messages=HELLO, max_tokens=100)
-    assert caught.value.status_code == 402
-    assert caught.value.code == "budget_exceeded"
-    assert caught.value.response.headers["x-should-retry"] == "false"
+def test_a_budget_is_refused_rather_than_ignored():
+    response = weir.call("POST", "/admin/v1/keys", weir.ADMIN_KEY, json={"name": "poor", "budget": {"usd": "0.01", "period": "day"}})
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["param"] == "budget"
 
 
 def test_a_revoked_key_is_refused_at_once(client_with):

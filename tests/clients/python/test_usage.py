@@ -125,10 +125,3 @@ def test_other_formats_hold_the_same_rows(rows, key):
     expected = {row["id"] for row in rows.values()}
     assert {row["id"] for row in csv.DictReader(io.StringIO(export("csv")))} == expected
     assert {json.loads(line)["id"] for line in export("ndjson").splitlines()} == expected
-
-
-def test_an_estimate_calls_nobody(client):
-    body = {"model": "echo", "messages": HELLO, "max_tokens": 10}
-    response = weir.call("POST", "/v1/estimate", json=body)
-    assert response.status_code == 200, response.text
-    assert "0.0000" in response.text
