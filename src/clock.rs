@@ -1,6 +1,7 @@
 //! The only source of time and chance. Everything else gets them from here, so that a test can
 //! move the one and fix the other.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -90,10 +91,9 @@ impl Entropy {
     ///
     /// # Panics
     /// When the operating system has no random source, which it cannot recover from.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine for chance")]
     pub fn fill(&self, out: &mut [u8]) {
         match &self.0 {
-            None => getrandom::fill(out).expect("the operating system has a random source"),
+            None => POOL.with_borrow_mut(|pool| pool.fill(out)),
             Some(state) => {
                 for chunk in out.chunks_mut(8) {
                     let word = splitmix64(state.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst)).to_le_bytes();
@@ -125,6 +125,38 @@ impl Entropy {
         self.fill(&mut random);
         uuid::Builder::from_unix_timestamp_millis(u64::try_from(now).unwrap_or(0), &random).into_uuid()
     }
+}
+
+/// Random bytes fetched ahead, a system call's worth at a time: every request needs a few for its id.
+/// What was given out is overwritten, so that it cannot be read back from here.
+struct Pool {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; 1024], used: 1024 }) };
+}
+
+impl Pool {
+    fn fill(&mut self, out: &mut [u8]) {
+        if out.len() > self.bytes.len() {
+            return fill_from_system(out);
+        }
+        if self.bytes.len() - self.used < out.len() {
+            fill_from_system(&mut self.bytes);
+            self.used = 0;
+        }
+        let given = &mut self.bytes[self.used..self.used + out.len()];
+        out.copy_from_slice(given);
+        given.fill(0);
+        self.used += out.len();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine for chance")]
+fn fill_from_system(out: &mut [u8]) {
+    getrandom::fill(out).expect("the operating system has a random source");
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): spreads a counter over all 64 bits.

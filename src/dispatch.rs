@@ -141,7 +141,7 @@ impl Dispatcher {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
-            if failed.next != Next::Again || tried >= retries.attempts {
+            if failed.next != Next::Again || tried + 1 >= retries.attempts {
                 return Err(failed);
             }
             if !self.wait_before_retry(job, retries.backoff, tried, failed.error.retry_after).await {
@@ -161,6 +161,7 @@ impl Dispatcher {
             return false;
         }
         tokio::time::sleep(wait).await;
+        job.flight.draft().paused_ns += u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         true
     }
 }

@@ -85,6 +85,8 @@ pub struct Draft {
     pub attempts: Vec<Attempt>,
     /// Nanoseconds spent waiting for upstreams.
     pub upstream_ns: u64,
+    /// Nanoseconds waited between tries.
+    pub paused_ns: u64,
     /// When the answer's first byte was ready.
     pub first_byte: Option<MonoNs>,
     /// When Weir had the answer's head ready: the end of its own work for streams.
@@ -172,7 +174,7 @@ impl Flight {
     /// Records one try at an upstream.
     pub fn attempt(&self, provider: &ProviderDef, model: &str, outcome: &str, started: MonoNs) {
         let elapsed = self.now().saturating_sub(started);
-        self.meter.metrics.attempt(&provider.id, outcome);
+        self.meter.metrics.attempt(&provider.id, outcome_label(outcome));
         let mut draft = self.draft();
         draft.upstream_ns += elapsed;
         draft.attempts.push(Attempt {
@@ -190,7 +192,7 @@ impl Flight {
         draft.head_ready.get_or_insert(now);
         out.insert("x-request-id", header(&self.id));
         let upstream = draft.upstream_ns;
-        let own = now.saturating_sub(self.start).saturating_sub(upstream);
+        let own = now.saturating_sub(self.start).saturating_sub(upstream).saturating_sub(draft.paused_ns);
         out.insert("server-timing", header(&server_timing(own, upstream)));
         if let Some(provider) = &draft.provider {
             out.insert("x-weir-provider", header(&provider.id));
@@ -319,7 +321,11 @@ impl Settlement<'_> {
             unpriced: false,
             latency_ms: latency / 1_000_000,
             ttft_ms: draft.first_byte.map(|at| at.saturating_sub(flight.start) / 1_000_000),
-            overhead_us: own_end.saturating_sub(flight.start).saturating_sub(draft.upstream_ns) / 1_000,
+            overhead_us: own_end
+                .saturating_sub(flight.start)
+                .saturating_sub(draft.upstream_ns)
+                .saturating_sub(draft.paused_ns)
+                / 1_000,
             stream: draft.stream,
             error_code,
             error_message,
@@ -343,6 +349,21 @@ pub fn price_row(row: &mut UsageRow, price: Option<&Prices>, tier: Option<&str>)
         }
         None => row.unpriced = true,
     }
+}
+
+/// An attempt's outcome in metrics: Weir's own codes; an upstream's codes are one.
+fn outcome_label(outcome: &str) -> &'static str {
+    const OWN: [&str; 8] = [
+        "ok",
+        "upstream_error",
+        "upstream_timeout",
+        "upstream_credentials_rejected",
+        "upstream_invalid_response",
+        "rate_limit_exceeded",
+        "unsupported_operation",
+        "incomplete_body",
+    ];
+    OWN.into_iter().find(|own| *own == outcome).unwrap_or("refused")
 }
 
 /// Cuts a text at a character boundary.

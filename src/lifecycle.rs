@@ -50,10 +50,15 @@ impl Lifecycle {
     pub async fn wait_for_signal() -> std::io::Result<&'static str> {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
-        Ok(tokio::select! {
-            _ = term.recv() => "SIGTERM",
-            _ = int.recv() => "SIGINT",
-        })
+        let mut hup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = term.recv() => return Ok("SIGTERM"),
+                _ = int.recv() => return Ok("SIGINT"),
+                // A terminal that closes, or a service manager's wish, must not end the gateway.
+                _ = hup.recv() => tracing::warn!("SIGHUP: this version reads its configuration at the start only; restart to change it"),
+            }
+        }
     }
 
     /// Stops in order. `hurry` resolves when the wait should end early (a second signal).

@@ -166,9 +166,9 @@ pub enum Strategy {
 /// How failures are retried.
 #[derive(Clone, Copy, Debug)]
 pub struct Retries {
-    /// Further tries at the same target.
+    /// Tries at one target, the first included; 0 is as good as 1.
     pub attempts: u32,
-    /// Wait before the first of them; doubles each time, with jitter.
+    /// Wait before the second; doubles each time, with jitter.
     pub backoff: Duration,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use weir_wire::answer::{self, read_answer};
@@ -43,7 +44,13 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
 pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answer) -> Result<Bytes, Failed> {
     let provider = &trip.target.provider;
     let left = trip.time_left(provider.timeouts.total);
-    match tokio::time::timeout(left, collect(&mut answer.body, dispatcher.max_answer)).await {
+    let mut reading = std::pin::pin!(collect(&mut answer.body, dispatcher.max_answer));
+    // A short answer is there with its head: a timer is set only for one that is not.
+    let read = match reading.as_mut().now_or_never() {
+        Some(read) => Ok(read),
+        None => tokio::time::timeout(left, reading).await,
+    };
+    match read {
         Err(_) => Err(timed_out(trip, left)),
         Ok(Err(CollectError::TooLarge)) => Err(invalid_answer(provider, "it is larger than the gateway holds")),
         Ok(Err(CollectError::Broken(e))) => Err(broken(trip, &e)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 
@@ -76,7 +77,12 @@ fn within(data: Bytes, max: u64) -> Result<Bytes, ApiError> {
 
 async fn chunk(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, ApiError> {
     loop {
-        match tokio::time::timeout(idle, body.frame()).await {
+        // Most bodies are there already: a timer is set only for one that is not.
+        let frame = match body.frame().now_or_never() {
+            Some(frame) => Ok(frame),
+            None => tokio::time::timeout(idle, body.frame()).await,
+        };
+        match frame {
             Err(_) => return Err(stalled(idle)),
             Ok(None) => return Ok(None),
             Ok(Some(Err(_))) => {

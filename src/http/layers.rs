@@ -58,9 +58,9 @@ pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: 
 /// Authenticates and admits a request to the data plane.
 pub async fn admit(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
     let flight = request.extensions().get::<Arc<Flight>>().cloned();
-    let headers = request.headers().clone();
-    match admitted(&gateway, flight, &headers).await {
-        Ok(()) => next.run(request).await,
+    let (head, body) = request.into_parts();
+    match admitted(&gateway, flight, &head.headers).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
         Err(error) => error.into_response(),
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::MonoNs;
 use crate::flight::{Meter, price_row};
 use crate::meter::ledger::{Count, Entry, Message};
 use crate::record::UsageRow;
@@ -21,8 +22,8 @@ const BATCH: usize = 500;
 const LINGER: Duration = Duration::from_millis(100);
 /// Between tries while the database is away.
 const RETRY: Duration = Duration::from_millis(500);
-/// Tries after the gateway was told to stop.
-const LAST_TRIES: u32 = 20;
+/// For the last tries after the gateway was told to stop; less than the stop waits for its jobs.
+const LAST_TRIES: Duration = Duration::from_secs(15);
 
 /// The writer.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct UsageWriter {
     meter: Meter,
     queue: Receiver<Message>,
     waiting: Vec<oneshot::Sender<()>>,
+    /// When the first try failed after the gateway was told to stop.
+    stopping_since: Option<MonoNs>,
 }
 
 impl UsageWriter {
@@ -40,7 +43,7 @@ impl UsageWriter {
     /// A writer at the end of the ledger's queue.
     #[must_use]
     pub fn new(db: Db, meter: Meter, queue: Receiver<Message>) -> Self {
-        Self { db, meter, queue, waiting: Vec::new() }
+        Self { db, meter, queue, waiting: Vec::new(), stopping_since: None }
     }
 
     /// Runs until it is stopped and everything is written.
@@ -110,28 +113,54 @@ impl UsageWriter {
         rows
     }
 
-    async fn write(&self, rows: Vec<UsageRow>, stop: &CancellationToken) {
+    /// Tries until the rows are written, or the gateway has to end.
+    async fn write(&mut self, rows: Vec<UsageRow>, stop: &CancellationToken) {
+        if rows.is_empty() {
+            return;
+        }
         let mut failures = 0_u32;
-        while !rows.is_empty() {
-            match insert_batch(&self.db, &rows).await {
-                Ok(_) => break,
-                Err(error) => {
-                    self.meter.metrics.writer_errors.inc();
-                    if failures == 0 {
-                        tracing::error!(job = Self::NAME, %error, rows = rows.len(), "usage rows cannot be written and are held back: {error}");
-                    }
-                    failures += 1;
-                    if stop.is_cancelled() && failures > LAST_TRIES {
-                        return self.lose(&rows);
-                    }
-                    tokio::time::sleep(RETRY).await;
-                }
+        loop {
+            let error = match self.try_write(&rows, stop).await {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            self.meter.metrics.writer_errors.inc();
+            if failures == 0 {
+                tracing::error!(job = Self::NAME, %error, rows = rows.len(), "usage rows cannot be written and are held back: {error}");
             }
+            failures += 1;
+            if self.out_of_time(stop) {
+                return self.lose(&rows);
+            }
+            tokio::time::sleep(RETRY).await;
         }
         if failures > 0 {
             tracing::info!(job = Self::NAME, failures, "usage rows are written again");
         }
         self.meter.ledger.written(rows.len() as u64);
+    }
+
+    /// One try. Once the gateway is stopping, a try may not outlast what is left of its time.
+    async fn try_write(&self, rows: &[UsageRow], stop: &CancellationToken) -> Result<(), String> {
+        let insert = insert_batch(&self.db, rows);
+        let too_late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(LAST_TRIES).await;
+        };
+        tokio::select! {
+            outcome = insert => outcome.map(drop).map_err(|e| e.to_string()),
+            () = too_late => Err("no time is left".to_owned()),
+        }
+    }
+
+    fn out_of_time(&mut self, stop: &CancellationToken) -> bool {
+        let now = self.meter.clock.mono_ns();
+        let since = *self.stopping_since.get_or_insert(now);
+        if !stop.is_cancelled() {
+            self.stopping_since = None;
+            return false;
+        }
+        now.saturating_sub(since) >= u64::try_from(LAST_TRIES.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The gateway must end and the database never came back: the rows go to the log, which is the
