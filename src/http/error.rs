@@ -49,15 +49,6 @@ mod tests {
         let body = ApiError::invalid("invalid_json", "no").body();
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let keys: Vec<_> = value["error"].as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(
-            keys,
-            ["message", "type", "param", "code"]
-                .map(str::to_owned)
-                .iter()
-                .map(String::as_str)
-                .collect::<std::collections::BTreeSet<_>>()
-                .into_iter()
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(keys, ["message", "type", "param", "code"]);
     }
 }
