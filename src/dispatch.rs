@@ -125,6 +125,9 @@ impl Dispatcher {
     pub async fn run(&self, job: &Job) -> Result<Reply, ApiError> {
         let mut last = None;
         for (target, retries) in &job.plan {
+            if last.is_some() && job.flight.now() >= job.deadline {
+                break;
+            }
             match self.try_target(job, target, *retries).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failed { error, next: Next::Stop }) => return Err(error),
