@@ -28,6 +28,9 @@ use crate::upstream::Provider;
 use stream::StreamBody;
 use whole::WholeBody;
 
+/// With less time than this no further target is tried: timers have a resolution of a millisecond.
+const WORTH_A_TRY: Duration = Duration::from_millis(2);
+
 /// The senders of all providers, by the provider's name.
 pub type Senders = HashMap<Arc<str>, Arc<dyn Provider>>;
 
@@ -110,6 +113,10 @@ pub enum Next {
 }
 
 impl Job {
+    fn time_left(&self) -> Duration {
+        Duration::from_nanos(self.deadline.saturating_sub(self.flight.now()))
+    }
+
     /// The prompt's bytes.
     #[must_use]
     pub fn prompt(&self) -> Bytes {
@@ -125,6 +132,9 @@ impl Dispatcher {
     pub async fn run(&self, job: &Job) -> Result<Reply, ApiError> {
         let mut last = None;
         for (target, retries) in &job.plan {
+            if last.is_some() && job.time_left() < WORTH_A_TRY {
+                break;
+            }
             match self.try_target(job, target, *retries).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failed { error, next: Next::Stop }) => return Err(error),
@@ -156,8 +166,7 @@ impl Dispatcher {
     async fn wait_before_retry(&self, job: &Job, backoff: Duration, tried: u32, asked: Option<Duration>) -> bool {
         let ceiling = backoff.saturating_mul(1 << tried.min(10)).min(Duration::from_secs(30));
         let wait = ceiling.mul_f64(self.chance.unit()).max(asked.unwrap_or_default());
-        let left = Duration::from_nanos(job.deadline.saturating_sub(job.flight.now()));
-        if wait >= left {
+        if wait >= job.time_left() {
             return false;
         }
         tokio::time::sleep(wait).await;

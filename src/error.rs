@@ -80,11 +80,10 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", code, message).no_retry()
     }
 
-    /// 413.
+    /// 413; `setting` is the key of the configuration that sets the limit.
     #[must_use]
-    pub fn too_large(limit: u64) -> Self {
-        let message =
-            format!("the request body is larger than {limit} bytes, this gateway's limit (server.body_limit)");
+    pub fn too_large(limit: u64, setting: &str) -> Self {
+        let message = format!("the request body is larger than {limit} bytes, this gateway's limit ({setting})");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", "request_too_large", message).no_retry()
     }
 

@@ -19,7 +19,7 @@ use crate::meter::ledger::{Count, Entry, Ledger, Place};
 use crate::meter::prom::Metrics;
 use crate::price::Prices;
 use crate::record::{Attempt, Status, UsageRow};
-use crate::snapshot::ProviderDef;
+use crate::snapshot::{ProviderDef, Target};
 
 /// Longest error text kept in a row.
 const MAX_MESSAGE: usize = 2048;
@@ -81,6 +81,8 @@ pub struct Draft {
     pub http_status: u16,
     /// Error code and text.
     pub error: Option<(String, String)>,
+    /// The try under way: who is asked, and since when.
+    pub trying: Option<(Arc<Target>, MonoNs)>,
     /// Tries at upstreams.
     pub attempts: Vec<Attempt>,
     /// Nanoseconds spent waiting for upstreams.
@@ -176,6 +178,7 @@ impl Flight {
         let elapsed = self.now().saturating_sub(started);
         self.meter.metrics.attempt(&provider.id, outcome_label(outcome));
         let mut draft = self.draft();
+        draft.trying = None;
         draft.upstream_ns += elapsed;
         draft.attempts.push(Attempt {
             provider: provider.id.to_string(),
@@ -215,7 +218,16 @@ impl Flight {
         self.draft().http_status = http_status;
     }
 
+    /// A try that was under way when the client left.
+    fn give_up_trying(&self) {
+        let trying = self.draft().trying.take();
+        if let Some((target, started)) = trying {
+            self.attempt(&target.provider, &target.model, "cancelled", started);
+        }
+    }
+
     fn settle(&mut self) {
+        self.give_up_trying();
         let now = self.now();
         let draft = std::mem::take(self.draft.get_mut().unwrap_or_else(PoisonError::into_inner));
         let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner).take();

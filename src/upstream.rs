@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-pub use body::{AnswerBody, CallBody};
+pub use body::{AnswerBody, BodyFault, CallBody};
 
 /// One prepared call.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ pub enum SendError {
     FirstByteTimeout(Duration),
     /// The connection broke after the request was (partly) sent.
     Broken(String),
-    /// The client's own body ended early or was too large.
-    ClientBody(String),
+    /// The client's own body broke off.
+    ClientBody(BodyFault),
 }
 
 impl fmt::Display for SendError {

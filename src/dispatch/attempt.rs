@@ -158,7 +158,7 @@ impl Dispatcher {
         let lease = Lease::take(provider, &job.flight, job.estimate)?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
-        begin(&job.flight, target);
+        begin(&job.flight, target, started);
         let (call, usage_added) = prepare(job, target, &lease)?;
         let trip = Trip {
             flight: Arc::clone(&job.flight),
@@ -213,8 +213,9 @@ fn flavor(operation: Operation) -> Flavor {
 }
 
 /// Notes who is being asked, so that the row names the last target tried.
-pub(super) fn begin(flight: &Flight, target: &Target) {
+pub(super) fn begin(flight: &Flight, target: &Arc<Target>, started: MonoNs) {
     let mut draft = flight.draft();
+    draft.trying = Some((Arc::clone(target), started));
     draft.provider = Some(Arc::clone(&target.provider));
     if !target.model.is_empty() {
         draft.model_label = Some(Arc::clone(&target.name));

@@ -10,7 +10,7 @@ use super::{Failed, Next};
 use crate::error::ApiError;
 use crate::record::Status;
 use crate::snapshot::ProviderDef;
-use crate::upstream::SendError;
+use crate::upstream::{BodyFault, SendError};
 
 /// Longest wait that is passed on to a client.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -26,10 +26,23 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
         SendError::FirstByteTimeout(_) => {
             Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
         }
-        SendError::ClientBody(_) => Failed {
-            error: ApiError::invalid("incomplete_body", "the request body ended before it was complete"),
-            next: Next::Stop,
-        },
+        SendError::ClientBody(fault) => Failed { error: client_body(fault), next: Next::Stop },
+    }
+}
+
+/// A client's body that broke off while it was passed on.
+#[must_use]
+pub fn client_body(fault: &BodyFault) -> ApiError {
+    match fault {
+        BodyFault::TooLarge(limit) => ApiError::too_large(*limit, "server.upload_limit"),
+        BodyFault::Stalled(_) => {
+            let error = ApiError::invalid("request_timeout", format!("the request body: {fault}"));
+            ApiError { status: StatusCode::REQUEST_TIMEOUT, ..error }
+        }
+        BodyFault::Incomplete => ApiError::invalid("incomplete_body", format!("the request body: {fault}")),
+        BodyFault::Malformed(how) => {
+            ApiError::invalid("invalid_multipart", format!("the multipart body cannot be read: {how}"))
+        }
     }
 }
 

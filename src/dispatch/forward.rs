@@ -71,7 +71,7 @@ impl Dispatcher {
         let lease = Lease::take(&provider, &forward.flight, 0)?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
-        attempt::begin(&forward.flight, &forward.target);
+        attempt::begin(&forward.flight, &forward.target, started);
         let call = Call {
             method: forward.method,
             uri: uri(&provider, &forward.path, forward.query.as_deref())?,

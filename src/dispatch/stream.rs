@@ -40,6 +40,7 @@ pub(super) async fn begin(dispatcher: &Dispatcher, trip: Trip, answer: Answer) -
     let mut body = StreamBody::new(dispatcher, trip, answer.body);
     let left = body.trip.time_left(body.trip.target.provider.timeouts.first_byte);
     match tokio::time::timeout(left, body.first_event()).await {
+        Err(_) if body.shows_life() => {}
         Err(_) => return Err(body.abandon(Opening::Stalled(left))),
         Ok(Err(opening)) => return Err(body.abandon(opening)),
         Ok(Ok(())) => {}
@@ -141,21 +142,29 @@ impl StreamBody {
         (self.last_chunk + self.idle).min(self.total_deadline)
     }
 
+    /// Whether something came, if only comments: an upstream that says it is still at work has not
+    /// timed out. Responses wait for their id, without which nobody would own them.
+    fn shows_life(&self) -> bool {
+        !self.ready.is_empty() && (self.trip.flavor != Flavor::Responses || self.tap.id().is_some())
+    }
+
     /// Reads until an event that is more than a comment.
     async fn first_event(&mut self) -> Result<(), Opening> {
-        let mut seen_bytes = 0;
+        let mut preface = 0;
         loop {
             let chunk = match self.upstream.chunk().await {
                 None => return Err(Opening::Ended),
                 Some(Err(e)) => return Err(Opening::Broken(e.to_string())),
                 Some(Ok(chunk)) => chunk,
             };
-            seen_bytes += chunk.len();
-            match self.take_chunk(chunk) {
+            let queued = self.ready.len();
+            let turn = self.take_chunk(chunk);
+            preface += self.ready.range(queued..).map(Bytes::len).sum::<usize>();
+            match turn {
                 Some(Turn::Refused(error)) => return Err(Opening::Refused(error)),
                 Some(Turn::Broken(why)) => return Err(Opening::Broken(why.to_owned())),
                 Some(Turn::Substance) => return Ok(()),
-                None if seen_bytes > MAX_PREFACE => return Ok(()),
+                None if preface > MAX_PREFACE => return Ok(()),
                 None => {}
             }
         }
@@ -231,14 +240,18 @@ impl StreamBody {
             self.end(End::Stopping);
             return Poll::Ready(());
         }
+        if self.reported.is_some() {
+            self.end(End::Reported);
+            return Poll::Ready(());
+        }
         match self.upstream.poll_chunk(cx) {
             Poll::Pending => return self.poll_timer(cx),
+            // A busy stream never waits, so its timer is never asked.
+            Poll::Ready(Some(Ok(_))) if Instant::now() >= self.total_deadline => self.end(End::TimedOut),
             Poll::Ready(Some(Ok(chunk))) => {
                 self.last_chunk = Instant::now();
-                match self.take_chunk(chunk) {
-                    Some(Turn::Broken(_)) => self.end(End::Cut),
-                    _ if self.reported.is_some() => self.end(End::Reported),
-                    _ => {}
+                if let Some(Turn::Broken(_)) = self.take_chunk(chunk) {
+                    self.end(End::Cut);
                 }
             }
             Poll::Ready(Some(Err(_))) => self.end(End::Cut),
@@ -353,6 +366,10 @@ impl Drop for StreamBody {
     fn drop(&mut self) {
         if !self.started {
             return; // given up before it started: the next target's figures count
+        }
+        // Some clients hang up at `[DONE]` without waiting for the connection's end.
+        if !self.ended && self.ready.is_empty() && self.tap.complete() {
+            self.trip.flight.conclude(Status::Ok);
         }
         let mut draft = self.trip.flight.draft();
         draft.usage = self.tap.usage();

@@ -33,7 +33,7 @@ pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
 pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
     if declared_length(headers).is_some_and(|length| length > limits.max) {
         discard(body, limits).await;
-        return Err(ApiError::too_large(limits.max));
+        return Err(too_large(limits.max));
     }
     let encoding = Encoding::parse(headers.get(header::CONTENT_ENCODING)).map_err(|other| {
         let message = format!("content-encoding '{other}' is not supported; use gzip, deflate, br, zstd or none");
@@ -46,11 +46,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result
     let Some(encoding) = encoding else { return Ok(raw) };
     decode_whole(raw, encoding, usize::try_from(limits.max).unwrap_or(usize::MAX)).await.map_err(|error| {
         let text = error.to_string();
-        if text.contains("larger than") {
-            ApiError::too_large(limits.max)
-        } else {
-            ApiError::invalid("invalid_body", text)
-        }
+        if text.contains("larger than") { too_large(limits.max) } else { ApiError::invalid("invalid_body", text) }
     })
 }
 
@@ -63,7 +59,7 @@ async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> 
         if (all.len() + data.len()) as u64 > limits.max {
             drop(all);
             discard(body, limits).await;
-            return Err(ApiError::too_large(limits.max));
+            return Err(too_large(limits.max));
         }
         all.extend_from_slice(&data);
         next = chunk(&mut body, limits.idle).await?;
@@ -71,8 +67,12 @@ async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> 
     Ok(all.freeze())
 }
 
+fn too_large(max: u64) -> ApiError {
+    ApiError::too_large(max, "server.body_limit")
+}
+
 fn within(data: Bytes, max: u64) -> Result<Bytes, ApiError> {
-    if data.len() as u64 > max { Err(ApiError::too_large(max)) } else { Ok(data) }
+    if data.len() as u64 > max { Err(too_large(max)) } else { Ok(data) }
 }
 
 async fn chunk(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, ApiError> {
@@ -104,7 +104,7 @@ fn stalled(idle: Duration) -> ApiError {
 
 /// Reads and drops what a client goes on sending, within bounds, so that it reads the refusal
 /// instead of a reset connection.
-async fn discard(mut body: Body, limits: BodyLimits) {
+pub async fn discard(mut body: Body, limits: BodyLimits) {
     let most = limits.max.saturating_mul(2);
     let mut seen = 0;
     let drain = async {

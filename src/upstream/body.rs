@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -11,6 +12,32 @@ use http_body::{Body, Frame, SizeHint};
 
 /// What breaks a body off.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What is wrong with a client's body that is passed on while it comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyFault {
+    /// It ended early.
+    Incomplete,
+    /// Nothing came for so long.
+    Stalled(Duration),
+    /// It has more than so many bytes.
+    TooLarge(u64),
+    /// It breaks its format; how.
+    Malformed(String),
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incomplete => f.write_str("it ended before it was complete"),
+            Self::Stalled(after) => write!(f, "it stalled for {after:?}"),
+            Self::TooLarge(limit) => write!(f, "it is larger than {limit} bytes"),
+            Self::Malformed(how) => f.write_str(how),
+        }
+    }
+}
+
+impl std::error::Error for BodyFault {}
 
 /// A stream of chunks.
 pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>> + Send>>;

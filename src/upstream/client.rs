@@ -16,7 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::{Answer, AnswerBody, Call, CallBody, Provider, SendError};
+use super::{Answer, AnswerBody, BodyFault, Call, CallBody, Provider, SendError};
 
 /// How connections are kept.
 #[derive(Clone, Copy, Debug)]
@@ -104,21 +104,21 @@ fn classify(error: &hyper_util::client::legacy::Error) -> SendError {
     if error.is_connect() {
         return SendError::Connect(why);
     }
-    if user_body_failed(error) {
-        return SendError::ClientBody(why);
-    }
-    SendError::Broken(why)
+    client_fault(error).map_or(SendError::Broken(why), SendError::ClientBody)
 }
 
-fn user_body_failed(error: &hyper_util::client::legacy::Error) -> bool {
+/// What broke the client's own body off, if that is why the call failed.
+fn client_fault(error: &hyper_util::client::legacy::Error) -> Option<BodyFault> {
     let mut source = error.source();
+    let mut ours = false;
     while let Some(e) = source {
-        if e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
-            return true;
+        if let Some(fault) = e.downcast_ref::<BodyFault>() {
+            return Some(fault.clone());
         }
+        ours |= e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user);
         source = e.source();
     }
-    false
+    ours.then_some(BodyFault::Incomplete)
 }
 
 /// The innermost reason, which names the fact ("connection refused") without our own layers.

@@ -4,6 +4,7 @@
 mod choose;
 mod incoming;
 pub mod objects;
+mod upload;
 
 use std::sync::Arc;
 

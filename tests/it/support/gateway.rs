@@ -152,6 +152,16 @@ impl Gateway {
         self.client.request(request).await.expect("the gateway answers")
     }
 
+    /// Raw bytes on a connection of their own, and everything that comes back until it closes.
+    pub(crate) async fn raw(&self, request: &[u8]) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = tokio::net::TcpStream::connect(self.app.addr).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// A JSON POST with a virtual key.
     pub(crate) async fn post(&self, key: &str, path: &str, body: impl ToString) -> Reply {
         let auth = format!("Bearer {key}");

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -40,12 +40,20 @@ impl Seen {
 pub(crate) enum Step {
     /// These bytes, as one chunk.
     Send(Bytes),
+    /// These bytes, as one chunk, so many times.
+    Repeat(Bytes, usize),
     /// Nothing for so long.
     Wait(Duration),
     /// The connection breaks.
     Cut,
     /// Nothing ever again.
     Hang,
+}
+
+impl Step {
+    pub(crate) fn send(bytes: impl AsRef<[u8]>) -> Self {
+        Self::Send(Bytes::copy_from_slice(bytes.as_ref()))
+    }
 }
 
 /// What to answer.
@@ -65,6 +73,11 @@ impl Script {
 
     pub(crate) fn status(status: u16, body: impl Into<String>) -> Self {
         Self { status, ..Self::json(body) }
+    }
+
+    /// An event stream of these steps.
+    pub(crate) fn stream(steps: Vec<Step>) -> Self {
+        Self::new(200, "text/event-stream", steps)
     }
 
     /// An event stream of these chunks.
@@ -104,6 +117,7 @@ struct Shared {
     decide: Box<Decide>,
     seen: Mutex<Vec<Seen>>,
     open: AtomicUsize,
+    sent: AtomicU64,
     dropped: Mutex<Vec<Instant>>,
 }
 
@@ -123,6 +137,7 @@ impl Upstream {
             decide: Box::new(decide),
             seen: Mutex::default(),
             open: AtomicUsize::new(0),
+            sent: AtomicU64::new(0),
             dropped: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
@@ -172,6 +187,11 @@ impl Upstream {
     /// Answers whose bodies are being sent.
     pub(crate) fn open(&self) -> usize {
         self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Bytes of answers' bodies that went out so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::SeqCst)
     }
 
     /// When answers were dropped by the other side before their end.
@@ -231,7 +251,15 @@ impl Body for Scripted {
                 self.wait = None;
             }
             match self.steps.pop_front() {
-                Some(Step::Send(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Some(Step::Send(bytes)) => {
+                    self.shared.sent.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Step::Repeat(_, 0)) => {}
+                Some(Step::Repeat(bytes, times)) => {
+                    self.steps.push_front(Step::Repeat(bytes.clone(), times - 1));
+                    self.steps.push_front(Step::Send(bytes));
+                }
                 Some(Step::Wait(time)) => self.wait = Some(tokio::time::sleep(time).boxed()),
                 Some(Step::Cut) => {
                     self.finished = true;

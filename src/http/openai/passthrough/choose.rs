@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::Ask;
-use super::incoming::{Incoming, query_value};
+use super::incoming::{Incoming, is_model};
 use crate::error::ApiError;
 use crate::flight::Caller;
 use crate::http::openai::generate::{check_right, unknown_model};
@@ -23,7 +23,12 @@ pub(super) fn target(
 ) -> Result<Arc<Target>, ApiError> {
     let snapshot = gateway.snapshot.load();
     let target = match &incoming.model {
-        Some(model) => by_model(gateway, &snapshot, caller, model)?,
+        Some(model) => {
+            if incoming.unseen {
+                check_without_model(caller, ask)?;
+            }
+            by_model(gateway, &snapshot, caller, model)?
+        }
         None => {
             check_without_model(caller, ask)?;
             let provider = held.and_then(|id| snapshot.providers.get(id)).cloned();
@@ -83,12 +88,10 @@ fn check_without_model(caller: &Caller, ask: &Ask) -> Result<(), ApiError> {
 /// The query for the upstream: a `model` in it becomes the provider's own name.
 pub(super) fn query_for(query: Option<&str>, target: &Target) -> Option<String> {
     let query = query?;
-    if target.model.is_empty() || query_value(Some(query), "model").is_none() {
+    if target.model.is_empty() {
         return Some(query.to_owned());
     }
     let model = percent_encoding::utf8_percent_encode(&target.model, percent_encoding::NON_ALPHANUMERIC);
-    let pairs = query
-        .split('&')
-        .map(|pair| if pair.starts_with("model=") { format!("model={model}") } else { pair.to_owned() });
+    let pairs = query.split('&').map(|pair| if is_model(pair) { format!("model={model}") } else { pair.to_owned() });
     Some(pairs.collect::<Vec<_>>().join("&"))
 }

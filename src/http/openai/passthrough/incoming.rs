@@ -5,17 +5,19 @@ use std::collections::VecDeque;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use http_body::Body as _;
 use http::{HeaderMap, header};
-use weir_wire::multipart::{ModelFinder, Progress, boundary_of};
+use weir_wire::multipart::{ModelFinder, MultipartError, Progress, boundary_of};
 use weir_wire::request::{Change, Peek, Shape};
 
-use super::Ask;
+use super::{Ask, upload};
+use crate::dispatch::classify;
 use crate::error::ApiError;
 use crate::http::body::{self, BodyLimits, declared_length};
 use crate::http::openai::generate::peek_error;
 use crate::state::Gateway;
 use crate::upstream::CallBody;
-use crate::upstream::body::{BodyError, ChunkStream};
+use crate::upstream::body::{BodyError, BodyFault, ChunkStream};
 
 /// What was read of a body.
 #[derive(Debug, Default)]
@@ -32,6 +34,8 @@ pub(super) struct Incoming {
     pub prompt: Bytes,
     /// The whole body, when it is JSON: object references are looked for in it.
     pub json: Bytes,
+    /// Whether there is a body that was not looked into: it may name another model than the query.
+    pub unseen: bool,
     /// Whether a content encoding was undone.
     pub decoded: bool,
     content: Content,
@@ -70,32 +74,49 @@ struct Multipart {
 pub(super) async fn read(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let query_model = query_value(ask.query.as_deref(), "model");
+    let query_model = query_model(ask.query.as_deref())?;
     let mut incoming = match essence.as_str() {
         "application/json" => json(gateway, ask, headers, body).await?,
         "multipart/form-data" => multipart(gateway, headers, content_type, body).await?,
-        _ => stream(gateway, headers, body)?,
+        other => stream(gateway, headers, other, body).await?,
     };
     match (&incoming.model, query_model) {
-        (Some(body), Some(query)) if *body != query => {
-            return Err(ApiError::invalid(
-                "conflicting_model",
-                "the query and the body name different models; name one",
-            )
-            .param("model"));
-        }
+        (Some(body), Some(query)) if *body != query => return Err(conflicting_model("the query and the body name")),
         (None, query) => incoming.model = query,
         _ => {}
     }
     Ok(incoming)
 }
 
-/// The decoded value of a query parameter.
-pub(super) fn query_value(query: Option<&str>, name: &str) -> Option<String> {
-    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
-    let value = percent_encoding::percent_decode_str(value).decode_utf8().ok()?;
-    (!value.is_empty()).then(|| value.into_owned())
+fn conflicting_model(who: &str) -> ApiError {
+    ApiError::invalid("conflicting_model", format!("{who} different models; name one")).param("model")
+}
+
+/// The model that a query names, once or several times.
+fn query_model(query: Option<&str>) -> Result<Option<String>, ApiError> {
+    let mut pairs = query.unwrap_or("").split('&').filter(|pair| is_model(pair));
+    let value = |pair: &str| {
+        let value = pair.split_once('=').map_or("", |(_, value)| value);
+        let value = percent_encoding::percent_decode_str(value).decode_utf8();
+        value.map(std::borrow::Cow::into_owned).map_err(|_| bad_query())
+    };
+    let Some(first) = pairs.next().map(value).transpose()? else { return Ok(None) };
+    for other in pairs {
+        if value(other)? != first {
+            return Err(conflicting_model("the query names"));
+        }
+    }
+    Ok(Some(first).filter(|model| !model.is_empty()))
+}
+
+fn bad_query() -> ApiError {
+    ApiError::invalid("invalid_value", "the query's 'model' is not UTF-8").param("model")
+}
+
+/// Whether a pair of a query is the model, however its key is spelled.
+pub(super) fn is_model(pair: &str) -> bool {
+    let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+    percent_encoding::percent_decode_str(key).eq(*b"model")
 }
 
 fn shape(endpoint: &str) -> Shape {
@@ -127,6 +148,7 @@ async fn json(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> 
         user: peek.user.clone(),
         characters,
         prompt,
+        unseen: false,
         json: bytes.clone(),
         decoded,
         content: Content::Json(bytes, Box::new(peek)),
@@ -138,40 +160,15 @@ fn characters(quoted: &[u8]) -> u64 {
     serde_json::from_slice::<String>(quoted).map_or(0, |text| text.chars().count() as u64)
 }
 
-fn stream(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
+async fn stream(gateway: &Gateway, headers: &HeaderMap, essence: &str, body: Body) -> Result<Incoming, ApiError> {
     let length = declared_length(headers);
-    let (chunks, length) = (capped(gateway, headers, body)?, length);
-    let content = if length == Some(0) || no_body(headers) { Content::None } else { Content::Stream(chunks, length) };
-    Ok(Incoming { content, ..Incoming::default() })
-}
-
-fn no_body(headers: &HeaderMap) -> bool {
-    !headers.contains_key(header::CONTENT_LENGTH) && !headers.contains_key(header::TRANSFER_ENCODING)
-}
-
-/// The client's chunks, up to `server.upload_limit` and without long pauses.
-fn capped(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<ChunkStream, ApiError> {
-    let limit = gateway.config.server.upload_limit;
-    if declared_length(headers).is_some_and(|length| length > limit) {
-        return Err(ApiError::too_large(limit));
+    if body.is_end_stream() {
+        return Ok(Incoming::default());
     }
-    let idle = gateway.config.server.body_idle_timeout;
-    let chunks = body.into_data_stream().map(|chunk| chunk.map_err(BodyError::from));
-    let state = (Box::pin(chunks), 0_u64, false);
-    Ok(Box::pin(futures_util::stream::unfold(state, move |(mut chunks, seen, over)| async move {
-        if over {
-            return None;
-        }
-        let chunk = match tokio::time::timeout(idle, chunks.next()).await {
-            Err(_) => Err(BodyError::from("the request body stalled")),
-            Ok(None) => return None,
-            Ok(Some(chunk)) => chunk,
-        };
-        let seen = seen + chunk.as_ref().map_or(0, |c| c.len() as u64);
-        let chunk = if seen > limit { Err(BodyError::from("the request body is too large")) } else { chunk };
-        let over = chunk.is_err();
-        Some((chunk, (chunks, seen, over)))
-    })))
+    let chunks = upload::capped(gateway, headers, body).await?;
+    // A session description (realtime) has no place for a model.
+    let unseen = essence != "application/sdp";
+    Ok(Incoming { unseen, content: Content::Stream(chunks, length), ..Incoming::default() })
 }
 
 async fn multipart(
@@ -181,30 +178,43 @@ async fn multipart(
     body: Body,
 ) -> Result<Incoming, ApiError> {
     let boundary = boundary_of(content_type).map_err(|e| bad_multipart(&e.to_string()))?;
-    let mut rest = capped(gateway, headers, body)?;
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(compressed_form());
+    }
+    let mut rest = upload::capped(gateway, headers, body).await?;
     let mut finder = ModelFinder::new(&boundary);
-    let (mut head, mut held) = (VecDeque::new(), 0_u64);
-    let mut found = None;
-    while let Some(chunk) = rest.next().await {
-        let chunk = chunk.map_err(|e| bad_multipart(&e.to_string()))?;
+    let (mut head, mut held, mut found) = (VecDeque::new(), 0_u64, None);
+    while found.is_none() && !finder.ended() {
+        let Some(chunk) = rest.next().await else { break };
+        let chunk = chunk.map_err(|error| broken(&error))?;
         held += chunk.len() as u64;
-        head.push_back(chunk.clone());
-        match finder.push(&chunk).map_err(|e| bad_multipart(&e.to_string()))? {
-            Progress::More => {}
-            Progress::Found(field) => {
-                found = Some(field);
-                break;
-            }
-            Progress::NotThere => break,
-        }
         if held > gateway.config.server.body_limit {
             return Err(bad_multipart("the field 'model' must stand before large files"));
         }
+        head.push_back(chunk.clone());
+        if let Progress::Found(field) = finder.push(&chunk).map_err(|e| bad_multipart(&e.to_string()))? {
+            found = Some(field);
+        }
     }
+    if found.is_none() && !finder.ended() {
+        return Err(bad_multipart(&MultipartError::Truncated.to_string()));
+    }
+    let rest = upload::checked(rest, finder);
     let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let model_at = found.as_ref().map(|field| (at(field.start), at(field.end)));
     let content = Content::Multipart(Multipart { head, rest, length: declared_length(headers), model_at });
     Ok(Incoming { model: found.map(|field| field.value), content, ..Incoming::default() })
+}
+
+fn broken(error: &BodyError) -> ApiError {
+    classify::client_body(error.downcast_ref::<BodyFault>().unwrap_or(&BodyFault::Incomplete))
+}
+
+/// The model in it could not be seen, and so neither checked nor replaced.
+fn compressed_form() -> ApiError {
+    let error =
+        ApiError::invalid("unsupported_content_encoding", "a multipart body must come without content-encoding");
+    ApiError { status: http::StatusCode::UNSUPPORTED_MEDIA_TYPE, ..error }
 }
 
 fn bad_multipart(why: &str) -> ApiError {
@@ -285,8 +295,12 @@ mod tests {
 
     #[test]
     fn query_values_are_decoded() {
-        assert_eq!(query_value(Some("a=1&model=gpt%2F4"), "model").as_deref(), Some("gpt/4"));
-        assert_eq!(query_value(Some("model="), "model"), None);
-        assert_eq!(query_value(None, "model"), None);
+        let model = |query| query_model(query).map_err(|e| e.code().to_owned());
+        assert_eq!(model(Some("a=1&model=gpt%2F4")), Ok(Some("gpt/4".into())));
+        assert_eq!(model(Some("model=a&%6dodel=%61")), Ok(Some("a".into())));
+        assert_eq!(model(Some("model=a&%6dodel=b")), Err("conflicting_model".into()));
+        assert_eq!(model(Some("model=%ff")), Err("invalid_value".into()));
+        assert_eq!(model(Some("model=&a=1")), Ok(None));
+        assert_eq!(model(None), Ok(None));
     }
 }

@@ -2,7 +2,9 @@
 //! neither read, use nor delete them, nor see them in a list. To it they do not exist.
 
 use bytes::Bytes;
+use indexmap::IndexMap;
 use serde_json::value::RawValue;
+use weir_wire::json::{JsonError, Kind, Reader};
 
 use super::Ask;
 use super::incoming::Incoming;
@@ -85,40 +87,46 @@ const REFERENCES: [&str; 15] = [
     "assistant_id",
 ];
 
-/// Adds the object ids a JSON body refers to.
+/// Adds the object ids a JSON body refers to. It is read as the request was checked: what another
+/// reader makes of long numbers, deep nesting or keys given twice makes no difference.
 pub fn body_ids(json: &[u8], ids: &mut Vec<String>) {
-    if REFERENCES.iter().any(|name| memchr::memmem::find(json, name.as_bytes()).is_some())
-        && let Ok(value) = serde_json::from_slice(json)
+    // A key may be spelled with escapes.
+    let names = REFERENCES.iter().map(|name| name.as_bytes()).chain([&b"\\u00"[..]]);
+    if names.into_iter().any(|name| memchr::memmem::find(json, name).is_some())
+        && let Ok(mut reader) = Reader::new(json)
     {
-        collect(&value, ids);
+        // The body was found to be JSON before.
+        let _: Result<(), JsonError> = collect(&mut reader, ids);
     }
 }
 
-fn collect(value: &serde_json::Value, ids: &mut Vec<String>) {
-    use serde_json::Value;
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, ids)),
-        Value::Object(map) => {
-            for (key, item) in map {
-                if REFERENCES.contains(&key.as_str()) {
-                    strings(item, ids);
-                } else {
-                    collect(item, ids);
-                }
-            }
-        }
-        _ => {}
+fn collect(reader: &mut Reader<'_>, ids: &mut Vec<String>) -> Result<(), JsonError> {
+    match reader.kind()? {
+        Kind::Array => reader.array(|reader| collect(reader, ids)).map(|_| ()),
+        Kind::Object => reader
+            .object(
+                |reader, key| {
+                    if REFERENCES.contains(&&*key.name) { strings(reader, ids) } else { collect(reader, ids) }
+                },
+            )
+            .map(|_| ()),
+        _ => reader.skip().map(|_| ()),
     }
 }
 
 /// The strings of a reference: one id, a list of ids, or `{"id": ..}`.
-fn strings(value: &serde_json::Value, ids: &mut Vec<String>) {
-    use serde_json::Value;
-    match value {
-        Value::String(text) if text.len() <= MAX_ID => ids.push(text.clone()),
-        Value::Array(items) => items.iter().for_each(|item| strings(item, ids)),
-        Value::Object(map) => map.values().for_each(|item| strings(item, ids)),
-        _ => {}
+fn strings(reader: &mut Reader<'_>, ids: &mut Vec<String>) -> Result<(), JsonError> {
+    match reader.kind()? {
+        Kind::String => {
+            let text = reader.string()?;
+            if text.len() <= MAX_ID {
+                ids.push(text.into_owned());
+            }
+            Ok(())
+        }
+        Kind::Array => reader.array(|reader| strings(reader, ids)).map(|_| ()),
+        Kind::Object => reader.object(|reader, _| strings(reader, ids)).map(|_| ()),
+        _ => reader.skip().map(|_| ()),
     }
 }
 
@@ -216,16 +224,22 @@ pub(super) async fn filter_list(
     if foreign.is_empty() {
         return Ok(None);
     }
-    let kept = list.data.iter().filter(|raw| id(raw).is_none_or(|id| !foreign.contains(&id)));
-    let kept: Vec<&str> = kept.map(|raw| raw.get()).collect();
+    let kept: Vec<&RawValue> =
+        list.data.iter().copied().filter(|raw| id(raw).is_none_or(|id| !foreign.contains(&id))).collect();
     Ok(replace_data(answer, &kept))
 }
 
-/// The answer with another `data`; its other members as they came.
-fn replace_data(answer: &[u8], items: &[&str]) -> Option<Bytes> {
-    let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(answer).ok()?;
-    let data = serde_json::from_str(&format!("[{}]", items.join(","))).ok()?;
-    members.insert("data".to_owned(), data);
+/// The answer with other items; its other members as they came, but for the ids at which the next
+/// page begins, which must be ones that the caller may name.
+fn replace_data(answer: &[u8], items: &[&RawValue]) -> Option<Bytes> {
+    let mut members: IndexMap<String, Box<RawValue>> = serde_json::from_slice(answer).ok()?;
+    let id = |item: Option<&&RawValue>| item.and_then(|item| id_of(item.get().as_bytes()));
+    for (name, id) in [("first_id", id(items.first())), ("last_id", id(items.last()))] {
+        if let Some(member) = members.get_mut(name) {
+            *member = serde_json::value::to_raw_value(&id).ok()?;
+        }
+    }
+    *members.get_mut("data")? = serde_json::value::to_raw_value(items).ok()?;
     serde_json::to_vec(&members).ok().map(Bytes::from)
 }
 
@@ -248,9 +262,10 @@ mod tests {
 
     #[test]
     fn a_list_keeps_its_other_members() {
-        let answer = br#"{"object":"list","data":[{"id":"a"},{"id":"b"}],"has_more":false}"#;
-        let shown = replace_data(answer, &[r#"{"id":"b"}"#]).unwrap();
-        let shown: serde_json::Value = serde_json::from_slice(&shown).unwrap();
-        assert_eq!(shown, serde_json::json!({"object":"list","data":[{"id":"b"}],"has_more":false}));
+        let answer = br#"{"object":"list","data":[{"id":"a"},{"id":"b","n":1e400}],"last_id":"c","x":1.0}"#;
+        let list: List<'_> = serde_json::from_slice(answer).unwrap();
+        let shown = |items: &[&RawValue]| String::from_utf8(replace_data(answer, items).unwrap().to_vec()).unwrap();
+        assert_eq!(shown(&list.data[1..]), r#"{"object":"list","data":[{"id":"b","n":1e400}],"last_id":"b","x":1.0}"#);
+        assert_eq!(shown(&[]), r#"{"object":"list","data":[],"last_id":null,"x":1.0}"#);
     }
 }
