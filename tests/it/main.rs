@@ -1,5 +1,7 @@
 //! The integration tests, in one binary: one file per feature.
 
 mod chat;
+mod keys;
+mod limits;
 mod store;
 mod support;
