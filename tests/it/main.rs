@@ -3,5 +3,7 @@
 mod chat;
 mod keys;
 mod limits;
+mod operations;
 mod store;
 mod support;
+mod usage;
