@@ -169,7 +169,15 @@ impl Flight {
         let mut draft = self.draft();
         if draft.status.is_none() {
             draft.status = Some(status);
-            draft.error = Some((code.to_owned(), bounded(message, MAX_MESSAGE)));
+            draft.error = Some((bounded(code, MAX_TEXT), bounded(message, MAX_MESSAGE)));
+        }
+    }
+
+    /// Tells the caller of something that was dropped or changed for the upstream, once.
+    pub fn warn(&self, warning: String) {
+        let mut draft = self.draft();
+        if !draft.warnings.contains(&warning) {
+            draft.warnings.push(warning);
         }
     }
 
@@ -183,7 +191,7 @@ impl Flight {
         draft.attempts.push(Attempt {
             provider: provider.id.to_string(),
             model: bounded(model, MAX_TEXT),
-            outcome: outcome.to_owned(),
+            outcome: bounded(outcome, MAX_TEXT),
             ms: elapsed / 1_000_000,
         });
     }
@@ -257,8 +265,6 @@ fn release(draft: &Draft, status: Status, now: MonoNs) {
     let limiter = &caller.slot.limiter;
     if draft.admitted {
         limiter.leave();
-    }
-    if draft.tokens_taken > 0 {
         limiter.correct_tokens(draft.tokens_taken, tokens_used(draft, status), now);
     }
 }

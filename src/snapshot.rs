@@ -137,6 +137,9 @@ pub struct Target {
     pub model: Arc<str>,
     /// `provider/model`, for rights, metrics and messages.
     pub name: Arc<str>,
+    /// Its name in metrics: `name` where the configuration or the catalogue knows it, else `other`,
+    /// for what callers make up must not become a label.
+    pub label: Arc<str>,
     /// Its share under the weighted strategy.
     pub weight: u32,
     /// Its price, when known.

@@ -21,7 +21,8 @@ use super::secret::Secret;
 pub type Providers = IndexMap<String, Provider>;
 
 /// The kinds that need no catalogue.
-const BUILT_IN: [&str; 2] = [OPENAI_COMPATIBLE, "demo"];
+const BUILT_IN: [&str; 2] = [OPENAI_COMPATIBLE, DEMO];
+const DEMO: &str = "demo";
 const OPENAI_COMPATIBLE: &str = "openai-compatible";
 
 /// An upstream account. For a provider of the catalogue everything but the key is known.
@@ -64,16 +65,16 @@ pub struct Provider {
     pub usage: BTreeMap<String, serde_json::Value>,
     /// How it wants its key, over the catalogue's.
     pub auth: Option<AuthOverride>,
-    /// Whether callers may ask for faults with `x-weir-fault`.
-    pub faults: Faults,
+    /// Whether callers may ask for faults with `x-weir-fault`. Only `demo` can have them, and does
+    /// unless this forbids it.
+    pub faults: Option<Faults>,
 }
 
 /// Whether callers may ask for faults.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Faults {
-    /// The header is refused.
-    #[default]
+    /// The header is ignored, and the answer warns of it.
     Forbidden,
     /// The header is obeyed.
     Allowed,
@@ -103,7 +104,7 @@ impl Default for Provider {
             unsupported: None,
             usage: BTreeMap::new(),
             auth: None,
-            faults: Faults::default(),
+            faults: None,
         }
     }
 }
@@ -133,7 +134,7 @@ impl Provider {
             limits: section.section("limits", Limits::read).unwrap_or_default(),
             timeouts: section.section("timeouts", Timeouts::read).unwrap_or_default(),
             pool: section.section("pool", Pool::read).unwrap_or_default(),
-            faults: section.take("faults", Field::choice).unwrap_or_default(),
+            faults: section.take("faults", Field::choice),
             ..Self::default()
         };
         overrides::read(section, &mut provider);
@@ -170,6 +171,10 @@ fn check_kind(section: &mut Section<'_>, id: &str, provider: &Provider) {
         let problem = format!("no provider of the catalogue is called `{kind}`; `kind` says what it is");
         let path = if provider.kind.is_some() { format!("{}.kind", section.path) } else { section.path.clone() };
         section.cx.fault_of(&path, problem, suggestion);
+    }
+    if kind != DEMO && provider.faults == Some(Faults::Allowed) {
+        let path = format!("{}.faults", section.path);
+        section.cx.fault_of(&path, "only the `demo` provider makes faults in this version", None);
     }
     if kind == OPENAI_COMPATIBLE && !section.cx.is_set(&format!("{}.base_url", section.path)) {
         let path = section.path.clone();

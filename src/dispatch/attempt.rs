@@ -57,6 +57,7 @@ impl Lease {
                 Err(_) => {}
             }
         }
+        flight.metrics().rate_limited("upstream");
         Err(at_limit(provider, soonest))
     }
 
@@ -89,10 +90,13 @@ fn at_limit(provider: &ProviderDef, refused: Option<Refused>) -> Failed {
 impl Drop for Lease {
     fn drop(&mut self) {
         let limiter = &self.provider.credentials[self.credential].limiter;
-        if self.tokens_taken > 0 {
-            let used = self.flight.draft().usage.map_or(0, |u| u.input.saturating_add(u.output));
-            limiter.correct_tokens(self.tokens_taken, used, self.flight.now());
-        }
+        let used = {
+            let draft = self.flight.draft();
+            // Something ran and was not reported: the estimate stands.
+            let unreported = if draft.count.is_some() { self.tokens_taken } else { 0 };
+            draft.usage.map_or(unreported, |u| u.input.saturating_add(u.output))
+        };
+        limiter.correct_tokens(self.tokens_taken, used, self.flight.now());
         limiter.leave();
         self.provider.live.leave();
     }
@@ -142,6 +146,12 @@ impl Trip {
     }
 }
 
+/// When a try must be over: the provider's `timeouts.total` from its start, within the request's time.
+pub(super) fn try_deadline(provider: &ProviderDef, started: MonoNs, deadline: MonoNs) -> MonoNs {
+    let total = u64::try_from(provider.timeouts.total.as_nanos()).unwrap_or(u64::MAX);
+    deadline.min(started.saturating_add(total))
+}
+
 /// `wait`, but not beyond `deadline`.
 pub(super) fn time_left(flight: &Flight, deadline: MonoNs, wait: Duration) -> Duration {
     wait.min(Duration::from_nanos(deadline.saturating_sub(flight.now())))
@@ -165,7 +175,7 @@ impl Dispatcher {
             target: Arc::clone(target),
             lease,
             started,
-            deadline: job.deadline,
+            deadline: try_deadline(provider, started, job.deadline),
             flavor: flavor(job.operation),
             usage_added,
             prompt: job.prompt(),
@@ -218,7 +228,7 @@ pub(super) fn begin(flight: &Flight, target: &Arc<Target>, started: MonoNs) {
     draft.trying = Some((Arc::clone(target), started));
     draft.provider = Some(Arc::clone(&target.provider));
     if !target.model.is_empty() {
-        draft.model_label = Some(Arc::clone(&target.name));
+        draft.model_label = Some(Arc::clone(&target.label));
     }
     draft.price.clone_from(&target.price);
 }
@@ -239,12 +249,13 @@ fn prepare(job: &Job, target: &Target, lease: &Lease) -> Result<(Call, bool), Fa
     let uri =
         operation_uri(provider, job.operation, &target.model).ok_or_else(|| unsupported(provider, job.operation))?;
     let usage_added = adds_usage(job, provider);
+    let refused = refused_fields(job, provider);
     let change = Change {
         model: Some(&target.model),
         include_usage: usage_added,
         strip_extensions: true,
         rename: rename(job, provider),
-        remove: &[],
+        remove: &refused,
     };
     let pieces: VecDeque<Bytes> = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
     let call = Call {
@@ -288,6 +299,17 @@ fn unsupported(provider: &ProviderDef, operation: Operation) -> Failed {
     Failed { error: ApiError::invalid("unsupported_operation", message), next: Next::OtherTarget }
 }
 
+/// The fields of the body that the provider would refuse; the caller is warned that they are left out.
+fn refused_fields<'p>(job: &Job, provider: &'p ProviderDef) -> Vec<&'p str> {
+    let refused: Vec<&str> =
+        provider.unsupported.iter().map(String::as_str).filter(|field| job.peek.has_member(&job.body, field)).collect();
+    if !refused.is_empty() {
+        let list = refused.join(", ");
+        job.flight.warn(format!("provider {} does not support {list}: left out", provider.id));
+    }
+    refused
+}
+
 /// The client's headers, the provider's own, and its credential.
 fn call_headers(job: &Job, provider: &ProviderDef, lease: &Lease) -> HeaderMap {
     let mut headers = job.headers.clone();
@@ -296,10 +318,12 @@ fn call_headers(job: &Job, provider: &ProviderDef, lease: &Lease) -> HeaderMap {
     // Metering reads the answer, and a stream must not wait for a compressor's block to fill.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     lease.add_headers(&mut headers);
-    if provider.faults_allowed
-        && let Some(fault) = &job.fault
-    {
-        headers.insert("x-weir-fault", fault.clone());
+    match &job.fault {
+        Some(fault) if provider.faults_allowed => {
+            headers.insert("x-weir-fault", fault.clone());
+        }
+        Some(_) => job.flight.warn(format!("x-weir-fault is ignored: provider {} does not allow it", provider.id)),
+        None => {}
     }
     headers
 }

@@ -77,14 +77,18 @@ impl Dispatcher {
             uri: uri(&provider, &forward.path, forward.query.as_deref())?,
             headers: call_headers(forward.headers, &lease),
             body: forward.body,
-            first_byte: attempt::time_left(&forward.flight, forward.deadline, provider.timeouts.first_byte),
+            first_byte: attempt::time_left(
+                &forward.flight,
+                forward.deadline,
+                provider.timeouts.first_byte.min(provider.timeouts.total),
+            ),
         };
         let trip = Trip {
             flight: forward.flight,
             target: forward.target,
             lease,
             started,
-            deadline: forward.deadline,
+            deadline: attempt::try_deadline(&provider, started, forward.deadline),
             flavor: forward.flavor,
             usage_added: false,
             prompt: forward.prompt,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use crate::error::ApiError;
 use crate::flight::Caller;
-use crate::gate::keys::{Dead, Found};
+use crate::gate::keys::{Dead, Found, KeyData};
 use crate::gate::secret::{KeyHash, is_garbled};
 use crate::state::{Gateway, key_data};
 use crate::store;
@@ -66,16 +66,30 @@ async fn look_up(gateway: &Gateway, hash: KeyHash) -> Result<Found, ApiError> {
         Found::Miss => {}
         found => return Ok(found),
     }
-    let asked = gateway.keys.generation();
+    let mut asked = gateway.keys.generation();
+    let mut data = read_key(gateway, &hash).await?;
+    // An answer that a change overtook is not kept, and a key that is not kept has no limits yet:
+    // ask again, but not forever.
+    for _ in 0..4 {
+        let now = gateway.keys.generation();
+        if now == asked {
+            break;
+        }
+        asked = now;
+        data = read_key(gateway, &hash).await?;
+    }
+    Ok(gateway.keys.learn(hash, data, asked))
+}
+
+async fn read_key(gateway: &Gateway, hash: &KeyHash) -> Result<Option<KeyData>, ApiError> {
     let row = store::keys::by_hash(&gateway.db, &store::keys::KeyHash(hash.0)).await.map_err(|error| {
         tracing::error!(%error, "a key could not be looked up: {error}");
         ApiError::database_away()
     })?;
-    let data = row.map(key_data).transpose().map_err(|why| {
+    row.map(key_data).transpose().map_err(|why| {
         tracing::error!(%why, "a stored key is unusable: {why}");
         ApiError::database_away()
-    })?;
-    Ok(gateway.keys.learn(hash, data, asked))
+    })
 }
 
 /// The key a request presents. Several headers may repeat one key, but not disagree.

@@ -25,16 +25,14 @@ const MAX_TAG: usize = 64;
 
 /// Opens the flight of a request and closes its head.
 pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: Next) -> Response {
+    let id = request_id(&gateway, request.headers());
     let Ok(place) = gateway.meter.ledger.reserve() else {
-        gateway.meter.metrics.shed.with_label_values(&["ledger"]).inc();
-        return ApiError::overloaded("usage cannot be recorded at the moment, so nothing is accepted").into_response();
+        return shed(&gateway, &id, "ledger", "usage cannot be recorded at the moment, so nothing is accepted");
     };
     if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
-        gateway.meter.metrics.shed.with_label_values(&["in_flight"]).inc();
-        return ApiError::overloaded("the gateway is serving as many requests as it may (server.max_in_flight)")
-            .into_response();
+        let why = "the gateway is serving as many requests as it may (server.max_in_flight)";
+        return shed(&gateway, &id, "in_flight", why);
     }
-    let id = request_id(&gateway, request.headers());
     let flight = Flight::open(id, endpoint_of(request.uri().path()), gateway.meter.clone(), place);
     let tags = tags(request.headers());
     request.extensions_mut().insert(Arc::clone(&flight));
@@ -52,6 +50,16 @@ pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: 
     }
     flight.decorate(response.headers_mut());
     flight.head_sent(response.status().as_u16());
+    response
+}
+
+/// Refuses a request for which there is no room, at the cost of a counter: it gets no row.
+fn shed(gateway: &Shared, id: &str, reason: &str, why: &str) -> Response {
+    gateway.meter.metrics.shed.with_label_values(&[reason]).inc();
+    let mut response = ApiError::overloaded(why).into_response();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
     response
 }
 

@@ -36,7 +36,10 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/providers", get(admin::providers::list))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
-    let ops = operations().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
+    let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
+    if gateway.config.server.metrics_listen.is_none() {
+        ops = ops.route("/metrics", get(metrics::metrics));
+    }
     let rest = Router::new()
         .merge(reads)
         .merge(admin)
@@ -51,18 +54,22 @@ pub fn router(gateway: &Shared) -> Router {
         .with_state(Arc::clone(gateway))
 }
 
-/// Health and metrics: the routes of `server.metrics_listen` too.
-fn operations() -> Router<Shared> {
+fn health() -> Router<Shared> {
     Router::new()
         .route("/health", get(health::alive))
         .route("/health/ready", get(health::ready))
         .route("/health/details", get(health::details))
-        .route("/metrics", get(metrics::metrics))
 }
 
-/// The router of the separate operations listener.
+/// The router of `server.metrics_listen`: health, and the metrics, which are then only there.
 pub fn operations_router(gateway: &Shared) -> Router {
-    operations().fallback(nothing_here).with_state(Arc::clone(gateway))
+    health()
+        .route("/metrics", get(metrics::metrics))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(gateway), layers::common_headers))
+        .with_state(Arc::clone(gateway))
 }
 
 async fn nothing_here(request: axum::extract::Request) -> ApiError {

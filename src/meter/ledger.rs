@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use weir_wire::usage::Usage;
@@ -85,13 +86,18 @@ impl Ledger {
         Ok(Place { permit, pending: Arc::clone(&self.pending) })
     }
 
-    /// Waits until everything settled so far is written. Returns at once when the writer is gone.
-    pub async fn flush(&self) {
+    /// Waits until everything settled so far is written, but no longer than `most`: while the
+    /// database is away rows are held back. Returns at once when the writer is gone.
+    pub async fn flush(&self, most: Duration) {
         let (done, wait) = oneshot::channel();
-        if self.queue.send(Message::Flush(done)).await.is_ok() {
-            // An error means the writer has ended, after writing all it had.
-            let _ = wait.await;
-        }
+        let flushed = async {
+            if self.queue.send(Message::Flush(done)).await.is_ok() {
+                // An error means the writer has ended, after writing all it had.
+                let _ = wait.await;
+            }
+        };
+        // Whoever asks gets what is written so far, or the database's own failure.
+        let _ = tokio::time::timeout(most, flushed).await;
     }
 
     /// Rows settled and not yet written.

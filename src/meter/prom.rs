@@ -69,6 +69,23 @@ struct Series {
     cost: GenericCounter<AtomicF64>,
 }
 
+/// Outcomes of tries that are told apart.
+const OUTCOMES: [&str; 13] = [
+    "ok",
+    "content_filter",
+    "context_length_exceeded",
+    "incomplete_body",
+    "insufficient_quota",
+    "internal_error",
+    "model_not_found",
+    "rate_limit_exceeded",
+    "unsupported_operation",
+    "upstream_credentials_rejected",
+    "upstream_error",
+    "upstream_invalid_response",
+    "upstream_timeout",
+];
+
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const OVERHEAD: [f64; 11] = [2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2, 0.5];
 
@@ -229,8 +246,9 @@ impl Metrics {
         }
     }
 
-    /// Counts one try at an upstream. Outcomes are a closed list of codes.
+    /// Counts one try at an upstream. An upstream's own code is counted as `other`: it may be anything.
     pub fn attempt(&self, provider: &str, outcome: &str) {
+        let outcome = if OUTCOMES.contains(&outcome) { outcome } else { "other" };
         self.attempts.with_label_values(&[provider, outcome]).inc();
     }
 

@@ -68,7 +68,8 @@ impl Snapshot {
             let provider = self.providers.get(target.provider.as_str());
             let provider = provider.ok_or_else(|| missing_provider(name, &target.provider))?;
             let weight = u32::try_from(target.weight).unwrap_or(u32::MAX);
-            Ok(Arc::new(self.target(provider, &target.model, weight)))
+            let target = self.target(provider, &target.model, weight);
+            Ok(Arc::new(Target { label: Arc::clone(&target.name), ..target }))
         });
         Ok(Route {
             name: name.into(),
@@ -164,7 +165,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         },
         pool: entry.pool.clone(),
         default: entry.is_default,
-        faults_allowed: demo || entry.faults == config::Faults::Allowed,
+        faults_allowed: demo && entry.faults != Some(config::Faults::Forbidden),
         live: Live::default(),
     })
 }

@@ -94,7 +94,9 @@ impl Snapshot {
             let info = info.as_deref()?;
             Prices::from_model(info).map(Arc::new)
         });
-        Target { provider: Arc::clone(provider), model: model.into(), name, weight, price, info }
+        let known = info.is_some() || price.is_some();
+        let label = if known { Arc::clone(&name) } else { "other".into() };
+        Target { provider: Arc::clone(provider), model: model.into(), name, label, weight, price, info }
     }
 
     /// Known names like `name`, nearest first.

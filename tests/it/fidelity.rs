@@ -54,8 +54,14 @@ async fn usage_is_asked_for_where_the_client_did_not() {
     let stream = |options: &str| format!(r#"{{"model":"up/m","stream":true{options},"messages":[]}}"#);
     for (given, expected) in [
         ("", r#"{"stream_options":{"include_usage":true},"model":"m","stream":true,"messages":[]}"#),
-        (r#","stream_options":null"#, r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#),
-        (r#","stream_options":{}"#, r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#),
+        (
+            r#","stream_options":null"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#,
+        ),
+        (
+            r#","stream_options":{}"#,
+            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#,
+        ),
         (
             r#","stream_options":{"include_obfuscation":false}"#,
             r#"{"model":"m","stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false},"messages":[]}"#,
@@ -111,7 +117,10 @@ async fn parameters_a_provider_refuses_are_taken_out_with_a_warning() {
     let (seen, reply) = with_settings("unsupported: [seed, logit_bias, user]", body).await;
     assert_eq!(seen.body, r#"{"model":"m","messages":[]}"#);
     let warnings = reply.header("x-weir-warnings").expect("a warning");
-    assert!(warnings.contains("'seed'") && warnings.contains("'logit_bias'") && !warnings.contains("'user'"), "{warnings}");
+    assert!(
+        warnings.contains("'seed'") && warnings.contains("'logit_bias'") && !warnings.contains("'user'"),
+        "{warnings}"
+    );
     let (_, reply) = with_settings("unsupported: [seed]", r#"{"model":"up/m","messages":[]}"#).await;
     assert_eq!(reply.header("x-weir-warnings"), None);
 }
@@ -155,7 +164,11 @@ async fn compressed_requests_are_unpacked_and_bombs_are_not() {
         for (path, content) in [("/v1/chat/completions", "messages"), ("/v1/responses", "input")] {
             let (upstream, gateway, key) = before(Script::json(ANSWER)).await;
             let auth = format!("Bearer {key}");
-            let headers = [("authorization", auth.as_str()), ("content-type", "application/json"), ("content-encoding", encoding)];
+            let headers = [
+                ("authorization", auth.as_str()),
+                ("content-type", "application/json"),
+                ("content-encoding", encoding),
+            ];
             let text = format!(r#"{{"model":"up/m","{content}":[]}}"#);
             let body = pack(encoding, text.as_bytes()).await;
             let reply = gateway.request(Method::POST, path, &headers, body).await;
@@ -164,7 +177,11 @@ async fn compressed_requests_are_unpacked_and_bombs_are_not() {
             assert_eq!(seen.body, text.replace("up/", ""), "{encoding}");
             assert_eq!(seen.headers.get("content-encoding"), None);
             let reply = gateway.request(Method::POST, path, &headers, pack(encoding, &bomb).await).await;
-            assert_eq!((reply.status, reply.code()), (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large".into()), "{encoding}");
+            assert_eq!(
+                (reply.status, reply.code()),
+                (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large".into()),
+                "{encoding}"
+            );
             let reply = gateway.request(Method::POST, path, &headers, "not packed at all").await;
             assert_eq!((reply.status, reply.code()), (StatusCode::BAD_REQUEST, "invalid_body".into()), "{encoding}");
             assert_eq!(upstream.seen().len(), 1);
@@ -241,7 +258,10 @@ async fn nothing_private_passes_in_either_direction() {
         check_answer(&reply.headers);
         let seen = upstream.seen().pop().unwrap().headers;
         check_sent(&seen, &key);
-        assert_eq!((seen["traceparent"].to_str().unwrap(), &seen["openai-beta"]), (trace, &"assistants=v2".parse().unwrap()));
+        assert_eq!(
+            (seen["traceparent"].to_str().unwrap(), &seen["openai-beta"]),
+            (trace, &"assistants=v2".parse().unwrap())
+        );
         assert_eq!(seen["x-stainless-lang"], "python");
     }
 }
@@ -250,13 +270,18 @@ fn check_answer(headers: &HeaderMap) {
     for name in ["set-cookie", "x-ratelimit-remaining-requests", "authorization", "server"] {
         assert_eq!(headers.get(name), None, "{name}");
     }
-    assert_eq!((&headers["x-weir-provider"], &headers["x-request-id"]), (&"up".parse().unwrap(), &"client-given-id".parse().unwrap()));
+    assert_eq!(
+        (&headers["x-weir-provider"], &headers["x-request-id"]),
+        (&"up".parse().unwrap(), &"client-given-id".parse().unwrap())
+    );
     assert_eq!(headers["openai-processing-ms"], "5");
     assert_eq!(headers["x-upstream-request-id"], "req_upstream");
 }
 
 fn check_sent(headers: &HeaderMap, key: &str) {
-    for name in ["x-api-key", "api-key", "x-goog-api-key", "cookie", "x-weir-tags", "x-weir-secret", "x-forwarded-for", "x-hop"] {
+    for name in
+        ["x-api-key", "api-key", "x-goog-api-key", "cookie", "x-weir-tags", "x-weir-secret", "x-forwarded-for", "x-hop"]
+    {
         assert_eq!(headers.get(name), None, "{name}");
     }
     assert_eq!(headers.get_all("authorization").iter().count(), 1);
@@ -269,9 +294,15 @@ fn check_sent(headers: &HeaderMap, key: &str) {
 async fn a_providers_headers_and_auth_are_configured() {
     let body = r#"{"model":"up/m","messages":[]}"#;
     let (seen, _) = with_settings("headers: { x-team: search, OpenAI-Organization: org-1 }", body).await;
-    assert_eq!((&seen.headers["x-team"], &seen.headers["openai-organization"]), (&"search".parse().unwrap(), &"org-1".parse().unwrap()));
+    assert_eq!(
+        (&seen.headers["x-team"], &seen.headers["openai-organization"]),
+        (&"search".parse().unwrap(), &"org-1".parse().unwrap())
+    );
     let (seen, _) = with_settings("auth: { style: header, header: X-Token }", body).await;
-    assert_eq!((seen.headers.get("authorization"), &seen.headers["x-token"]), (None, &"upstream-secret".parse().unwrap()));
+    assert_eq!(
+        (seen.headers.get("authorization"), &seen.headers["x-token"]),
+        (None, &"upstream-secret".parse().unwrap())
+    );
     let (seen, _) = with_settings("auth: { style: prefix, prefix: \"Token \" }", body).await;
     assert_eq!(seen.headers["authorization"], "Token upstream-secret");
     let (seen, _) = with_settings("auth: { style: none }", body).await;
@@ -288,7 +319,8 @@ async fn azure_is_found_by_its_environment() {
         .start()
         .await;
     let key = gateway.plain_key().await;
-    let reply = gateway.post(&key, "/v1/chat/completions", json!({"model": "azure/my-deployment", "messages": []})).await;
+    let reply =
+        gateway.post(&key, "/v1/chat/completions", json!({"model": "azure/my-deployment", "messages": []})).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let seen = upstream.only();
     assert_eq!((seen.path.as_str(), &seen.json()["model"]), ("/openai/v1/chat/completions", &json!("my-deployment")));
@@ -304,8 +336,11 @@ async fn the_deployments_form_of_azure_has_the_model_in_its_path() {
     );
     let gateway = Setup::new(yaml).start().await;
     let key = gateway.plain_key().await;
-    for (model, segment) in [("gpt-4o", "gpt%2D4o"), ("../../x?y#z", "%2E%2E%2F%2E%2E%2Fx%3Fy%23z"), ("ü %2f", "%C3%BC%20%252f")] {
-        let reply = gateway.post(&key, "/v1/chat/completions", json!({"model": format!("az/{model}"), "messages": []})).await;
+    for (model, segment) in
+        [("gpt-4o", "gpt%2D4o"), ("../../x?y#z", "%2E%2E%2F%2E%2E%2Fx%3Fy%23z"), ("ü %2f", "%C3%BC%20%252f")]
+    {
+        let reply =
+            gateway.post(&key, "/v1/chat/completions", json!({"model": format!("az/{model}"), "messages": []})).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         let seen = upstream.seen().pop().unwrap();
         assert_eq!(seen.path, format!("/openai/deployments/{segment}/chat/completions?api-version=2025-01-01"));

@@ -89,9 +89,9 @@ async fn a_chunked_upload_stays_chunked() {
 #[tokio::test]
 async fn an_http2_upload_of_unknown_length_arrives() {
     let (upstream, gateway, key) = echo().await;
-    let chunks = futures_util::stream::iter([b"v=", b"0\n"].map(|chunk| {
-        Ok::<_, std::io::Error>(http_body::Frame::data(bytes::Bytes::from_static(chunk)))
-    }));
+    let chunks = futures_util::stream::iter(
+        [b"v=", b"0\n"].map(|chunk| Ok::<_, std::io::Error>(http_body::Frame::data(bytes::Bytes::from_static(chunk)))),
+    );
     let request = http::Request::post(gateway.url("/v1/realtime/calls?model=up/m"))
         .header("authorization", format!("Bearer {key}"))
         .header("content-type", "application/sdp")
@@ -152,7 +152,8 @@ async fn an_upload_above_the_limit_is_a_413_however_it_comes() {
     let body = form(100 << 10, "up/m");
     let reply = call(&gateway, &key, Method::POST, "/v1/files", FORM, &body).await;
     assert_eq!((reply.status, reply.code()), (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large".into()));
-    let model_first = [part("model", "", b"up/a"), part("file", "", &vec![b'x'; 100 << 10]), b"--bOuN.dArY--\r\n".to_vec()].concat();
+    let model_first =
+        [part("model", "", b"up/a"), part("file", "", &vec![b'x'; 100 << 10]), b"--bOuN.dArY--\r\n".to_vec()].concat();
     for (kind, body) in [(FORM, body.as_slice()), (FORM, &model_first), ("application/octet-stream", &body)] {
         let chunks: Vec<&[u8]> = body.chunks(8 << 10).collect();
         let answer = gateway.raw(&chunked("/v1/files", &key, kind, &chunks)).await;

@@ -1,5 +1,7 @@
 //! What several test files need.
 
+pub(crate) mod database;
 pub(crate) mod gateway;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod upstream;

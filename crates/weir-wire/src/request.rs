@@ -17,7 +17,7 @@ use std::fmt;
 pub use rewrite::{Change, Segments};
 pub use size::PromptSize;
 
-use crate::json::{Kind, Span};
+use crate::json::{Kind, Span, string_at};
 
 /// The most members a body may have at its top level; no API has a tenth of it.
 pub const MAX_MEMBERS: usize = 1024;
@@ -145,6 +145,12 @@ impl Peek {
     pub fn max_output(&self) -> Option<u64> {
         let caps = [self.max_tokens, self.max_completion_tokens, self.max_output_tokens];
         caps.into_iter().flatten().min()
+    }
+
+    /// Whether the body has this top-level member. `body` is what was read.
+    #[must_use]
+    pub fn has_member(&self, body: &[u8], name: &str) -> bool {
+        self.members.iter().any(|member| string_at(body, member.key).is_some_and(|key| key == name))
     }
 
     /// How large the prompt is: see [`PromptSize`]. `body` is what was read.

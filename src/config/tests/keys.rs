@@ -101,7 +101,7 @@ fn providers() {
     x("auth: {style: header}", "/auth/style", r#""header""#);
     x("auth: {header: X-Key}", "/auth/header", r#""x-key""#);
     x("auth: {prefix: 'Key '}", "/auth/prefix", r#""Key ""#);
-    x("faults: allowed", "/faults", r#""allowed""#);
+    x("faults: forbidden", "/faults", r#""forbidden""#);
 }
 
 #[test]

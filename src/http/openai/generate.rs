@@ -230,12 +230,17 @@ pub fn check_right(caller: Option<&Caller>, route: &Route) -> Result<(), ApiErro
 }
 
 /// The prompt's tokens, and the most that may be generated.
-fn estimate(peek: &Peek, body: &[u8]) -> u64 {
+#[must_use]
+pub fn estimate(peek: &Peek, body: &[u8]) -> u64 {
     let output = peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1));
     peek.prompt_size(body).estimated_tokens.saturating_add(output)
 }
 
-fn take_tokens(flight: &Flight, estimate: u64) -> Result<(), ApiError> {
+/// Takes the estimated tokens from the caller's limit.
+///
+/// # Errors
+/// 429 when they are not there yet.
+pub fn take_tokens(flight: &Flight, estimate: u64) -> Result<(), ApiError> {
     let Some(caller) = flight.draft().caller.clone() else { return Ok(()) };
     if caller.key.limits.tpm.is_none() {
         return Ok(());

@@ -17,7 +17,7 @@ use weir_wire::tap::Flavor;
 use weir_wire::usage::Usage;
 
 use super::endpoints;
-use super::generate::{deadline, respond};
+use super::generate::{deadline, respond, take_tokens};
 use crate::dispatch::forward::Forward;
 use crate::dispatch::{Reply, ReplyBody};
 use crate::error::ApiError;
@@ -46,6 +46,9 @@ pub async fn any(
     note(&flight, &incoming);
     let held = objects::check(&gateway, &caller, objects::named(&ask, &incoming)).await?;
     let target = choose::target(&gateway, &caller, &ask, &incoming, held.as_deref())?;
+    if ask.spends() {
+        take_tokens(&flight, incoming.estimate())?;
+    }
     let forward = forward(&gateway, &flight, ask.clone(), head.headers, incoming, target)?;
     let provider = Arc::clone(&forward.target.provider.id);
     let reply = gateway.dispatcher.forward(forward).await?;

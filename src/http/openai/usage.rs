@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod ask;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -19,6 +21,9 @@ use crate::state::{Gateway, Shared};
 use crate::store::StoreError;
 use crate::store::usage::{Cursor, Export, Filter, export, page, totals};
 use ask::{Ask, Format};
+
+/// Longest wait for rows that are on their way to the database.
+const FLUSH: Duration = Duration::from_secs(2);
 
 /// `GET /v1/usage`
 ///
@@ -51,7 +56,7 @@ async fn serve(gateway: &Gateway, query: Option<&str>, key: Option<String>) -> R
         }
     }
     // What was just answered should be in the answer.
-    gateway.meter.ledger.flush().await;
+    gateway.meter.ledger.flush(FLUSH).await;
     match (ask.group_by.is_empty(), ask.format) {
         (true, Format::Json) => one_page(gateway, ask.filter, ask.cursor, ask.limit).await,
         (true, format) => Ok(exported(gateway, ask.filter, format)),

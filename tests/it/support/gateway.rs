@@ -233,3 +233,14 @@ pub(crate) fn one_provider(url: &str) -> String {
          prices:\n  up/priced: {{ input: \"1.00\", output: \"2.00\", cache_read: \"0.10\" }}\n"
     )
 }
+
+/// Waits until `probe` answers, trying every ten milliseconds for ten seconds.
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..1000 {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} did not happen within ten seconds")
+}

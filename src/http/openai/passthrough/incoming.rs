@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http_body::Body as _;
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use weir_wire::multipart::{ModelFinder, MultipartError, Progress, boundary_of};
 use weir_wire::request::{Change, Peek, Shape};
 
@@ -14,7 +14,7 @@ use super::{Ask, upload};
 use crate::dispatch::classify;
 use crate::error::ApiError;
 use crate::http::body::{self, BodyLimits, declared_length};
-use crate::http::openai::generate::peek_error;
+use crate::http::openai::generate::{estimate, peek_error};
 use crate::state::Gateway;
 use crate::upstream::CallBody;
 use crate::upstream::body::{BodyError, BodyFault, ChunkStream};
@@ -222,6 +222,14 @@ fn bad_multipart(why: &str) -> ApiError {
 }
 
 impl Incoming {
+    /// Tokens the request may use; 0 where the body does not say.
+    pub(super) fn estimate(&self) -> u64 {
+        match &self.content {
+            Content::Json(bytes, peek) => estimate(peek, bytes),
+            _ => 0,
+        }
+    }
+
     /// The body for an upstream that calls the model `model`; everything else as it came.
     pub(super) fn into_body(self, model: &str) -> Result<CallBody, ApiError> {
         let renamed = self.model.as_deref().filter(|_| !model.is_empty()).is_some_and(|asked| asked != model);

@@ -1,0 +1,51 @@
+//! A database for a test: a SQLite file of its own, or a fresh PostgreSQL database. Several gateways
+//! may share it.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::postgres;
+
+/// Where gateways under test keep their data.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    folder: Option<TempDir>,
+}
+
+impl Database {
+    pub(crate) fn sqlite() -> Self {
+        let folder = TempDir::new().unwrap();
+        Self { url: format!("sqlite://{}", folder.path().join("weir.db").display()), folder: Some(folder) }
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        Self { url: postgres::fresh_database().await, folder: None }
+    }
+
+    /// The files of a SQLite database.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let entries = self.folder.iter().flat_map(|folder| std::fs::read_dir(folder.path()).unwrap());
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+/// Runs each test, a function of a [`Database`], on SQLite and on PostgreSQL.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            use crate::support::database::Database;
+
+            #[tokio::test]
+            async fn on_sqlite() {
+                super::$name(Database::sqlite()).await;
+            }
+
+            #[tokio::test]
+            async fn on_postgres() {
+                super::$name(Database::postgres().await).await;
+            }
+        })+
+    };
+}
+pub(crate) use on_both;
