@@ -10,6 +10,7 @@ pub mod health;
 pub mod layers;
 pub mod metrics;
 pub mod openai;
+pub mod path;
 pub mod query;
 pub mod router;
 pub mod server;

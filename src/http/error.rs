@@ -2,9 +2,18 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::error::ApiError;
+use crate::flight::bounded;
+
+/// 405; the answer's `allow` header names the methods that are accepted.
+#[must_use]
+pub fn wrong_method(method: &Method, path: &str) -> ApiError {
+    let (method, path) = (bounded(method.as_str(), 32), bounded(path, 200));
+    let message = format!("{path} does not accept {method}; the allow header names what it accepts");
+    ApiError { status: StatusCode::METHOD_NOT_ALLOWED, ..ApiError::not_found("method_not_allowed", message) }
+}
 
 /// Left in a response's extensions, so that the flight's row names the error.
 #[derive(Clone, Debug)]

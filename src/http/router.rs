@@ -11,23 +11,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{admin, docs, health, layers, metrics, openai};
+use super::{admin, docs, error, health, layers, metrics, openai};
 use crate::error::ApiError;
 use crate::state::Shared;
 
 /// The gateway's router: data plane, admin plane, operations.
 pub fn router(gateway: &Shared) -> Router {
     let data = Router::new()
-        .route("/v1/chat/completions", post(openai::generate::chat).fallback(openai::passthrough::any))
+        .route("/v1/chat/completions", any(openai::passthrough::any).post(openai::generate::chat))
         .route("/v1/completions", post(openai::generate::completions))
         .route("/v1/embeddings", post(openai::generate::embeddings))
         .route("/v1/{*path}", any(openai::passthrough::any))
+        .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(gateway), layers::admit))
         .layer(from_fn_with_state(Arc::clone(gateway), layers::observe));
     let reads = Router::new()
         .route("/v1/models", get(openai::models::list))
-        .route("/v1/models/{*id}", get(openai::models::show).fallback(openai::models::other))
+        .route("/v1/models/{*id}", any(openai::models::other).get(openai::models::show))
         .route("/v1/usage", get(openai::usage::list));
     let admin = Router::new()
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
@@ -48,8 +49,7 @@ pub fn router(gateway: &Shared) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(gateway), layers::common_headers));
-    data.method_not_allowed_fallback(wrong_method)
-        .merge(rest)
+    data.merge(rest)
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(gateway))
 }
@@ -78,8 +78,7 @@ async fn nothing_here(request: axum::extract::Request) -> ApiError {
 }
 
 async fn wrong_method(request: axum::extract::Request) -> ApiError {
-    let message = format!("{} does not accept {}", crate::flight::bounded(request.uri().path(), 200), request.method());
-    ApiError { status: http::StatusCode::METHOD_NOT_ALLOWED, ..ApiError::not_found("method_not_allowed", message) }
+    error::wrong_method(request.method(), request.uri().path())
 }
 
 /// A panic is a defect: one request gets a 500, the others and the process live on.

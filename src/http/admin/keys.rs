@@ -1,6 +1,6 @@
 //! `/admin/v1/keys`: virtual keys. A secret is shown once, when it is made.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -9,6 +9,7 @@ use crate::admin::keys::{self as manage, Done};
 use crate::error::ApiError;
 use crate::http::body::{self, BodyLimits};
 use crate::http::openai::generate::json;
+use crate::http::path::Id;
 use crate::http::query::Params;
 use crate::state::{Gateway, Shared, key_data};
 
@@ -44,7 +45,7 @@ pub async fn create(State(gateway): State<Shared>, request: Request) -> Result<R
 ///
 /// # Errors
 /// 404 for an unknown id, 503 without the database.
-pub async fn show(State(gateway): State<Shared>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn show(State(gateway): State<Shared>, Id(id): Id) -> Result<Response, ApiError> {
     let mut done = manage::show(&gateway.db, gateway.clock().unix_ms(), &id).await?;
     done.object["in_flight"] = gateway.keys.slot(&id).map_or(0, |slot| slot.limiter.in_flight()).into();
     answer(&gateway, Done { row: None, ..done })
@@ -56,7 +57,7 @@ pub async fn show(State(gateway): State<Shared>, Path(id): Path<String>) -> Resu
 /// 400 for a bad field, 404 for an unknown id, 503 without the database.
 pub async fn update(
     State(gateway): State<Shared>,
-    Path(id): Path<String>,
+    Id(id): Id,
     request: Request,
 ) -> Result<Response, ApiError> {
     let body = read_body(&gateway, request).await?;
@@ -67,7 +68,7 @@ pub async fn update(
 ///
 /// # Errors
 /// 404 for an unknown id, 503 without the database.
-pub async fn rotate(State(gateway): State<Shared>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn rotate(State(gateway): State<Shared>, Id(id): Id) -> Result<Response, ApiError> {
     let now = gateway.clock().unix_ms();
     answer(&gateway, manage::rotate(&gateway.db, &gateway.chance, now, &id).await?)
 }
@@ -76,7 +77,7 @@ pub async fn rotate(State(gateway): State<Shared>, Path(id): Path<String>) -> Re
 ///
 /// # Errors
 /// 404 for an unknown id, 503 without the database.
-pub async fn revoke(State(gateway): State<Shared>, Path(id): Path<String>) -> Result<Response, ApiError> {
+pub async fn revoke(State(gateway): State<Shared>, Id(id): Id) -> Result<Response, ApiError> {
     answer(&gateway, manage::revoke(&gateway.db, gateway.clock().unix_ms(), &id).await?)
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -14,6 +14,8 @@ use crate::catalog::{Catalog, Model};
 use crate::error::ApiError;
 use crate::http::auth::{Identity, identify};
 use crate::http::layers;
+use crate::http::path::Id;
+use crate::snapshot::resolve::MAX_NAME;
 use crate::snapshot::{Route, Snapshot};
 use crate::state::{Gateway, Shared};
 
@@ -40,7 +42,7 @@ pub async fn list(State(gateway): State<Shared>, request: Request) -> Result<Res
 /// 401 without a key, 404 for a model that does not exist or that the key may not use.
 pub async fn show(
     State(gateway): State<Shared>,
-    Path(id): Path<String>,
+    Id(id): Id,
     request: Request,
 ) -> Result<Response, ApiError> {
     let who = identify(&gateway, request.headers()).await?;
@@ -48,7 +50,7 @@ pub async fn show(
     let known = snapshot.resolve(&id).ok().filter(|route| may_use(&who, &id) && is_listed(&snapshot, route));
     match (known, &who) {
         (Some(route), _) => Ok(json(describe(&gateway, &route).to_string())),
-        (None, Identity::Key(_)) if snapshot.default_provider.is_some() && may_use(&who, &id) => {
+        (None, Identity::Key(_)) if may_be_the_providers(&snapshot, &id) && may_use(&who, &id) => {
             Ok(forward(gateway, request).await)
         }
         (None, _) => Err(unknown_model(&id, &snapshot.resolve(&id).err().map(|u| u.nearest).unwrap_or_default())),
@@ -75,6 +77,11 @@ fn may_use(who: &Identity, name: &str) -> bool {
         Identity::Admin => true,
         Identity::Key(caller) => caller.key.rights.allows(name),
     }
+}
+
+/// Whether the default provider may know the model; nobody does when it is longer than names are.
+fn may_be_the_providers(snapshot: &Snapshot, id: &str) -> bool {
+    snapshot.default_provider.is_some() && id.len() <= MAX_NAME
 }
 
 /// Whether Weir itself knows the model, as opposed to passing its name on.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use weir_wire::tap::Flavor;
 use weir_wire::usage::Usage;
 
@@ -22,19 +22,29 @@ use crate::dispatch::forward::Forward;
 use crate::dispatch::{Reply, ReplyBody};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
+use crate::http::error::wrong_method;
 use crate::snapshot::Target;
 use crate::state::{Gateway, Shared};
 use crate::upstream::headers;
 use incoming::Incoming;
 
-/// Any method and path below `/v1` that has no handler of its own.
+/// What the API's methods are. Others are not passed on: a provider that answers TRACE would show
+/// the client its credential, and what an answer to CONNECT carries is not HTTP.
+const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// Any path below `/v1` that has no handler of its own.
 pub async fn any(
     State(gateway): State<Shared>,
     Extension(flight): Extension<Arc<Flight>>,
     request: Request,
 ) -> Result<Response, ApiError> {
     let path = checked_path(request.uri())?;
-    if request.headers().contains_key(http::header::UPGRADE) {
+    if !METHODS.contains(request.method()) {
+        let mut refusal = wrong_method(request.method(), request.uri().path()).into_response();
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE"));
+        return Ok(refusal);
+    }
+    if request.headers().contains_key(header::UPGRADE) {
         let message = "WebSocket upgrades are not supported by this gateway; use the HTTP endpoints";
         return Err(ApiError::invalid("unsupported_operation", message));
     }
@@ -46,6 +56,9 @@ pub async fn any(
     note(&flight, &incoming);
     let held = objects::check(&gateway, &caller, objects::named(&ask, &incoming)).await?;
     let target = choose::target(&gateway, &caller, &ask, &incoming, held.as_deref())?;
+    if incoming.unseen && !ask.takes_opaque() {
+        return Err(opaque(ask.endpoint()));
+    }
     if ask.spends() {
         take_tokens(&flight, incoming.estimate())?;
     }
@@ -70,6 +83,13 @@ impl Ask {
         endpoints::name_of(self.path.trim_start_matches('/'))
     }
 
+    /// Whether a body may be neither JSON nor a form. Elsewhere a provider might read it as JSON all
+    /// the same, with a model and objects in it that Weir has not seen.
+    fn takes_opaque(&self) -> bool {
+        const ENDPOINTS: [&str; 5] = ["realtime", "live", "files", "uploads", "containers"];
+        ENDPOINTS.contains(&self.endpoint())
+    }
+
     /// Whether a good answer costs something: what makes a model work.
     fn spends(&self) -> bool {
         const ENDPOINTS: [&str; 12] = [
@@ -90,6 +110,14 @@ impl Ask {
     }
 }
 
+fn opaque(endpoint: &str) -> ApiError {
+    let message = format!(
+        "{endpoint} takes JSON or a form; send 'content-type: application/json' (or multipart/form-data) with the body"
+    );
+    let status = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    ApiError { status, ..ApiError::invalid("unsupported_content_type", message).param("content-type").no_retry() }
+}
+
 /// The path below `/v1`. What could leave the provider's base URL, or mean something else to the
 /// provider than to Weir, is no path here.
 fn checked_path(uri: &Uri) -> Result<String, ApiError> {
@@ -102,7 +130,8 @@ fn checked_path(uri: &Uri) -> Result<String, ApiError> {
     let path = uri.path().strip_prefix("/v1").ok_or_else(unknown)?;
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| unknown())?;
     let dotted = decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..");
-    let odd = path.contains("//") || decoded.contains('\\') || decoded.chars().any(char::is_control);
+    // With a slash at its end a path would miss its own handler, and the metering there.
+    let odd = path.ends_with('/') || path.contains("//") || decoded.contains('\\') || decoded.chars().any(char::is_control);
     if dotted || odd || endpoints::name_of(path.trim_start_matches('/')) == "other" {
         return Err(unknown());
     }
@@ -128,7 +157,7 @@ fn forward(
     let deadline = deadline(gateway, flight, &client)?;
     let mut headers = headers::for_upstream(&client);
     if incoming.decoded {
-        headers.remove(http::header::CONTENT_ENCODING);
+        headers.remove(header::CONTENT_ENCODING);
     }
     let (spends, flavor) = (ask.spends(), flavor(ask.endpoint()));
     let prompt = incoming.prompt.clone();
@@ -209,6 +238,7 @@ mod tests {
             "/v1/files/%2e%2e/admin",
             "/v1/files/..%2fadmin",
             "/v1/files//x",
+            "/v1/completions/",
             "/v1/files/a%5c..%5cb",
             "/v1/files/%0d%0aX",
             "/v1/nothing",

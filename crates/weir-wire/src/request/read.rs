@@ -20,7 +20,7 @@ pub(super) fn read(body: &[u8], shape: Shape) -> Read<Peek> {
         seen: 0,
         fault: None,
     };
-    let object = scan_object(body, |field| collector.field(&field)).map_err(broken)?;
+    let object = scan_object(body, |field| collector.field(&field)).map_err(|error| broken_body(body, error))?;
     if let Some(fault) = collector.fault {
         return Err(fault);
     }
@@ -260,6 +260,15 @@ fn stream_options(given: &Given<'_>) -> Read<StreamOptions> {
 fn duplicate(name: &'static str) -> PeekError {
     let message = format!("'{name}' appears more than once in the body, send it once");
     PeekError::new(PeekCode::DuplicateKey, Some(name), message)
+}
+
+/// An empty body is most often one that the client meant to send.
+fn broken_body(body: &[u8], error: JsonError) -> PeekError {
+    if body.trim_ascii().is_empty() {
+        let message = "the request body is empty: send one JSON object".to_owned();
+        return PeekError::new(PeekCode::InvalidJson, None, message);
+    }
+    broken(error)
 }
 
 fn broken(error: JsonError) -> PeekError {

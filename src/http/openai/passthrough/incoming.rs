@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use http_body::Body as _;
 use weir_wire::multipart::{ModelFinder, MultipartError, Progress, boundary_of};
 use weir_wire::request::{Change, Peek, Shape};
@@ -72,6 +72,9 @@ struct Multipart {
 
 /// Reads as much of a body as Weir must know.
 pub(super) async fn read(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
+    if headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(two_types());
+    }
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let query_model = query_model(ask.query.as_deref())?;
@@ -86,6 +89,11 @@ pub(super) async fn read(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body
         _ => {}
     }
     Ok(incoming)
+}
+
+/// The provider might read the body by the other one.
+fn two_types() -> ApiError {
+    ApiError::invalid("invalid_header", "the content-type header appears twice; send it once").param("content-type")
 }
 
 fn conflicting_model(who: &str) -> ApiError {
@@ -134,11 +142,11 @@ async fn json(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> 
     let bytes =
         body::read(headers, body, BodyLimits { max: server.body_limit, idle: server.body_idle_timeout }).await?;
     let decoded = headers.contains_key(header::CONTENT_ENCODING);
-    if bytes.is_empty() {
-        return Ok(Incoming { decoded, ..Incoming::default() });
-    }
     // Sub-resources of an endpoint (cancel, compact, ...) have bodies of their own shapes.
     let shape = if ask.path.trim_matches('/') == ask.endpoint() { shape(ask.endpoint()) } else { Shape::Other };
+    if bytes.is_empty() && (shape == Shape::Other || ask.method != Method::POST) {
+        return Ok(Incoming { decoded, ..Incoming::default() });
+    }
     let peek = Peek::read(&bytes, shape).map_err(peek_error)?;
     let prompt = peek.prompt.map_or_else(Bytes::new, |p| bytes.slice(p.span.start..p.span.end));
     let characters = (shape == Shape::Speech).then(|| characters(&prompt));
