@@ -39,6 +39,8 @@ pub struct Described {
     pub query: &'static [(&'static str, &'static str)],
     /// JSON body schema's name, when it has one.
     pub body: Option<&'static str>,
+    /// Status when all is well.
+    pub success: u16,
 }
 
 const fn route(
@@ -48,8 +50,16 @@ const fn route(
     summary: &'static str,
     access: Access,
 ) -> Described {
-    Described { method, path, tag, summary, access, query: &[], body: None }
+    Described { method, path, tag, summary, access, query: &[], body: None, success: 200 }
 }
+
+/// A route that is passed through by path.
+const fn passed(method: &'static str, path: &'static str, summary: &'static str) -> Described {
+    route(method, path, "OpenAI, passed through", summary, Access::Key)
+}
+
+const REST: &str = "Any other path of OpenAI's API; it goes to the provider that the model names, that holds the object, \
+                    or that is the default";
 
 const USAGE_QUERY: &[(&str, &str)] = &[
     ("from", "first moment: RFC 3339, a date, or a span such as 7d"),
@@ -69,6 +79,7 @@ const USAGE_QUERY: &[(&str, &str)] = &[
         "list of key, team, user, model, provider, endpoint, status, tag, hour, day, month: totals instead of rows",
     ),
     ("format", "json, csv or ndjson"),
+    ("since", "another name of from"),
 ];
 const PAGE_QUERY: &[(&str, &str)] =
     &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
@@ -95,13 +106,24 @@ pub const ROUTES: &[Described] = &[
         Access::Either,
     ),
     route("get", "/v1/models/{id}", "OpenAI", "One model; the id may contain slashes", Access::Either),
-    route(
-        "post",
-        "/v1/{path}",
-        "OpenAI",
-        "Any other path of OpenAI's API, passed through to the provider that the model names, or the default",
-        Access::Key,
-    ),
+    passed("delete", "/v1/models/{id}", "Delete a fine-tuned model"),
+    passed("post", "/v1/responses", "Response, JSON or SSE"),
+    passed("post", "/v1/moderations", "Classify text and images"),
+    passed("post", "/v1/images/{operation}", "Images: generations, edits or variations"),
+    passed("post", "/v1/audio/{operation}", "Audio: speech, transcriptions or translations"),
+    passed("post", "/v1/rerank", "Order documents by relevance"),
+    passed("get", "/v1/files", "List files; a key sees its own"),
+    passed("post", "/v1/files", "Upload a file"),
+    passed("post", "/v1/uploads", "Begin an upload in parts"),
+    passed("get", "/v1/batches", "List batches; a key sees its own"),
+    passed("post", "/v1/batches", "Start a batch"),
+    passed("get", "/v1/fine_tuning/jobs", "List fine-tuning jobs; a key sees its own"),
+    passed("post", "/v1/fine_tuning/jobs", "Start a fine-tuning job"),
+    passed("get", "/v1/{path}", REST),
+    passed("post", "/v1/{path}", REST),
+    passed("put", "/v1/{path}", REST),
+    passed("patch", "/v1/{path}", REST),
+    passed("delete", "/v1/{path}", REST),
     Described {
         query: USAGE_QUERY,
         ..route(
@@ -115,6 +137,7 @@ pub const ROUTES: &[Described] = &[
     Described { query: PAGE_QUERY, ..route("get", "/admin/v1/keys", "Admin", "List virtual keys", Access::Admin) },
     Described {
         body: Some("KeyCreate"),
+        success: 201,
         ..route(
             "post",
             "/admin/v1/keys",
@@ -173,7 +196,7 @@ fn operation(route: &Described) -> Value {
         "tags": [route.tag],
         "summary": route.summary,
         "operationId": format!("{}_{}", route.method, route.path.trim_matches('/').replace(['/', '.'], "_").replace(['{', '}'], "")),
-        "responses": {"200": {"description": "success"}, "default": {"description": "error",
+        "responses": {route.success.to_string(): {"description": "success"}, "default": {"description": "error",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}},
         "security": match route.access {
             Access::Open => json!([]),
