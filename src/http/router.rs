@@ -49,9 +49,7 @@ pub fn router(gateway: &Shared) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(gateway), layers::common_headers));
-    data.merge(rest)
-        .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::clone(gateway))
+    data.merge(rest).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(gateway))
 }
 
 fn health() -> Router<Shared> {

@@ -396,6 +396,8 @@ async fn an_empty_body_is_refused_where_one_is_needed() {
     assert_eq!(gateway.request(Method::GET, "/v1/responses/resp_1", &headers, "").await.status, StatusCode::OK);
 }
 
+type Headers<'h> = &'h [(&'h str, &'h str)];
+
 #[tokio::test]
 async fn keys_of_every_wrong_shape_are_refused_and_recorded() {
     let (upstream, gateway, key) = content().await;
@@ -404,7 +406,7 @@ async fn keys_of_every_wrong_shape_are_refused_and_recorded() {
     let (cut, longer, upper) = (bearer(&key[..key.len() - 1]), bearer(&format!("{key}x")), bearer(&key.to_uppercase()));
     let (doubled, listed, huge) = (bearer(&good), bearer(&format!("{key},{key}")), bearer(&"k".repeat(16_000)));
     let admin = bearer(ADMIN);
-    let cases: &[(&[(&str, &str)], u16, &str, &str)] = &[
+    let cases: &[(Headers<'_>, u16, &str, &str)] = &[
         (&[], 401, "missing_api_key", "Authorization: Bearer sk-weir-"),
         (&[("authorization", "")], 401, "invalid_api_key", "must be 'Bearer <key>'"),
         (&[("authorization", "Bearer ")], 401, "missing_api_key", "send a virtual key"),

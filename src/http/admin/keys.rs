@@ -55,11 +55,7 @@ pub async fn show(State(gateway): State<Shared>, Id(id): Id) -> Result<Response,
 ///
 /// # Errors
 /// 400 for a bad field, 404 for an unknown id, 503 without the database.
-pub async fn update(
-    State(gateway): State<Shared>,
-    Id(id): Id,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn update(State(gateway): State<Shared>, Id(id): Id, request: Request) -> Result<Response, ApiError> {
     let body = read_body(&gateway, request).await?;
     answer(&gateway, manage::update(&gateway.db, gateway.clock().unix_ms(), &id, body).await?)
 }

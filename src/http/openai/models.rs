@@ -40,11 +40,7 @@ pub async fn list(State(gateway): State<Shared>, request: Request) -> Result<Res
 ///
 /// # Errors
 /// 401 without a key, 404 for a model that does not exist or that the key may not use.
-pub async fn show(
-    State(gateway): State<Shared>,
-    Id(id): Id,
-    request: Request,
-) -> Result<Response, ApiError> {
+pub async fn show(State(gateway): State<Shared>, Id(id): Id, request: Request) -> Result<Response, ApiError> {
     let who = identify(&gateway, request.headers()).await?;
     let snapshot = gateway.snapshot.load_full();
     let known = snapshot.resolve(&id).ok().filter(|route| may_use(&who, &id) && is_listed(&snapshot, route));

@@ -131,7 +131,8 @@ fn checked_path(uri: &Uri) -> Result<String, ApiError> {
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| unknown())?;
     let dotted = decoded.split(['/', '\\']).any(|segment| segment == "." || segment == "..");
     // With a slash at its end a path would miss its own handler, and the metering there.
-    let odd = path.ends_with('/') || path.contains("//") || decoded.contains('\\') || decoded.chars().any(char::is_control);
+    let odd =
+        path.ends_with('/') || path.contains("//") || decoded.contains('\\') || decoded.chars().any(char::is_control);
     if dotted || odd || endpoints::name_of(path.trim_start_matches('/')) == "other" {
         return Err(unknown());
     }
