@@ -202,20 +202,14 @@ impl Operation {
 pub enum Quirk {
     /// Refuses `stream_options`: do not ask for usage in streams (it comes anyway).
     NoStreamOptions,
-    /// Usage stands on every chunk and is cumulative: the last one counts.
-    UsageOnEveryChunk,
     /// Knows `max_tokens`, not `max_completion_tokens`.
     RenameMaxCompletionTokens,
     /// `seed` is called `random_seed`.
     RenameSeed,
-    /// Refuses `name` on messages.
+    /// Refuses `name` on messages: it is left out, with a warning.
     NoMessageName,
-    /// `stop` must be an array.
+    /// `stop` must be an array: a string is put into one.
     StopAsArray,
-    /// `GET /models` answers a bare array.
-    ModelsBareArray,
-    /// Writes the string `"None"` where it means null.
-    NullStrings,
 }
 
 /// Names of operations in files and configurations.
@@ -241,16 +235,8 @@ pub const OPERATIONS: &[&str] = &[
     "realtime",
 ];
 /// Names of quirks.
-pub const QUIRKS: &[&str] = &[
-    "no_stream_options",
-    "usage_on_every_chunk",
-    "rename_max_completion_tokens",
-    "rename_seed",
-    "no_message_name",
-    "stop_as_array",
-    "models_bare_array",
-    "null_strings",
-];
+pub const QUIRKS: &[&str] =
+    &["no_stream_options", "rename_max_completion_tokens", "rename_seed", "no_message_name", "stop_as_array"];
 /// Names of authentication styles.
 pub const AUTH_STYLES: &[&str] = &["bearer", "header", "prefix", "none", "optional_bearer"];
 /// Names of usage rules.
