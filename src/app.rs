@@ -18,8 +18,8 @@ use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
 use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
-use crate::http::router::{operations_router, router};
-use crate::http::server::{Listening, serve};
+use crate::http::router::{operations_router, router, stopping_router};
+use crate::http::server::{Listening, Routers, serve};
 use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::usage_writer::UsageWriter;
 use crate::lifecycle::Lifecycle;
@@ -127,12 +127,14 @@ impl App {
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());
-        lifecycle.job(serve(listener, router(&gateway), listening.clone()));
+        let routers = Routers { serving: router(&gateway), stopping: stopping_router(&gateway) };
+        lifecycle.job(serve(listener, routers, listening.clone()));
         let mut metrics_addr = None;
         if let Some(wanted) = server.metrics_listen {
             let (listener, addr) = listen(wanted).await?;
             metrics_addr = Some(addr);
-            lifecycle.job(serve(listener, operations_router(&gateway), listening));
+            let router = operations_router(&gateway);
+            lifecycle.job(serve(listener, Routers { serving: router.clone(), stopping: router }, listening));
         }
         let drain = server.drain_timeout;
         Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle, drain })

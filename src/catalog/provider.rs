@@ -196,7 +196,7 @@ impl Operation {
     }
 }
 
-/// Deviations from OpenAI's API that the code acts on.
+/// Deviations from OpenAI's API. All are facts of the catalogue; the code acts on those in [`QUIRKS`].
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Quirk {
@@ -240,17 +240,8 @@ pub const OPERATIONS: &[&str] = &[
     "rerank",
     "realtime",
 ];
-/// Names of quirks.
-pub const QUIRKS: &[&str] = &[
-    "no_stream_options",
-    "usage_on_every_chunk",
-    "rename_max_completion_tokens",
-    "rename_seed",
-    "no_message_name",
-    "stop_as_array",
-    "models_bare_array",
-    "null_strings",
-];
+/// Names of the quirks that a configuration may set: those that the code acts on.
+pub const QUIRKS: &[&str] = &["no_stream_options", "rename_max_completion_tokens"];
 /// Names of authentication styles.
 pub const AUTH_STYLES: &[&str] = &["bearer", "header", "prefix", "none", "optional_bearer"];
 /// Names of usage rules.
