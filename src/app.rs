@@ -96,9 +96,9 @@ pub enum StartError {
     /// The configuration does not fit together.
     #[error("configuration: {0}")]
     Config(String),
-    /// The database.
-    #[error("database: {0}")]
-    Store(#[from] StoreError),
+    /// The database, by its URL without its password.
+    #[error("database {0}: {1}")]
+    Store(String, StoreError),
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -196,7 +196,11 @@ async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErro
 fn open_database(config: &Config) -> Result<Db, StartError> {
     let connections = u32::try_from(config.database.max_connections).unwrap_or(u32::MAX);
     let options = Options { connections, ..Options::default() };
-    Ok(Db::open(config.database.url.expose_secret(), &options)?)
+    Db::open(config.database.url.expose_secret(), &options).map_err(|e| store_error(config, e))
+}
+
+fn store_error(config: &Config, error: StoreError) -> StartError {
+    StartError::Store(config.database.url.redacted(), error)
 }
 
 /// One sender for each provider, with its own connections.
@@ -273,7 +277,7 @@ async fn set_up(gateway: &Shared, lifecycle: &Lifecycle) -> Result<Welcome, Star
             });
             Ok(Welcome::default())
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(store_error(&gateway.config, error)),
     }
 }
 

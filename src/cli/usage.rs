@@ -80,7 +80,7 @@ async fn work(args: UsageArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut d
     };
     let text = match connection {
         Connection::Remote(remote) => {
-            remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await.map_err(|why| (FAILED, why))
+            remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await
         }
         Connection::Local(local) => on_database(&query, &local).await,
     };

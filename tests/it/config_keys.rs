@@ -309,7 +309,7 @@ async fn a_declared_key_has_rights_limits_and_an_end() {
     let reply = gateway.post("key-b", "/v1/chat/completions", long).await;
     assert_eq!((reply.status, reply.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"));
     let slow = json!({"model": "demo/chat", "stream": true, "messages": [{"role": "user", "content": "a b c d e f"}]});
-    let headers = [("x-api-key", "key-c"), ("x-weir-fault", "chunk_delay=60s")];
+    let headers = [("x-api-key", "key-c"), ("x-weir-fault", "chunk_delay=500ms")];
     let open = gateway.send(Method::POST, "/v1/chat/completions", &headers, slow.to_string()).await;
     assert_eq!(open.status(), StatusCode::OK);
     assert_eq!(ask(&gateway, "key-c", "demo/chat").await.status, StatusCode::TOO_MANY_REQUESTS);
