@@ -76,7 +76,11 @@ fn every_fault_of_a_configuration_is_told_with_its_place() {
     let said = home.run(&["check", "--json", "--config", &file]);
     assert_eq!((said.code, said.json()["faults"].as_array().unwrap().len()), (2, 3), "{said:?}");
     let toml = home.file("bad.toml", "[server]\nlisten = \"nowhere\"\n");
-    fails(&home.run(&["check", "--config", &toml]), 2, &[&format!("{toml}:2:10: server.listen: expected an IP address")]);
+    fails(
+        &home.run(&["check", "--config", &toml]),
+        2,
+        &[&format!("{toml}:2:10: server.listen: expected an IP address")],
+    );
     fails(&home.run(&["check", "--config", "/nowhere.yaml"]), 2, &["/nowhere.yaml: cannot read the file"]);
 }
 
@@ -85,7 +89,11 @@ fn check_finds_what_serve_would_stumble_over() {
     let home = Home::new();
     let file = home.file("weir.yaml", "providers: { openai: {} }\n");
     for command in ["check", "serve"] {
-        fails(&home.run(&[command, "--config", &file]), 2, &["providers.openai: api_key is missing: give one or set OPENAI_API_KEY"]);
+        fails(
+            &home.run(&[command, "--config", &file]),
+            2,
+            &["providers.openai: api_key is missing: give one or set OPENAI_API_KEY"],
+        );
     }
     let home = Home::new().env("OPENAI_API_KEY", "value-of-the-key");
     home.file("weir.yaml", "providers: { openai: {} }\n");
@@ -104,8 +112,14 @@ fn a_gateway_without_keys_stays_on_loopback() {
 #[test]
 fn the_example_the_schema_and_the_reference_are_printed() {
     let variables = [
-        "WEIR_ADMIN_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_EU_KEY", "OPENAI_EU_KEY_2", "OPENAI_EU_ORG",
-        "AZURE_OPENAI_API_KEY", "CI_KEY",
+        "WEIR_ADMIN_KEY",
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "OPENAI_EU_KEY",
+        "OPENAI_EU_KEY_2",
+        "OPENAI_EU_ORG",
+        "AZURE_OPENAI_API_KEY",
+        "CI_KEY",
     ];
     let home = variables.iter().fold(Home::new(), |home, name| home.env(name, "some-value"));
     let example = home.run(&["config", "example"]);
@@ -115,7 +129,8 @@ fn the_example_the_schema_and_the_reference_are_printed() {
     let schema = home.run(&["config", "schema"]);
     assert_eq!(schema.json()["title"], "Weir configuration");
     assert!(home.run(&["config", "reference"]).out.contains("| `server.listen` |"));
-    let (old, new) = (home.file("old.yaml", "auth: { admin_key: one }\n"), home.file("new.yaml", "auth: { admin_key: two }\n"));
+    let (old, new) =
+        (home.file("old.yaml", "auth: { admin_key: one }\n"), home.file("new.yaml", "auth: { admin_key: two }\n"));
     let said = home.run(&["config", "diff", &old, &new]);
     succeeds(&said);
     assert_eq!(said.out, "auth.admin_key: \"***\" -> \"***\" (changed)\n");
@@ -128,8 +143,24 @@ fn the_example_the_schema_and_the_reference_are_printed() {
 fn a_life(home: &Home, way: &[&str]) {
     let keys = |args: &[&str]| home.run(&[&["keys"], args, way].concat());
     let made = keys(&[
-        "create", "--name", "app", "--models", "demo/*,gpt-*", "--rpm", "60", "--tpm", "1000", "--concurrency", "2",
-        "--expires", "30d", "--team", "t", "--user", "u", "--json",
+        "create",
+        "--name",
+        "app",
+        "--models",
+        "demo/*,gpt-*",
+        "--rpm",
+        "60",
+        "--tpm",
+        "1000",
+        "--concurrency",
+        "2",
+        "--expires",
+        "30d",
+        "--team",
+        "t",
+        "--user",
+        "u",
+        "--json",
     ]);
     succeeds(&made);
     let made = made.json();
@@ -182,7 +213,10 @@ async fn usage_is_shown_in_every_form() {
         assert_eq!(chat(&gateway, &key).await.status, StatusCode::OK);
     }
     let url = gateway.url();
-    eventually("two rows", async || (home.run(&["usage", "--format", "ndjson"]).out.lines().count() == 2).then_some(())).await;
+    eventually("two rows", async || {
+        (home.run(&["usage", "--format", "ndjson"]).out.lines().count() == 2).then_some(())
+    })
+    .await;
     for way in [&[][..], &["--url", &url]] {
         let usage = |args: &[&str]| {
             let said = home.run(&[&["usage"], args, way].concat());
@@ -212,10 +246,17 @@ fn prices_are_shown() {
     assert!(said.out.starts_with("openai/gpt-4o-mini  version ") && said.out.contains("cache_read"), "{said:?}");
     let found = home.run(&["prices", "show", "gpt-4o-mini", "--json"]).json();
     assert!(found.as_array().unwrap().len() > 1, "every provider that has it");
-    fails(&home.run(&["prices", "show", "openai/gpt-4o-mni"]), 1, &["openai/gpt-4o-mni", "did you mean 'openai/gpt-4o-mini'?"]);
+    fails(
+        &home.run(&["prices", "show", "openai/gpt-4o-mni"]),
+        1,
+        &["openai/gpt-4o-mni", "did you mean 'openai/gpt-4o-mini'?"],
+    );
     let file = home.file("weir.yaml", "prices: { demo/chat: { input: \"7\" } }\n");
     let own = home.run(&["prices", "show", "demo/chat", "--json", "--config", &file]).json();
-    assert_eq!((&own[0]["source"], &own[0]["prices"][0]["per_mtok_usd"]["input"]), (&json!("config"), &json!("7.000000000")));
+    assert_eq!(
+        (&own[0]["source"], &own[0]["prices"][0]["per_mtok_usd"]["input"]),
+        (&json!("config"), &json!("7.000000000"))
+    );
 }
 
 #[test]
@@ -224,7 +265,8 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
     let said = home.run(&["doctor", "--json"]);
     assert_eq!(said.code, 1, "only the demo: {said:?}");
     let found = said.json();
-    let of = |check: &str| found.as_array().unwrap().iter().find(|f| f["check"] == check).cloned().unwrap_or(Value::Null);
+    let of =
+        |check: &str| found.as_array().unwrap().iter().find(|f| f["check"] == check).cloned().unwrap_or(Value::Null);
     assert_eq!((&of("configuration")["ok"], &of("database")["ok"]), (&json!(true), &json!(true)));
     assert!(of("providers")["fix"].as_str().unwrap().contains("OPENAI_API_KEY"), "{found:#}");
     let yaml = "database: { url: \"postgres://weir:pass-word@127.0.0.1:1/weir\" }\n\
@@ -356,7 +398,8 @@ async fn a_hang_up_is_logged_and_survived() {
 async fn slow_stream(gateway: &Running, ms: u64) -> http::Response<hyper::body::Incoming> {
     let key = gateway.told("first key ").unwrap();
     let fault = format!("chunk_delay={ms}ms");
-    let body = json!({"model": "demo/chat", "stream": true, "messages": [{"role": "user", "content": "a b c d e f g h"}]});
+    let body =
+        json!({"model": "demo/chat", "stream": true, "messages": [{"role": "user", "content": "a b c d e f g h"}]});
     let headers = [("x-api-key", key.as_str()), ("x-weir-fault", fault.as_str())];
     let mut open = gateway.send(Method::POST, "/v1/chat/completions", &headers, body.to_string()).await;
     open.frame().await.unwrap().unwrap();

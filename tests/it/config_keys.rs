@@ -349,9 +349,12 @@ async fn a_route_renames_the_model() {
 /// A component, a price, and a usage that costs a thousandth of a dollar at it when everything else
 /// is free.
 fn billed() -> Vec<(&'static str, &'static str, Value)> {
-    let prompt = |details: Value| json!({"prompt_tokens": 1000, "completion_tokens": 0, "prompt_tokens_details": details});
-    let output = |details: Value| json!({"prompt_tokens": 0, "completion_tokens": 1000, "completion_tokens_details": details});
-    let write = |lifetime: &str| json!({"prompt_tokens": 1000, "completion_tokens": 0, "cache_creation": {lifetime: 1000}});
+    let prompt =
+        |details: Value| json!({"prompt_tokens": 1000, "completion_tokens": 0, "prompt_tokens_details": details});
+    let output =
+        |details: Value| json!({"prompt_tokens": 0, "completion_tokens": 1000, "completion_tokens_details": details});
+    let write =
+        |lifetime: &str| json!({"prompt_tokens": 1000, "completion_tokens": 0, "cache_creation": {lifetime: 1000}});
     let sound = json!({"type": "duration", "seconds": 10});
     vec![
         ("input", "1", prompt(json!({}))),
@@ -383,7 +386,8 @@ async fn every_price_component_is_billed() {
     let cases = billed();
     let names: BTreeSet<&str> = cases.iter().map(|(name, ..)| *name).collect();
     assert_eq!(names, weir::config::PRICE_COMPONENTS.iter().copied().collect(), "every component has its case");
-    let usages: BTreeMap<String, Value> = cases.iter().map(|(name, _, usage)| ((*name).to_owned(), usage.clone())).collect();
+    let usages: BTreeMap<String, Value> =
+        cases.iter().map(|(name, _, usage)| ((*name).to_owned(), usage.clone())).collect();
     let up = Upstream::start(move |seen| {
         let body = seen.json();
         let usage = usages[body["model"].as_str().unwrap()].clone();
@@ -396,7 +400,11 @@ async fn every_price_component_is_billed() {
     for (name, price, _) in &cases {
         let free: String = ["input", "output"].iter().filter(|n| *n != name).map(|n| format!("{n}: \"0\", ")).collect();
         // Characters, sound and images are billed where tokens have no price.
-        let free = if matches!(*name, "char_input" | "per_image" | "per_second" | "per_minute" | "per_hour") { "" } else { &free };
+        let free = if matches!(*name, "char_input" | "per_image" | "per_second" | "per_minute" | "per_hour") {
+            ""
+        } else {
+            &free
+        };
         yaml += &format!("  up/{name}: {{ {free}{name}: \"{price}\" }}\n");
     }
     let gateway = Setup::new(yaml).start().await;

@@ -22,7 +22,17 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "http",
         &[
-            "admin", "catalog", "config", "dispatch", "flight", "gate", "lifecycle", "route", "snapshot", "state", "store",
+            "admin",
+            "catalog",
+            "config",
+            "dispatch",
+            "flight",
+            "gate",
+            "lifecycle",
+            "route",
+            "snapshot",
+            "state",
+            "store",
             "upstream",
         ],
     ),
@@ -86,7 +96,10 @@ fn every_module_is_on_the_map_and_in_architecture_md() {
     for (module, path, _) in modules() {
         assert!(MAP.iter().any(|(known, _)| *known == module) || TOP.contains(&module.as_str()), "{path} is on no map");
         let written = [format!("`src/{module}"), format!("`{module}.rs`"), format!("`{module}`")];
-        assert!(module == "lib" || written.iter().any(|name| architecture.contains(name)), "ARCHITECTURE.md lacks {module}");
+        assert!(
+            module == "lib" || written.iter().any(|name| architecture.contains(name)),
+            "ARCHITECTURE.md lacks {module}"
+        );
     }
 }
 
@@ -95,10 +108,23 @@ fn modules_import_what_the_map_allows() {
     let mut wrong = Vec::new();
     for (module, path, code) in modules().into_iter().filter(|(module, ..)| !TOP.contains(&module.as_str())) {
         let (_, allowed) = MAP.iter().find(|(known, _)| *known == module).expect("checked by another test");
-        let fits = |name: &String| *name == module || BY_ALL.contains(&name.as_str()) || allowed.contains(&name.as_str());
+        let fits =
+            |name: &String| *name == module || BY_ALL.contains(&name.as_str()) || allowed.contains(&name.as_str());
         wrong.extend(named(&code).into_iter().filter(|name| !fits(name)).map(|name| format!("{path} imports {name}")));
     }
     assert!(wrong.is_empty(), "ARCHITECTURE.md does not allow: {wrong:#?}");
+}
+
+#[test]
+fn the_map_allows_nothing_that_nobody_imports() {
+    let all = modules();
+    let mut idle = Vec::new();
+    for (module, allowed) in MAP {
+        let used: BTreeSet<String> =
+            all.iter().filter(|(of, ..)| of == module).flat_map(|(.., code)| named(code)).collect();
+        idle.extend(allowed.iter().filter(|name| !used.contains(**name)).map(|name| format!("{module}: {name}")));
+    }
+    assert!(idle.is_empty(), "{idle:?}");
 }
 
 /// Where these words may stand, by the beginning of the path; nowhere else.
@@ -125,7 +151,16 @@ fn what_one_module_knows_no_other_does() {
 
 #[test]
 fn time_and_chance_come_from_the_clock() {
-    let words = ["SystemTime::now", "Instant::now", "getrandom::", "rand::", "thread_rng", "Uuid::now_v7", "Uuid::new_v4", "Timestamp::now"];
+    let words = [
+        "SystemTime::now",
+        "Instant::now",
+        "getrandom::",
+        "rand::",
+        "thread_rng",
+        "Uuid::now_v7",
+        "Uuid::new_v4",
+        "Timestamp::now",
+    ];
     // `dispatch/forward.rs` sets a timer of tokio's, which takes moments and not spans.
     only_in(&words, &["src/clock.rs", "src/dispatch"]);
     only_in(&["SystemTime", "getrandom::", "rand::", "Uuid::new_v4"], &["src/clock.rs"]);
@@ -149,13 +184,26 @@ fn nothing_prints_but_the_command_line_and_nothing_is_left_undone() {
 fn the_wire_crate_does_nothing_but_think() {
     let manifest = include_str!("../../crates/weir-wire/Cargo.toml");
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
-    let names: BTreeSet<&str> =
-        dependencies.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty()).collect();
+    let names: BTreeSet<&str> = dependencies
+        .lines()
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty())
+        .collect();
     let pure = BTreeSet::from(["bytes", "memchr", "serde", "serde_json"]);
     assert!(names.is_subset(&pure), "{names:?}: no I/O, no clock, no runtime");
     for (path, text) in sources("crates/weir-wire/src").into_iter().filter(|(path, _)| !is_test(path)) {
         let code = built(&text);
-        for word in ["std::net", "std::fs", "std::io", "std::time", "std::env", "std::thread", "tokio", "tracing::", ".unwrap()"] {
+        for word in [
+            "std::net",
+            "std::fs",
+            "std::io",
+            "std::time",
+            "std::env",
+            "std::thread",
+            "tokio",
+            "tracing::",
+            ".unwrap()",
+        ] {
             assert!(!code.contains(word), "{}: {word}", path.display());
         }
     }
@@ -164,13 +212,26 @@ fn the_wire_crate_does_nothing_but_think() {
 #[test]
 fn no_model_is_named_outside_the_catalogue() {
     const FAMILIES: [&str; 12] = [
-        "gpt-", "claude", "gemini", "llama", "mistral-", "deepseek", "grok-", "qwen", "command-r", "o1-", "o3-", "text-embedding-",
+        "gpt-",
+        "claude",
+        "gemini",
+        "llama",
+        "mistral-",
+        "deepseek",
+        "grok-",
+        "qwen",
+        "command-r",
+        "o1-",
+        "o3-",
+        "text-embedding-",
     ];
     let mut wrong = Vec::new();
     for (_, path, code) in modules() {
         for text in code.split('"').skip(1).step_by(2) {
             let text = text.to_lowercase();
-            wrong.extend(FAMILIES.iter().filter(|name| text.contains(*name)).map(|name| format!("{path}: {name} in {text:?}")));
+            wrong.extend(
+                FAMILIES.iter().filter(|name| text.contains(*name)).map(|name| format!("{path}: {name} in {text:?}")),
+            );
         }
     }
     assert!(wrong.is_empty(), "behaviour belongs to catalog/: {wrong:#?}");
