@@ -196,26 +196,20 @@ impl Operation {
     }
 }
 
-/// Deviations from OpenAI's API. All are facts of the catalogue; the code acts on those in [`QUIRKS`].
+/// Deviations from OpenAI's API that the code acts on.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Quirk {
     /// Refuses `stream_options`: do not ask for usage in streams (it comes anyway).
     NoStreamOptions,
-    /// Usage stands on every chunk and is cumulative: the last one counts.
-    UsageOnEveryChunk,
     /// Knows `max_tokens`, not `max_completion_tokens`.
     RenameMaxCompletionTokens,
     /// `seed` is called `random_seed`.
     RenameSeed,
-    /// Refuses `name` on messages.
+    /// Refuses `name` on messages: it is left out, with a warning.
     NoMessageName,
-    /// `stop` must be an array.
+    /// `stop` must be an array: a string is put into one.
     StopAsArray,
-    /// `GET /models` answers a bare array.
-    ModelsBareArray,
-    /// Writes the string `"None"` where it means null.
-    NullStrings,
 }
 
 /// Names of operations in files and configurations.
@@ -240,8 +234,9 @@ pub const OPERATIONS: &[&str] = &[
     "rerank",
     "realtime",
 ];
-/// Names of the quirks that a configuration may set: those that the code acts on.
-pub const QUIRKS: &[&str] = &["no_stream_options", "rename_max_completion_tokens"];
+/// Names of quirks.
+pub const QUIRKS: &[&str] =
+    &["no_stream_options", "rename_max_completion_tokens", "rename_seed", "no_message_name", "stop_as_array"];
 /// Names of authentication styles.
 pub const AUTH_STYLES: &[&str] = &["bearer", "header", "prefix", "none", "optional_bearer"];
 /// Names of usage rules.

@@ -12,7 +12,7 @@ fn known() -> Known<'static> {
     Known {
         providers: &["anthropic", "azure", "openai"],
         operations: &["chat", "embeddings", "models"],
-        quirks: &["no_stream_options", "usage_on_every_chunk"],
+        quirks: &["no_stream_options", "stop_as_array"],
         usage: &["no_done", "reasoning_outside_output"],
         auth_styles: &["bearer", "header", "none"],
         ..Known::default()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use weir_wire::json::Span;
 use weir_wire::request::Change;
 use weir_wire::tap::Flavor;
 
@@ -250,12 +251,16 @@ fn prepare(job: &Job, target: &Target, lease: &Lease) -> Result<(Call, bool), Fa
         operation_uri(provider, job.operation, &target.model).ok_or_else(|| unsupported(provider, job.operation))?;
     let usage_added = adds_usage(job, provider);
     let refused = refused_fields(job, provider);
+    let names = refused_names(job, provider);
+    let chat = job.operation == Operation::Chat;
     let change = Change {
         model: Some(&target.model),
         include_usage: usage_added,
         strip_extensions: true,
-        rename: rename(job, provider),
+        rename: &renames(job, provider),
         remove: &refused,
+        wrap: (chat && provider.has(Quirk::StopAsArray)).then_some("stop"),
+        cut: &names,
     };
     let pieces: VecDeque<Bytes> = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
     let call = Call {
@@ -277,11 +282,29 @@ fn adds_usage(job: &Job, provider: &ProviderDef) -> bool {
         && !provider.has(Quirk::NoStreamOptions)
 }
 
-/// `max_completion_tokens` under the name that the provider knows.
-fn rename(job: &Job, provider: &ProviderDef) -> Option<(&'static str, &'static str)> {
-    let wanted =
-        job.operation == Operation::Chat && job.peek.max_completion_tokens.is_some() && job.peek.max_tokens.is_none();
-    (wanted && provider.has(Quirk::RenameMaxCompletionTokens)).then_some(("max_completion_tokens", "max_tokens"))
+/// Parameters under the names that the provider knows.
+fn renames(job: &Job, provider: &ProviderDef) -> Vec<(&'static str, &'static str)> {
+    let mut renames = Vec::new();
+    let newer = job.peek.max_completion_tokens.is_some() && job.peek.max_tokens.is_none();
+    if job.operation == Operation::Chat && newer && provider.has(Quirk::RenameMaxCompletionTokens) {
+        renames.push(("max_completion_tokens", "max_tokens"));
+    }
+    if job.operation != Operation::Embeddings && provider.has(Quirk::RenameSeed) {
+        renames.push(("seed", "random_seed"));
+    }
+    renames
+}
+
+/// The messages' `name`s, where the provider refuses them; the caller is warned.
+fn refused_names(job: &Job, provider: &ProviderDef) -> Vec<Span> {
+    if job.operation != Operation::Chat || !provider.has(Quirk::NoMessageName) {
+        return Vec::new();
+    }
+    let names = job.peek.message_names(&job.body);
+    if !names.is_empty() {
+        job.flight.warn(format!("provider {} does not support messages[].name: left out", provider.id));
+    }
+    names
 }
 
 fn operation_uri(provider: &ProviderDef, operation: Operation, model: &str) -> Option<Uri> {

@@ -78,7 +78,7 @@ impl Snapshot {
             targets: vec![Arc::new(self.target(provider, model, 1))],
             strategy: Strategy::Priority,
             fallbacks: Vec::new(),
-            retries: Retries { attempts: 0, backoff: Duration::from_millis(200) },
+            retries: Retries { attempts: 1, backoff: Duration::from_millis(200) },
             turn: AtomicUsize::new(0),
             configured: false,
         }

@@ -211,8 +211,16 @@ fn the_example_resolves_to_the_last_price() {
 }
 
 #[test]
-fn every_word_that_a_configuration_may_use_is_acted_upon() {
-    assert_eq!(weir::cli::known().quirks, ["no_stream_options", "rename_max_completion_tokens"]);
+fn every_quirk_and_usage_rule_has_its_case() {
+    let of = |file: &str| std::fs::read_to_string(root().join("tests/it").join(file)).unwrap();
+    let (quirks, rules) = (of("fidelity.rs"), of("config_keys.rs"));
+    let known = weir::cli::known();
+    let lacking = |words: &[&str], text: &str, before: &str| -> Vec<String> {
+        let cases = words.iter().map(|word| format!("{before}{word}"));
+        cases.filter(|case| !text.contains(case)).collect()
+    };
+    assert_eq!(lacking(known.quirks, &quirks, ""), Vec::<String>::new());
+    assert_eq!(lacking(known.usage, &rules, "(\""), Vec::<String>::new());
 }
 
 fn chat(model: &str) -> Value {

@@ -26,7 +26,7 @@ fn routed(urls: &[&str], settings: &str, model: &str) -> String {
     yaml + "models:\n" + model
 }
 
-const A_THEN_B: &str = "  m: { targets: [{ provider: a, model: x }, { provider: b, model: y }], retries: { attempts: 1, backoff: 1ms } }\n";
+const A_THEN_B: &str = "  m: { targets: [{ provider: a, model: x }, { provider: b, model: y }], retries: { attempts: 2, backoff: 1ms } }\n";
 
 async fn chat(gateway: &Gateway, model: &str) -> Reply {
     let key = gateway.plain_key().await;

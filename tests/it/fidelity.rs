@@ -85,8 +85,9 @@ async fn weirs_own_members_stay_here() {
     let body = r#"{"models":["up/b"],"model":"up/a","x":1.0,"fallbacks":[],"messages":[],"models2":1}"#;
     let seen = sent("/v1/chat/completions", body).await;
     assert_eq!(seen.body, r#"{"model":"a","x":1.0,"messages":[],"models2":1}"#);
+    // What passes through by its path has no alternatives here: the upstream says what it makes of them.
     let seen = sent("/v1/responses", r#"{"model":"up/a","input":"","models":["up/b"],"fallbacks":null}"#).await;
-    assert_eq!(seen.body, r#"{"model":"a","input":""}"#);
+    assert_eq!(seen.body, r#"{"model":"a","input":"","models":["up/b"],"fallbacks":null}"#);
 }
 
 async fn with_settings(settings: &str, body: &str) -> (Seen, Reply) {
@@ -101,14 +102,36 @@ async fn with_settings(settings: &str, body: &str) -> (Seen, Reply) {
 #[tokio::test]
 async fn quirks_of_a_provider_are_configured() {
     let rename = "quirks: [rename_max_completion_tokens]";
-    let (seen, _) = with_settings(rename, r#"{"model":"up/m","max_completion_tokens":1e1,"messages":[]}"#).await;
-    assert_eq!(seen.body, r#"{"model":"m","max_tokens":1e1,"messages":[]}"#);
+    let (seen, _) = with_settings(rename, r#"{"model":"up/m","max_completion_tokens":10,"messages":[]}"#).await;
+    assert_eq!(seen.body, r#"{"model":"m","max_tokens":10,"messages":[]}"#);
     let both = r#"{"model":"up/m","max_completion_tokens":5,"max_tokens":6,"messages":[]}"#;
     let (seen, _) = with_settings(rename, both).await;
     assert_eq!(seen.body, both.replace("up/", ""));
     let stream = r#"{"model":"up/m","stream":true,"messages":[]}"#;
     let (seen, _) = with_settings("quirks: [no_stream_options]", stream).await;
     assert_eq!(seen.body, stream.replace("up/", ""));
+    let (seen, _) = with_settings("quirks: [rename_seed]", r#"{"model":"up/m","seed":7,"messages":[]}"#).await;
+    assert_eq!(seen.body, r#"{"model":"m","random_seed":7,"messages":[]}"#);
+    for (given, sent) in [(r#""a]""#, r#"["a]"]"#), (r#"["a"]"#, r#"["a"]"#), ("null", "null")] {
+        let body = |model, stop| format!(r#"{{"model":"{model}","stop":{stop},"messages":[]}}"#);
+        let (seen, _) = with_settings("quirks: [stop_as_array]", &body("up/m", given)).await;
+        assert_eq!(seen.body, body("m", sent));
+    }
+}
+
+#[tokio::test]
+async fn names_of_messages_are_taken_out_with_a_warning() {
+    let settings = "quirks: [no_message_name]";
+    let body = r#"{"name":1,"messages":[{"name":"a","role":"user"},{"role":"user", "name":"b" ,"content":{"name":"c"}}, {"name":""}],"model":"up/m"}"#;
+    let (seen, reply) = with_settings(settings, body).await;
+    assert_eq!(
+        seen.body,
+        r#"{"name":1,"messages":[{"role":"user"},{"role":"user", "content":{"name":"c"}}, {}],"model":"m"}"#
+    );
+    assert_eq!(reply.header("x-weir-warnings"), Some("provider up does not support messages[].name: left out"));
+    let (seen, reply) = with_settings(settings, r#"{"model":"up/m","messages":[{"role":"user"}]}"#).await;
+    assert_eq!(seen.body, r#"{"model":"m","messages":[{"role":"user"}]}"#);
+    assert_eq!(reply.header("x-weir-warnings"), None);
 }
 
 #[tokio::test]
@@ -117,10 +140,7 @@ async fn parameters_a_provider_refuses_are_taken_out_with_a_warning() {
     let (seen, reply) = with_settings("unsupported: [seed, logit_bias, user]", body).await;
     assert_eq!(seen.body, r#"{"model":"m","messages":[]}"#);
     let warnings = reply.header("x-weir-warnings").expect("a warning");
-    assert!(
-        warnings.contains("'seed'") && warnings.contains("'logit_bias'") && !warnings.contains("'user'"),
-        "{warnings}"
-    );
+    assert!(warnings.contains("seed") && warnings.contains("logit_bias") && !warnings.contains("user"), "{warnings}");
     let (_, reply) = with_settings("unsupported: [seed]", r#"{"model":"up/m","messages":[]}"#).await;
     assert_eq!(reply.header("x-weir-warnings"), None);
 }

@@ -5,6 +5,7 @@
 //! upstream as the client sent it: order, white space, number spelling and all.
 
 mod keys;
+mod messages;
 mod read;
 mod rewrite;
 mod size;
@@ -160,6 +161,13 @@ impl Peek {
         size::measure(body, prompt.chain(self.context.iter().copied()))
     }
 
+    /// Where `name` stands in the messages, to be cut out (see [`Change::cut`]) for a provider that
+    /// refuses it. `body` is what was read.
+    #[must_use]
+    pub fn message_names(&self, body: &[u8]) -> Vec<Span> {
+        messages::names(self, body)
+    }
+
     /// The body with `change` made to it. `body` is what was read.
     #[must_use]
     pub fn rewrite(&self, body: &bytes::Bytes, change: &Change<'_>) -> Segments {
@@ -208,11 +216,13 @@ pub struct PeekError {
     pub param: Option<&'static str>,
     /// What is wrong and how to mend it.
     pub message: String,
+    /// The model the body asks for, if that was read before the fault: for the record.
+    pub model: Option<String>,
 }
 
 impl PeekError {
     fn new(code: PeekCode, param: Option<&'static str>, message: String) -> Self {
-        Self { code, param, message }
+        Self { code, param, message, model: None }
     }
 }
 

@@ -62,7 +62,7 @@ async fn serve(
     let (head, body) = request.into_parts();
     let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
     let body = body::read(&head.headers, body, limits).await?;
-    let peek = Peek::read(&body, shape(operation)).map_err(peek_error)?;
+    let peek = Peek::read(&body, shape(operation)).map_err(|error| unreadable(&flight, error))?;
     note(&flight, &peek);
     let plan = plan_of(gateway, &gateway.snapshot.load(), &flight, &peek)?;
     let estimate = estimate(&peek, &body);
@@ -124,6 +124,13 @@ fn shape(operation: Operation) -> Shape {
     }
 }
 
+/// A body that cannot be read; the row names the model it asks for, if that much is known.
+#[must_use]
+pub fn unreadable(flight: &Flight, mut error: PeekError) -> ApiError {
+    flight.draft().model = error.model.take();
+    peek_error(error)
+}
+
 /// A body that cannot be read, in the caller's words.
 #[must_use]
 pub fn peek_error(error: PeekError) -> ApiError {
@@ -141,7 +148,8 @@ fn note(flight: &Flight, peek: &Peek) {
     draft.end_user.clone_from(&peek.user);
 }
 
-fn upstream_headers(flight: &Flight, client: &HeaderMap) -> HeaderMap {
+/// The client's headers that an upstream gets, and the request's id.
+pub fn upstream_headers(flight: &Flight, client: &HeaderMap) -> HeaderMap {
     let mut headers = headers::for_upstream(client);
     if let Ok(id) = http::HeaderValue::from_str(&flight.id) {
         headers.insert("x-request-id", id);

@@ -17,14 +17,13 @@ use weir_wire::tap::Flavor;
 use weir_wire::usage::Usage;
 
 use super::endpoints;
-use super::generate::{deadline, respond, take_tokens};
+use super::generate::{deadline, respond, take_tokens, upstream_headers};
 use crate::dispatch::forward::Forward;
 use crate::dispatch::{Reply, ReplyBody};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::snapshot::Target;
 use crate::state::{Gateway, Shared};
-use crate::upstream::headers;
 use incoming::Incoming;
 
 /// Any method and path below `/v1` that has no handler of its own.
@@ -42,7 +41,7 @@ pub async fn any(
         flight.draft().caller.clone().ok_or_else(|| ApiError::unauthorized("missing_api_key", "no API key"))?;
     let ask = Ask { method: request.method().clone(), path, query: request.uri().query().map(ToOwned::to_owned) };
     let (head, body) = request.into_parts();
-    let incoming = incoming::read(&gateway, &ask, &head.headers, body).await?;
+    let incoming = incoming::read(&gateway, &flight, &ask, &head.headers, body).await?;
     note(&flight, &incoming);
     let held = objects::check(&gateway, &caller, objects::named(&ask, &incoming)).await?;
     let target = choose::target(&gateway, &caller, &ask, &incoming, held.as_deref())?;
@@ -126,7 +125,7 @@ fn forward(
     target: Arc<Target>,
 ) -> Result<Forward, ApiError> {
     let deadline = deadline(gateway, flight, &client)?;
-    let mut headers = headers::for_upstream(&client);
+    let mut headers = upstream_headers(flight, &client);
     if incoming.decoded {
         headers.remove(http::header::CONTENT_ENCODING);
     }

@@ -21,11 +21,11 @@ pub(super) fn read(body: &[u8], shape: Shape) -> Read<Peek> {
         fault: None,
     };
     let object = scan_object(body, |field| collector.field(&field)).map_err(broken)?;
-    if let Some(fault) = collector.fault {
-        return Err(fault);
-    }
-    collector.require_prompt()?;
+    let fault = collector.fault.take().or_else(|| collector.require_prompt().err());
     let mut peek = collector.peek;
+    if let Some(fault) = fault {
+        return Err(PeekError { model: peek.model, ..fault });
+    }
     peek.object = Some(object);
     Ok(peek)
 }

@@ -15,11 +15,15 @@ pub struct Change<'a> {
     pub include_usage: bool,
     /// Remove `models` and `fallbacks`, which are Weir's own.
     pub strip_extensions: bool,
-    /// Rename a top-level key, from and to. If the body has both, the one to rename is removed:
+    /// Rename top-level keys, from and to. If the body has both, the one to rename is removed:
     /// the client meant the newer name.
-    pub rename: Option<(&'a str, &'a str)>,
+    pub rename: &'a [(&'a str, &'a str)],
     /// Top-level keys to remove. A key to remove is not changed in any other way.
     pub remove: &'a [&'a str],
+    /// Put the value of this top-level key into an array, if it is a string.
+    pub wrap: Option<&'a str>,
+    /// Spans to leave out, as [`Peek::message_names`] finds them.
+    pub cut: &'a [Span],
 }
 
 /// A body in pieces: slices of the original and what was put between them.
@@ -87,6 +91,9 @@ pub(super) fn rewrite(peek: &Peek, body: &Bytes, change: &Change<'_>) -> Segment
     let mut plan = Plan { peek, body, change, edits: Vec::new() };
     plan.members();
     plan.insertions();
+    for span in change.cut {
+        plan.edit(*span, Bytes::new());
+    }
     plan.apply()
 }
 
@@ -107,18 +114,18 @@ impl Plan<'_> {
     /// Removals, renames and changed values of members that are there.
     fn members(&mut self) {
         let strips = self.change.strip_extensions && self.peek.has_extensions;
-        if !strips && self.change.remove.is_empty() && self.change.rename.is_none() {
+        let renames = !self.change.rename.is_empty() || self.change.wrap.is_some();
+        if !strips && !renames && self.change.remove.is_empty() {
             return;
         }
         let members = &self.peek.members;
         let gone: Vec<bool> = members.iter().map(|member| self.removed(member)).collect();
-        let last_kept = gone.iter().rposition(|gone| !gone);
-        for (index, member) in members.iter().enumerate() {
-            if gone.get(index) == Some(&true) {
-                self.delete(index, last_kept);
-            } else {
-                self.rename(member);
-            }
+        for span in deletions(members, &gone) {
+            self.edit(span, Bytes::new());
+        }
+        for (member, _) in members.iter().zip(gone).filter(|(_, gone)| !gone) {
+            self.rename(member);
+            self.wrap(member);
         }
     }
 
@@ -137,32 +144,26 @@ impl Plan<'_> {
 
     /// Whether `key` is to be renamed to a key that is there already.
     fn yields(&self, key: &str) -> bool {
-        self.change.rename.is_some_and(|(from, to)| {
-            let taken = |member: &Member| self.key(member).is_some_and(|key| key == to);
-            key == from && self.peek.members.iter().any(taken)
+        self.change.rename.iter().any(|(from, to)| {
+            let taken = |member: &Member| self.key(member).is_some_and(|key| key == *to);
+            key == *from && self.peek.members.iter().any(taken)
         })
     }
 
-    /// Deletes a member with one comma: the one behind it, or before it when nothing is kept
-    /// behind it.
-    fn delete(&mut self, index: usize, last_kept: Option<usize>) {
-        let member = |index: usize| self.peek.members.get(index);
-        let Some(this) = member(index) else { return };
-        let kept_behind = last_kept.is_some_and(|kept| kept > index);
-        let before = index.checked_sub(1).and_then(member);
-        let at = match (member(index + 1), before) {
-            (Some(next), _) if kept_behind => Span { start: this.key.start, end: next.key.start },
-            (_, Some(before)) => Span { start: before.value.end, end: this.value.end },
-            (_, None) => Span { start: this.key.start, end: this.value.end },
-        };
-        self.edit(at, Bytes::new());
+    fn rename(&mut self, member: &Member) {
+        let key = self.key(member);
+        let new = self.change.rename.iter().find(|(from, _)| key.as_deref() == Some(from)).map(|(_, to)| quote(to));
+        if let Some(new) = new {
+            self.edit(member.key, new.into());
+        }
     }
 
-    fn rename(&mut self, member: &Member) {
-        if let Some((from, to)) = self.change.rename
-            && self.key(member).is_some_and(|key| key == from)
-        {
-            self.edit(member.key, quote(to).into());
+    fn wrap(&mut self, member: &Member) {
+        let wrapped = self.change.wrap.is_some_and(|name| self.key(member).is_some_and(|key| key == name));
+        if wrapped && member.value.of(self.body).starts_with(b"\"") {
+            for (at, with) in [(member.value.start, &b"["[..]), (member.value.end, b"]")] {
+                self.edit(Span { start: at, end: at }, Bytes::from_static(with));
+            }
         }
     }
 
@@ -226,6 +227,10 @@ impl Plan<'_> {
         let mut segments = Segments { parts: Vec::with_capacity(self.edits.len() * 2 + 1), len: 0 };
         let mut done = 0;
         for edit in self.edits {
+            if edit.at.start < done {
+                // Inside of what is left out already.
+                continue;
+            }
             segments.push(self.body.slice(done..edit.at.start));
             segments.push(edit.with);
             done = edit.at.end;
@@ -233,4 +238,24 @@ impl Plan<'_> {
         segments.push(self.body.slice(done..));
         segments
     }
+}
+
+/// What to cut out of an object so that the members that are `gone` are no longer in it, with one
+/// comma each: the one behind it, or before it when nothing is kept behind it.
+pub(super) fn deletions(members: &[Member], gone: &[bool]) -> Vec<Span> {
+    let last_kept = gone.iter().rposition(|gone| !gone);
+    let member = |index: usize| members.get(index);
+    let indices = gone.iter().enumerate().filter(|(_, gone)| **gone).map(|(index, _)| index);
+    indices
+        .filter_map(|index| {
+            let this = member(index)?;
+            let kept_behind = last_kept.is_some_and(|kept| kept > index);
+            let before = index.checked_sub(1).and_then(member);
+            Some(match (member(index + 1), before) {
+                (Some(next), _) if kept_behind => Span { start: this.key.start, end: next.key.start },
+                (_, Some(before)) => Span { start: before.value.end, end: this.value.end },
+                (_, None) => Span { start: this.key.start, end: this.value.end },
+            })
+        })
+        .collect()
 }

@@ -212,7 +212,7 @@ fn nothing_to_change_gives_the_body_itself() {
             model: Some("m"),
             strip_extensions: true,
             remove: &["absent"],
-            rename: Some(("max_tokens", "max_completion_tokens")),
+            rename: &[("max_tokens", "max_completion_tokens")],
             ..Change::default()
         },
     ];
@@ -289,7 +289,7 @@ fn removal_beats_every_other_change() {
     let change = Change {
         model: Some("x"),
         include_usage: true,
-        rename: Some(("max_tokens", "max_completion_tokens")),
+        rename: &[("max_tokens", "max_completion_tokens")],
         remove: &["stream_options", "model", "max_tokens"],
         ..Change::default()
     };
@@ -302,7 +302,7 @@ fn removal_beats_every_other_change() {
 
 #[test]
 fn renames_a_key() {
-    let change = Change { rename: Some(("max_tokens", "max_completion_tokens")), ..Change::default() };
+    let change = Change { rename: &[("max_tokens", "max_completion_tokens")], ..Change::default() };
     check_rewrite(
         r#"{"max_tok\u0065ns" : 5,"messages":[]}"#,
         &change,
@@ -352,11 +352,15 @@ fn body() -> impl Strategy<Value = (String, Tree)> {
         Just(("stream_options".to_owned(), json!({"include_usage": false, "x": 1}))),
         Just(("stream_options".to_owned(), json!({"include_usage": true}))),
         ("[a-cé\"\\\\\n]{0,3}", ".{0,20}").prop_map(|(key, value)| (key, json!({"v": value}))),
+        ("[a-c]", ".{0,5}").prop_map(|(key, value)| (key, json!(value))),
         ("[a-c]{1,2}", any::<f64>()).prop_map(|(key, value)| (key, json!([value]))),
     ];
     (prop::collection::vec(member, 0..12), any::<bool>()).prop_map(|(members, pretty)| {
         let mut object: serde_json::Map<_, _> = members.into_iter().collect();
-        object.insert("messages".to_owned(), json!([{"content": "ünï"}]));
+        object.insert(
+            "messages".to_owned(),
+            json!([{"name": 1, "content": "ünï"}, "x", {"content": {"name": 2}, "name": {}}, {"name": []}]),
+        );
         let tree = Tree::Object(object);
         let text = match pretty {
             true => serde_json::to_string_pretty(&tree).unwrap(),
@@ -371,11 +375,19 @@ fn body() -> impl Strategy<Value = (String, Tree)> {
 /// What a change means, on the tree.
 fn changed(tree: &Tree, change: &Change<'_>) -> Tree {
     let mut object = tree.as_object().unwrap().clone();
-    if let Some((from, to)) = change.rename
-        && let Some(value) = object.remove(from)
-        && !change.remove.contains(&from)
-    {
-        object.entry(to).or_insert(value);
+    for (from, to) in change.rename {
+        if let Some(value) = object.remove(*from)
+            && !change.remove.contains(from)
+        {
+            object.entry(*to).or_insert(value);
+        }
+    }
+    if let Some(value) = change.wrap.and_then(|key| object.get_mut(key)).filter(|value| value.is_string()) {
+        *value = json!([value.take()]);
+    }
+    if !change.cut.is_empty() {
+        let messages = object["messages"].as_array_mut().unwrap();
+        messages.iter_mut().filter_map(Tree::as_object_mut).for_each(|message| _ = message.remove("name"));
     }
     if let Some(model) = change.model {
         object.insert("model".to_owned(), json!(model));
@@ -405,16 +417,20 @@ proptest! {
         include_usage in any::<bool>(),
         strip_extensions in any::<bool>(),
         rename in any::<bool>(),
+        cut in any::<bool>(),
         remove in prop::sample::subsequence(vec!["a", "b", "model", "max_tokens", "messages", "stream_options"], 0..4),
     ) {
         let bytes = Bytes::from(text);
         let peek = Peek::read(&bytes, Shape::Chat).unwrap();
+        let names = if cut { peek.message_names(&bytes) } else { Vec::new() };
         let change = Change {
             model: model.as_deref(),
             include_usage,
             strip_extensions,
-            rename: rename.then_some(("max_tokens", "max_completion_tokens")),
+            rename: if rename { &[("max_tokens", "max_completion_tokens"), ("a", "c")] } else { &[] },
             remove: &remove,
+            wrap: Some("b"),
+            cut: &names,
         };
         let segments = peek.rewrite(&bytes, &change);
         let whole = segments.to_bytes();
@@ -443,7 +459,7 @@ proptest! {
         bytes[at] = byte;
         let bytes = Bytes::from(bytes);
         if let Ok(peek) = Peek::read(&bytes, Shape::Chat) {
-            let change = Change { model: Some("x"), include_usage: true, strip_extensions: true, rename: Some(("a", "b")), remove: &["c"] };
+            let change = Change { model: Some("x"), include_usage: true, strip_extensions: true, rename: &[("a", "b")], remove: &["c"], ..Change::default() };
             let whole = peek.rewrite(&bytes, &change).to_bytes();
             prop_assert!(crate::json::scan_object(&whole, |_| ()).is_ok());
             let _ = peek.prompt_size(&bytes);

@@ -133,7 +133,7 @@ fn every_kind_of_output_is_text() {
     check(json!({"refusal": "no"}), "no");
     check(
         json!({"tool_calls": [{"index": 3, "id": "i", "function": {"name": "f", "arguments": "{\"a\""}}]}),
-        "{\"a\"f",
+        "f{\"a\"",
     );
     check(json!({"tool_calls": [{"function": {"arguments": {"a": 1}}}]}), "{\"a\":1}");
     check(json!({"tool_calls": [{"custom": {"input": "x"}}]}), "x");

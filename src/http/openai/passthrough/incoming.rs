@@ -13,8 +13,9 @@ use weir_wire::request::{Change, Peek, Shape};
 use super::{Ask, upload};
 use crate::dispatch::classify;
 use crate::error::ApiError;
+use crate::flight::Flight;
 use crate::http::body::{self, BodyLimits, declared_length};
-use crate::http::openai::generate::{estimate, peek_error};
+use crate::http::openai::generate::{estimate, unreadable};
 use crate::state::Gateway;
 use crate::upstream::CallBody;
 use crate::upstream::body::{BodyError, BodyFault, ChunkStream};
@@ -71,12 +72,18 @@ struct Multipart {
 }
 
 /// Reads as much of a body as Weir must know.
-pub(super) async fn read(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
+pub(super) async fn read(
+    gateway: &Gateway,
+    flight: &Flight,
+    ask: &Ask,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Incoming, ApiError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let query_model = query_model(ask.query.as_deref())?;
     let mut incoming = match essence.as_str() {
-        "application/json" => json(gateway, ask, headers, body).await?,
+        "application/json" => json(gateway, flight, ask, headers, body).await?,
         "multipart/form-data" => multipart(gateway, headers, content_type, body).await?,
         other => stream(gateway, headers, other, body).await?,
     };
@@ -129,7 +136,13 @@ fn shape(endpoint: &str) -> Shape {
     }
 }
 
-async fn json(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> Result<Incoming, ApiError> {
+async fn json(
+    gateway: &Gateway,
+    flight: &Flight,
+    ask: &Ask,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Incoming, ApiError> {
     let server = &gateway.config.server;
     let bytes =
         body::read(headers, body, BodyLimits { max: server.body_limit, idle: server.body_idle_timeout }).await?;
@@ -139,7 +152,7 @@ async fn json(gateway: &Gateway, ask: &Ask, headers: &HeaderMap, body: Body) -> 
     }
     // Sub-resources of an endpoint (cancel, compact, ...) have bodies of their own shapes.
     let shape = if ask.path.trim_matches('/') == ask.endpoint() { shape(ask.endpoint()) } else { Shape::Other };
-    let peek = Peek::read(&bytes, shape).map_err(peek_error)?;
+    let peek = Peek::read(&bytes, shape).map_err(|error| unreadable(flight, error))?;
     let prompt = peek.prompt.map_or_else(Bytes::new, |p| bytes.slice(p.span.start..p.span.end));
     let characters = (shape == Shape::Speech).then(|| characters(&prompt));
     Ok(Incoming {
@@ -237,13 +250,8 @@ impl Incoming {
             Content::None => CallBody::empty(),
             Content::Stream(chunks, length) => CallBody::Stream { chunks, length },
             Content::Json(bytes, peek) => {
-                let change = Change {
-                    model: peek.model.as_ref().filter(|_| renamed).map(|_| model),
-                    strip_extensions: false,
-                    include_usage: false,
-                    rename: None,
-                    remove: &[],
-                };
+                let change =
+                    Change { model: peek.model.as_ref().filter(|_| renamed).map(|_| model), ..Change::default() };
                 CallBody::Pieces(peek.rewrite(&bytes, &change).parts().iter().cloned().collect())
             }
             Content::Multipart(parts) => parts.into_body(renamed.then_some(model)),
