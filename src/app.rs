@@ -18,8 +18,8 @@ use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
 use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
-use crate::http::router::{operations_router, router};
-use crate::http::server::{Listening, serve};
+use crate::http::router::{operations_router, router, stopping_router};
+use crate::http::server::{Listening, Routers, serve};
 use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::usage_writer::UsageWriter;
 use crate::lifecycle::Lifecycle;
@@ -96,9 +96,9 @@ pub enum StartError {
     /// The configuration does not fit together.
     #[error("configuration: {0}")]
     Config(String),
-    /// The database.
-    #[error("database: {0}")]
-    Store(#[from] StoreError),
+    /// The database, by its URL without its password.
+    #[error("database {0}: {1}")]
+    Store(String, StoreError),
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -127,12 +127,14 @@ impl App {
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());
-        lifecycle.job(serve(listener, router(&gateway), listening.clone()));
+        let routers = Routers { serving: router(&gateway), stopping: stopping_router(&gateway) };
+        lifecycle.job(serve(listener, routers, listening.clone()));
         let mut metrics_addr = None;
         if let Some(wanted) = server.metrics_listen {
             let (listener, addr) = listen(wanted).await?;
             metrics_addr = Some(addr);
-            lifecycle.job(serve(listener, operations_router(&gateway), listening));
+            let router = operations_router(&gateway);
+            lifecycle.job(serve(listener, Routers { serving: router.clone(), stopping: router }, listening));
         }
         let drain = server.drain_timeout;
         Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle, drain })
@@ -194,7 +196,11 @@ async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartErro
 fn open_database(config: &Config) -> Result<Db, StartError> {
     let connections = u32::try_from(config.database.max_connections).unwrap_or(u32::MAX);
     let options = Options { connections, ..Options::default() };
-    Ok(Db::open(config.database.url.expose_secret(), &options)?)
+    Db::open(config.database.url.expose_secret(), &options).map_err(|e| store_error(config, e))
+}
+
+fn store_error(config: &Config, error: StoreError) -> StartError {
+    StartError::Store(config.database.url.redacted(), error)
 }
 
 /// One sender for each provider, with its own connections.
@@ -271,7 +277,7 @@ async fn set_up(gateway: &Shared, lifecycle: &Lifecycle) -> Result<Welcome, Star
             });
             Ok(Welcome::default())
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(store_error(&gateway.config, error)),
     }
 }
 

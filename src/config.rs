@@ -70,7 +70,7 @@ pub struct Config {
     pub server: Server,
     /// What is logged, and how.
     pub logging: Logging,
-    /// Where the gateway keeps keys, budgets and usage.
+    /// Where the gateway keeps keys and usage.
     pub database: Database,
     /// Who may call the gateway.
     pub auth: Auth,
@@ -84,7 +84,7 @@ pub struct Config {
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
-    /// tokens as decimal text.
+    /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     #[schemars(
         with = "std::collections::BTreeMap<String, std::collections::BTreeMap<schema::PriceComponent, schema::Price>>"
     )]

@@ -1,8 +1,9 @@
 //! Soft stop, drain, hard stop; every task is tracked.
 //!
-//! On SIGTERM or SIGINT the gateway stops accepting and says so on `/health/ready`; requests in
-//! flight and open streams finish within `server.drain_timeout`; then streams are ended with an
-//! error event; last of all the ledger is written. A second signal skips the wait.
+//! On SIGTERM or SIGINT the gateway takes no new work and says so on `/health/ready`; requests in
+//! flight and open streams finish within `server.drain_timeout`, and whoever connects meanwhile is
+//! told to go elsewhere; then streams are ended with an error event and the listeners close; last of
+//! all the ledger is written. A second signal skips the wait.
 
 use std::future::Future;
 use std::time::Duration;
@@ -18,17 +19,29 @@ pub struct Lifecycle {
     pub soft_stop: CancellationToken,
     /// Open streams end now.
     pub hard_stop: CancellationToken,
+    /// Nobody is waited for any more: the listeners close.
+    pub drained: CancellationToken,
     /// Background jobs end; the ledger's writer writes what it has.
     pub jobs_stop: CancellationToken,
     connections: TaskTracker,
+    latecomers: TaskTracker,
     jobs: TaskTracker,
 }
+
+/// How long clients that are left after the drain may take to read their last bytes.
+const LAST_BYTES: Duration = Duration::from_secs(2);
 
 impl Lifecycle {
     /// Runs a connection's task.
     #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
     pub fn connection<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         tokio::spawn(self.connections.track_future(task));
+    }
+
+    /// Runs the task of a connection that came while others drain; a stop does not wait for it.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
+    pub fn latecomer<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        tokio::spawn(self.latecomers.track_future(task));
     }
 
     /// Runs a background job.
@@ -78,8 +91,11 @@ impl Lifecycle {
             );
             self.hard_stop.cancel();
             // Long enough for the error events to be written; a client that does not read is cut.
-            let _ = tokio::time::timeout(Duration::from_secs(2), self.connections.wait()).await;
+            let _ = tokio::time::timeout(LAST_BYTES, self.connections.wait()).await;
         }
+        self.drained.cancel();
+        self.latecomers.close();
+        let _ = tokio::time::timeout(LAST_BYTES, self.latecomers.wait()).await;
         self.jobs_stop.cancel();
         self.jobs.close();
         if tokio::time::timeout(Duration::from_secs(30), self.jobs.wait()).await.is_err() {

@@ -1,5 +1,5 @@
-//! The immutable view that a request reads: providers, routes, prices, all resolved. A reload builds
-//! a new one and swaps it in; a request keeps the one it started with.
+//! The immutable view that a request reads: providers, routes, prices, all resolved from the
+//! configuration that the gateway was started with.
 
 pub mod build;
 pub mod live;

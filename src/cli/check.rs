@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::config::{BAD_CONFIG, FAILED, FINE};
 use crate::config::{Config, ConfigSource, Fault, Known};
+use crate::snapshot::Snapshot;
 
 /// Checks a configuration and tells everything that is wrong with it.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -29,7 +30,7 @@ pub fn run(
     err: &mut dyn Write,
 ) -> u8 {
     let source = ConfigSource::find(args.config.clone(), env);
-    let loaded = Config::load(&source, env, known);
+    let loaded = Config::load(&source, env, known).and_then(|config| resolved(&source, config, env));
     let code = if loaded.is_ok() { FINE } else { BAD_CONFIG };
     let written = if args.json {
         let faults = loaded.err().unwrap_or_default();
@@ -43,16 +44,23 @@ pub fn run(
     if written.is_ok() { code } else { FAILED }
 }
 
+/// What the gateway would make of it: a provider without its key, a placeholder without its value.
+fn resolved(source: &ConfigSource, config: Config, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Fault>> {
+    let told = Snapshot::build(&config, env, 0);
+    told.map(|_| config).map_err(|why| {
+        let (key, problem) = why.split_once(": ").unwrap_or(("", why.as_str()));
+        let (key, problem) = (key.to_owned(), problem.to_owned());
+        vec![Fault { file: name(source), line: 0, column: 0, key, problem, suggestion: None }]
+    })
+}
+
 /// Writes one line a fault.
 pub(super) fn print_faults(faults: &[Fault], err: &mut dyn Write) -> io::Result<()> {
     faults.iter().try_for_each(|fault| writeln!(err, "{fault}"))
 }
 
 fn summary(source: &ConfigSource, config: &Config) -> String {
-    let name = match source {
-        ConfigSource::File(path) | ConfigSource::Text { name: path, .. } => path.display().to_string(),
-        ConfigSource::Defaults => "no file, the defaults".to_owned(),
-    };
+    let name = name(source);
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     format!(
         "{name}: fine ({}, {}, {}, {})",
@@ -61,6 +69,13 @@ fn summary(source: &ConfigSource, config: &Config) -> String {
         count(config.keys.len(), "key"),
         count(config.prices.len(), "price"),
     )
+}
+
+fn name(source: &ConfigSource) -> String {
+    match source {
+        ConfigSource::File(path) | ConfigSource::Text { name: path, .. } => path.display().to_string(),
+        ConfigSource::Defaults => "no file, the defaults".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `weir config`: the example, the schema, the reference, and what a reload would change.
+//! `weir config`: the example, the schema, the reference, and what differs between two files.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

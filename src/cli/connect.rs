@@ -22,13 +22,13 @@ use secrecy::ExposeSecret as _;
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ConnectArgs {
     /// A running gateway, such as http://127.0.0.1:8080; without it, the database is used directly.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// The gateway's admin key, with --url; else WEIR_ADMIN_KEY.
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, global = true, value_name = "KEY")]
     pub admin_key: Option<String>,
     /// The configuration that names the database, without --url.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
@@ -114,7 +114,8 @@ fn remote(url: &str, admin_key: Option<String>, env: &dyn Fn(&str) -> Option<Str
 }
 
 async fn local(config: Config) -> Result<Local, (u8, String)> {
-    let failed = |e: crate::store::StoreError| (FAILED, format!("database: {e}"));
+    let url = config.database.url.redacted();
+    let failed = |e: crate::store::StoreError| (FAILED, format!("database {url}: {e}"));
     let db = Db::open(config.database.url.expose_secret(), &Options { connections: 2, ..Options::default() })
         .map_err(failed)?;
     db.migrate().await.map_err(failed)?;
@@ -125,8 +126,18 @@ impl Remote {
     /// Calls the gateway; answers the body's text.
     ///
     /// # Errors
-    /// What the gateway says is wrong.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, String> {
+    /// The exit code, and what the gateway says is wrong.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, (u8, String)> {
+        let (status, text) = self.send(method, path, body).await.map_err(|why| (FAILED, why))?;
+        if status.is_success() { Ok(text) } else { Err((exit_code(status), told(status, &text))) }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(http::StatusCode, String), String> {
         let mut headers = HeaderMap::new();
         let auth = HeaderValue::from_str(&format!("Bearer {}", self.admin_key.trim()))
             .map_err(|_| "the admin key has characters no header can carry".to_owned())?;
@@ -138,9 +149,14 @@ impl Remote {
         let mut answer = self.client.send(call).await.map_err(|e| format!("{}: {e}", self.base))?;
         let text =
             collect(&mut answer.body, 1 << 30).await.map_err(|_| format!("{}: the answer broke off", self.base))?;
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if answer.status.is_success() { Ok(text) } else { Err(told(answer.status, &text)) }
+        Ok((answer.status, String::from_utf8_lossy(&text).into_owned()))
     }
+}
+
+/// The exit code of a refusal: a value that is wrong is bad usage, on the database as over HTTP.
+#[must_use]
+pub fn exit_code(status: http::StatusCode) -> u8 {
+    if status == http::StatusCode::BAD_REQUEST { BAD_USAGE } else { FAILED }
 }
 
 fn told(status: http::StatusCode, text: &str) -> String {

@@ -7,7 +7,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::connect::{ConnectArgs, Connection, Local, block_on};
+use super::connect::{ConnectArgs, Connection, Local, block_on, exit_code};
 use super::{BAD_USAGE, FAILED, table};
 use crate::admin::keys::{self as manage, CreateBody};
 use crate::clock::UnixMs;
@@ -93,23 +93,21 @@ async fn work(args: KeysArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dy
     let answer = match (&args.command, connection) {
         (command, Connection::Remote(remote)) => match request(command) {
             Ok((method, path, body)) => remote.call(method, &path, body.as_ref()).await.and_then(|text| parse(&text)),
-            Err(why) => return tell(err, &why, BAD_USAGE),
+            Err(why) => Err((BAD_USAGE, why)),
         },
         (command, Connection::Local(local)) => on_database(command, &local).await,
     };
     match answer {
         Ok(answer) => print(&args.command, &answer, args.json, out).map_or(FAILED, |()| 0),
-        Err(why) => tell(err, &why, FAILED),
+        Err((code, why)) => {
+            let _ = writeln!(err, "weir: {why}");
+            code
+        }
     }
 }
 
-fn tell(err: &mut dyn Write, why: &str, code: u8) -> u8 {
-    let _ = writeln!(err, "weir: {why}");
-    code
-}
-
-fn parse(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|e| format!("the gateway's answer is not JSON: {e}"))
+fn parse(text: &str) -> Result<Value, (u8, String)> {
+    serde_json::from_str(text).map_err(|e| (FAILED, format!("the gateway's answer is not JSON: {e}")))
 }
 
 /// The same body for the API and the database.
@@ -159,12 +157,14 @@ fn request(command: &KeysCommand) -> Result<(Method, String, Option<Value>), Str
     })
 }
 
-async fn on_database(command: &KeysCommand, local: &Local) -> Result<Value, String> {
+async fn on_database(command: &KeysCommand, local: &Local) -> Result<Value, (u8, String)> {
     let Local { db, clock, chance, .. } = local;
     let now = clock.unix_ms();
     let outcome = match command {
         KeysCommand::Create(args) => {
-            let body: CreateBody = serde_json::from_value(body(args, now)?).map_err(|e| e.to_string())?;
+            let body: CreateBody = body(args, now)
+                .and_then(|body| serde_json::from_value(body).map_err(|e| e.to_string()))
+                .map_err(|why| (BAD_USAGE, why))?;
             manage::create(db, chance, now, body).await
         }
         KeysCommand::List => manage::list(db, now, None, 1000).await,
@@ -172,7 +172,7 @@ async fn on_database(command: &KeysCommand, local: &Local) -> Result<Value, Stri
         KeysCommand::Rotate { id } => manage::rotate(db, chance, now, id).await,
         KeysCommand::Revoke { id } => manage::revoke(db, now, id).await,
     };
-    outcome.map(|answer| answer.object).map_err(|error| error.message)
+    outcome.map(|answer| answer.object).map_err(|error| (exit_code(error.status), error.message))
 }
 
 fn print(command: &KeysCommand, answer: &Value, as_json: bool, out: &mut dyn Write) -> io::Result<()> {

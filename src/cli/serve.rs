@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::FAILED;
-use crate::app::{App, Start};
+use super::{BAD_USAGE, FAILED};
+use crate::app::{App, Start, StartError};
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, LogFormat, Logging};
 use crate::lifecycle::Lifecycle;
@@ -39,7 +39,7 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
             "auth.required: false is allowed on a loopback address only, not on {}",
             config.server.listen
         );
-        return super::BAD_USAGE;
+        return BAD_USAGE;
     }
     log(&config.logging);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir").build();
@@ -63,7 +63,7 @@ async fn serve(config: Config, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Ok(app) => app,
         Err(error) => {
             let _ = writeln!(err, "weir: {error}");
-            return FAILED;
+            return if matches!(error, StartError::Config(_)) { BAD_USAGE } else { FAILED };
         }
     };
     // The greeting is a courtesy: without a standard output the gateway serves all the same.

@@ -79,9 +79,7 @@ async fn work(args: UsageArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut d
         Err(code) => return code,
     };
     let text = match connection {
-        Connection::Remote(remote) => {
-            remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await.map_err(|why| (FAILED, why))
-        }
+        Connection::Remote(remote) => remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await,
         Connection::Local(local) => on_database(&query, &local).await,
     };
     match text {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::read::{Field, Section};
 use super::secret::DatabaseUrl;
 
-/// Where the gateway keeps keys, budgets and usage.
+/// Where the gateway keeps keys and usage.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {

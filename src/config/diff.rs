@@ -1,4 +1,4 @@
-//! What a reload would change.
+//! What differs between two configurations.
 
 use std::collections::BTreeMap;
 use std::fmt;

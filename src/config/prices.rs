@@ -7,10 +7,12 @@ use indexmap::IndexMap;
 use super::read::{Field, Section};
 use crate::money::NanoUsd;
 
-/// Prices by `provider/model`, then by component, in US dollars per million tokens.
+/// Prices by `provider/model`, then by component, in US dollars per million tokens or characters;
+/// those whose names start with `per_` are for one of what they name.
 pub type Prices = IndexMap<String, BTreeMap<String, NanoUsd>>;
 
-/// The components that a price may have, as the catalogue names them.
+/// The components that a price may have, as the catalogue names them, then those per unit. All of
+/// them are billed (`price/rates.rs`); the catalogue knows more, which no usage tells apart.
 pub const PRICE_COMPONENTS: &[&str] = &[
     "input",
     "output",
@@ -20,18 +22,19 @@ pub const PRICE_COMPONENTS: &[&str] = &[
     "cache_write_30m",
     "cache_write_1h",
     "cache_write_12h",
-    "explicit_cache_read",
     "reasoning",
     "audio_input",
     "audio_output",
-    "audio_cache_read",
-    "audio_cache_write",
     "image_input",
     "image_output",
-    "image_cache_read",
-    "video_input",
-    "video_output",
-    "citation",
+    "char_input",
+    "per_request",
+    "per_image",
+    "per_second",
+    "per_minute",
+    "per_hour",
+    "per_search",
+    "per_web_search",
 ];
 
 pub(super) fn read(section: &mut Section<'_>) -> Prices {

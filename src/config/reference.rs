@@ -21,8 +21,8 @@ a later file wins over an earlier one, the including file over all.
 - Sizes are `32MiB` (1024-based), `10MB` (1000-based) or a number of bytes; durations are `200ms`, `30s`, `10m`, `1h30m`.
 
 `weir check` tells every fault with its line and column and exits with 2; `weir config example` prints a commented \
-file with every key; `weir config schema` prints a JSON Schema for editors; `weir config diff OLD NEW` tells what a \
-reload would change.
+file with every key; `weir config schema` prints a JSON Schema for editors; `weir config diff OLD NEW` tells what \
+differs between two files.
 
 ";
 

@@ -3,9 +3,10 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -59,6 +60,20 @@ fn health() -> Router<Shared> {
         .route("/health/details", get(health::details))
 }
 
+/// The router of connections that come while the gateway drains: health and metrics say how it is,
+/// everything else is told to go elsewhere.
+pub fn stopping_router(gateway: &Shared) -> Router {
+    let mut router = health();
+    if gateway.config.server.metrics_listen.is_none() {
+        router = router.route("/metrics", get(metrics::metrics));
+    }
+    router
+        .fallback(stopping)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(gateway), layers::common_headers))
+        .with_state(Arc::clone(gateway))
+}
+
 /// The router of `server.metrics_listen`: health, and the metrics, which are then only there.
 pub fn operations_router(gateway: &Shared) -> Router {
     health()
@@ -73,6 +88,18 @@ pub fn operations_router(gateway: &Shared) -> Router {
 async fn nothing_here(request: axum::extract::Request) -> ApiError {
     let path = crate::flight::bounded(request.uri().path(), 200);
     ApiError::not_found("unknown_path", format!("there is nothing at {path}; see /docs"))
+}
+
+/// It came after the stop began: another replica, or this one after its restart, will serve it.
+async fn stopping(State(gateway): State<Shared>) -> ApiError {
+    gateway.meter.metrics.shed.with_label_values(&["stopping"]).inc();
+    ApiError::new(
+        http::StatusCode::SERVICE_UNAVAILABLE,
+        "server_error",
+        "gateway_stopping",
+        "the gateway is stopping and takes no new requests; try again",
+    )
+    .after(Duration::from_secs(1))
 }
 
 async fn wrong_method(request: axum::extract::Request) -> ApiError {

@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Server;
 use crate::lifecycle::Lifecycle;
@@ -47,41 +47,64 @@ impl Listening {
     }
 }
 
-/// Accepts until the soft stop. At the connection limit new connections wait in the kernel's queue.
-pub async fn serve(listener: TcpListener, router: Router, listening: Listening) {
-    let builder = Arc::new(listening.builder());
-    let stop = listening.lifecycle.soft_stop.clone();
-    loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => return,
-            place = Arc::clone(&listening.connections).acquire_owned() => place,
-        };
-        let Ok(place) = place else { return };
-        let stream = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match stream {
-            Ok((stream, _)) => {
-                let (builder, router, lifecycle) = (Arc::clone(&builder), router.clone(), listening.lifecycle.clone());
-                listening.lifecycle.connection(async move {
-                    connection(stream, &builder, router, &lifecycle).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: spinning would not make any.
-                tracing::warn!(%error, "a connection could not be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+/// What is answered on connections: those that came before the soft stop, and latecomers.
+#[derive(Clone, Debug)]
+pub struct Routers {
+    /// The gateway.
+    pub serving: Router,
+    /// Says on every path that the gateway is stopping.
+    pub stopping: Router,
+}
+
+/// Accepts until the drain is over. At the connection limit new connections wait in the kernel's
+/// queue.
+pub async fn serve(listener: TcpListener, routers: Routers, listening: Listening) {
+    let (builder, mut last) = (listening.builder(), listening.builder());
+    // One answer, and it says that no other will come.
+    last.http1().keep_alive(false);
+    let (builder, last) = (Arc::new(builder), Arc::new(last));
+    let lifecycle = &listening.lifecycle;
+    while let Some((stream, place)) = accept(&listener, &listening).await {
+        let lifecycle = lifecycle.clone();
+        if lifecycle.soft_stop.is_cancelled() {
+            let (builder, router) = (Arc::clone(&last), routers.stopping.clone());
+            listening.lifecycle.latecomer(async move {
+                latecomer(stream, &builder, router, &lifecycle).await;
+                drop(place);
+            });
+        } else {
+            let (builder, router) = (Arc::clone(&builder), routers.serving.clone());
+            listening.lifecycle.connection(async move {
+                connection(stream, &builder, router, &lifecycle).await;
+                drop(place);
+            });
         }
     }
 }
 
+/// The next connection and its place; `None` once the drain is over.
+async fn accept(listener: &TcpListener, listening: &Listening) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let next = async {
+        let place = Arc::clone(&listening.connections).acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, place)),
+                Err(error) => {
+                    // Out of file descriptors, most likely: spinning would not make any.
+                    tracing::warn!(%error, "a connection could not be accepted: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = listening.lifecycle.drained.cancelled() => None,
+        next = next => next,
+    }
+}
+
 async fn connection(stream: TcpStream, builder: &Builder<TokioExecutor>, router: Router, lifecycle: &Lifecycle) {
-    // A delta must not wait for the next one; that it could not be set is the peer's having gone.
-    let _ = stream.set_nodelay(true);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder.serve_connection(io(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
@@ -94,6 +117,34 @@ async fn connection(stream: TcpStream, builder: &Builder<TokioExecutor>, router:
             }
         }
     };
+    tell(outcome);
+}
+
+/// A connection that came during the drain: it is answered, and not waited for.
+async fn latecomer(stream: TcpStream, builder: &Builder<TokioExecutor>, router: Router, lifecycle: &Lifecycle) {
+    let connection = builder.serve_connection(io(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => outcome,
+        () = lifecycle.drained.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            // Whoever has not asked for anything by now is not waited for.
+            match tokio::time::timeout(Duration::from_millis(500), connection).await {
+                Ok(outcome) => outcome,
+                Err(_) => return,
+            }
+        }
+    };
+    tell(outcome);
+}
+
+fn io(stream: TcpStream) -> TokioIo<TcpStream> {
+    // A delta must not wait for the next one; that it could not be set is the peer's having gone.
+    let _ = stream.set_nodelay(true);
+    TokioIo::new(stream)
+}
+
+fn tell(outcome: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended early: {error}");
     }

@@ -1,5 +1,6 @@
 //! What several test files need.
 
+pub(crate) mod binary;
 pub(crate) mod database;
 pub(crate) mod gateway;
 pub(crate) mod postgres;

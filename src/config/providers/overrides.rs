@@ -4,10 +4,14 @@ use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
+use weir_wire::rules::UsagePlace;
 
 use super::Provider;
 use crate::config::read::{Field, Section};
 use crate::config::tree::Value;
+
+/// The operations whose path can be set. Others are passed through by the path that the client wrote.
+const MOVABLE: &[&str] = &["chat", "completions", "embeddings"];
 
 /// How an upstream wants its key, over the catalogue's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -27,6 +31,10 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
     let paths = section.take("paths", |field| {
         field.map(|operation, mut field| {
             listed(&mut field, operation, "operation", known.operations)?;
+            if !MOVABLE.contains(&operation) {
+                field.fault("only the paths of `chat`, `completions` and `embeddings` can be set; others stay as clients write them");
+                return None;
+            }
             field.parse(path)
         })
     });
@@ -77,11 +85,20 @@ fn path(text: &str) -> Result<String, &'static str> {
 
 fn usage_rule(mut field: Field<'_>, rule: &str, list: &[&str]) -> Option<Json> {
     listed(&mut field, rule, "usage rule", list)?;
-    match field.node.value {
-        Value::Text(_) | Value::Bool(_) => field.json(),
-        _ => {
-            field.fault("expected text, true or false");
+    match (rule, &field.node.value) {
+        ("usage_in", Value::List(_)) => field.list(|place| place.parse(usage_place)).map(Json::from),
+        ("usage_in", _) => {
+            field.fault("expected a list of places such as `[usage, x_groq.usage]`");
             None
         }
+        _ => field.boolean().map(Json::from),
+    }
+}
+
+/// One of the places where answers carry their usage.
+fn usage_place(text: &str) -> Result<String, &'static str> {
+    match serde_json::from_value::<UsagePlace>(text.into()) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("expected `usage`, `x_groq.usage`, `result.usage`, `usage_info` or `meta.billed_units`"),
     }
 }

@@ -165,7 +165,7 @@ fn headers_and_overrides() {
     x("paths: {chat: c}", "1:36: providers.openai.paths.chat: expected a path such as `/v1/embeddings`");
     x("quirks: [no_streams]", "1:31: providers.openai.quirks[0]: unknown quirk");
     x("usage: {no_dne: true}", "1:38: providers.openai.usage.no_dne: unknown usage rule, did you mean `no_done`?");
-    x("usage: {no_done: 7}", "1:39: providers.openai.usage.no_done: expected text, true or false");
+    x("usage: {no_done: 7}", "1:39: providers.openai.usage.no_done: expected true or false, found a number");
     x("auth: {style: baerer}", "1:36: providers.openai.auth.style: unknown auth style, did you mean `bearer`?");
     x("auth: {header: 'a b'}", "1:37: providers.openai.auth.header: not the name of a header");
     x("auth: {prefix: \"a\\n\"}", "1:37: providers.openai.auth.prefix: must be printable and on one line");
