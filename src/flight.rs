@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use weir_wire::usage::Usage;
 
 use crate::clock::{Clock, MonoNs, UnixMs};
@@ -20,6 +20,13 @@ use crate::meter::prom::Metrics;
 use crate::price::Prices;
 use crate::record::{Attempt, Status, UsageRow};
 use crate::snapshot::{ProviderDef, Target};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const X_WEIR_PROVIDER: HeaderName = HeaderName::from_static("x-weir-provider");
+const X_WEIR_ATTEMPTS: HeaderName = HeaderName::from_static("x-weir-attempts");
+const X_WEIR_MODEL: HeaderName = HeaderName::from_static("x-weir-model");
+const X_WEIR_WARNINGS: HeaderName = HeaderName::from_static("x-weir-warnings");
 
 /// Longest error text kept in a row.
 const MAX_MESSAGE: usize = 2048;
@@ -198,22 +205,23 @@ impl Flight {
 
     /// The headers every answer of the data plane carries.
     pub fn decorate(&self, out: &mut HeaderMap) {
+        out.reserve(16);
         let now = self.now();
         let mut draft = self.draft();
         draft.head_ready.get_or_insert(now);
-        out.insert("x-request-id", header(&self.id));
+        out.insert(X_REQUEST_ID, header(&self.id));
         let upstream = draft.upstream_ns;
         let own = now.saturating_sub(self.start).saturating_sub(upstream).saturating_sub(draft.paused_ns);
-        out.insert("server-timing", header(&server_timing(own, upstream)));
+        out.insert(SERVER_TIMING, header(&server_timing(own, upstream)));
         if let Some(provider) = &draft.provider {
-            out.insert("x-weir-provider", header(&provider.id));
-            out.insert("x-weir-attempts", HeaderValue::from(draft.attempts.len()));
+            out.insert(X_WEIR_PROVIDER, header(&provider.id));
+            out.insert(X_WEIR_ATTEMPTS, HeaderValue::from(draft.attempts.len()));
         }
-        if let Some(attempt) = draft.attempts.last() {
-            out.insert("x-weir-model", header(&attempt.model));
+        if let Some(attempt) = draft.attempts.last().filter(|attempt| !attempt.model.is_empty()) {
+            out.insert(X_WEIR_MODEL, header(&attempt.model));
         }
         if !draft.warnings.is_empty() {
-            out.insert("x-weir-warnings", header(&draft.warnings.join("; ")));
+            out.insert(X_WEIR_WARNINGS, header(&draft.warnings.join("; ")));
         }
         if let Some(caller) = &draft.caller {
             headers::write(&caller.slot.limiter.remaining(now), out);

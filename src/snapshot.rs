@@ -4,6 +4,7 @@
 pub mod build;
 pub mod live;
 pub mod resolve;
+pub mod secrets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::config::Pool;
 use crate::gate::limit::Limiter;
 use crate::price::Prices;
 use live::Live;
+use secrets::Secrets;
 
 /// What an inbound request asks of a provider, where Weir reads the body. Everything else is passed
 /// through by path.
@@ -91,6 +93,8 @@ pub struct ProviderDef {
     pub headers: HeaderMap,
     /// Upstream keys, used in turn; never empty.
     pub credentials: Vec<Credential>,
+    /// What its error texts must not repeat.
+    pub secrets: Secrets,
     /// Whose turn it is.
     pub turn: AtomicUsize,
     /// Deviations from OpenAI's dialect.

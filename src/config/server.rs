@@ -31,7 +31,8 @@ pub struct Server {
     #[serde(serialize_with = "serialize_duration")]
     #[schemars(with = "DurationText")]
     pub request_timeout: Duration,
-    /// Longest that a client may take to send its request's headers.
+    /// Longest that a client may take to send its request's headers, and that a connection may be
+    /// idle between two requests. Longer than a load balancer keeps its own (60 s, most of them).
     #[serde(serialize_with = "serialize_duration")]
     #[schemars(with = "DurationText")]
     pub header_timeout: Duration,
@@ -59,7 +60,7 @@ impl Default for Server {
             body_limit: 32 << 20,
             upload_limit: 512 << 20,
             request_timeout: Duration::from_secs(600),
-            header_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             max_connections: 10_000,

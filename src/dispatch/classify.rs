@@ -54,7 +54,7 @@ pub fn error_answer(provider: &ProviderDef, status: StatusCode, headers: &Header
     let retry_after = retry_after(headers);
     let mut failed = by_status(provider, status, &told);
     failed.error.retry_after = retry_after.or(failed.error.retry_after);
-    if passes_unchanged(status) && is_complete_error(body) {
+    if passes_unchanged(status) && is_complete_error(body) && !provider.secrets.are_in(body) {
         failed.error.raw = Some(body.clone());
     }
     failed
@@ -67,7 +67,20 @@ pub fn in_band(provider: &ProviderDef, told: &UpstreamError) -> Failed {
     by_status(provider, status.unwrap_or(StatusCode::BAD_GATEWAY), told)
 }
 
+/// What an upstream says, without the gateway's credentials, which careless ones repeat.
+#[must_use]
+pub fn masked(provider: &ProviderDef, told: &UpstreamError) -> UpstreamError {
+    let mask = |text: &String| provider.secrets.mask(text).unwrap_or_else(|| text.clone());
+    UpstreamError {
+        message: mask(&told.message),
+        kind: told.kind.as_ref().map(mask),
+        param: told.param.as_ref().map(mask),
+        code: told.code.as_ref().map(mask),
+    }
+}
+
 fn by_status(provider: &ProviderDef, status: StatusCode, told: &UpstreamError) -> Failed {
+    let told = &masked(provider, told);
     match status.as_u16() {
         300..400 => redirect(provider, status),
         401 | 403 => credentials(provider, status),

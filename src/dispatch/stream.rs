@@ -202,11 +202,17 @@ impl StreamBody {
                 Seen::Malformed if self.trip.flavor != Flavor::Other => {
                     return Some(Turn::Broken("an event is not JSON"));
                 }
+                Seen::Error(told) if self.trip.target.provider.secrets.are_in(&frame.raw) => {
+                    let told = classify::masked(&self.trip.target.provider, told);
+                    let error = ApiError::upstream("upstream_error", told.message);
+                    self.ready.push_back(error_event(self.trip.flavor, &error));
+                }
                 _ => self.ready.push_back(frame.raw.clone()),
             }
             let this = match seen {
                 Seen::Quiet => None,
                 Seen::Error(error) => {
+                    let error = classify::masked(&self.trip.target.provider, &error);
                     self.reported = Some((error.code.clone().unwrap_or_default(), error.message.clone()));
                     Some(Turn::Refused(error))
                 }

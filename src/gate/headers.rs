@@ -9,9 +9,14 @@ use super::limit::{Level, Remaining};
 /// Writes the headers of the limits that exist. Reset times are durations such as `120ms`, `1.5s`
 /// or `6m0s` (OpenAI API reference, rate limits in headers).
 pub fn write(remaining: &Remaining, headers: &mut HeaderMap) {
-    const REQUESTS: [&str; 3] =
-        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-    const TOKENS: [&str; 3] = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+    const fn names(names: [&'static str; 3]) -> [HeaderName; 3] {
+        let [limit, remaining, reset] = names;
+        [HeaderName::from_static(limit), HeaderName::from_static(remaining), HeaderName::from_static(reset)]
+    }
+    const REQUESTS: [HeaderName; 3] =
+        names(["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]);
+    const TOKENS: [HeaderName; 3] =
+        names(["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]);
     for (level, names) in [(remaining.requests, REQUESTS), (remaining.tokens, TOKENS)] {
         if let Some(level) = level {
             write_level(&level, names, headers);
@@ -19,11 +24,11 @@ pub fn write(remaining: &Remaining, headers: &mut HeaderMap) {
     }
 }
 
-fn write_level(level: &Level, [limit, remaining, reset]: [&'static str; 3], headers: &mut HeaderMap) {
-    headers.insert(HeaderName::from_static(limit), HeaderValue::from(level.limit));
-    headers.insert(HeaderName::from_static(remaining), HeaderValue::from(level.remaining));
+fn write_level(level: &Level, [limit, remaining, reset]: [HeaderName; 3], headers: &mut HeaderMap) {
+    headers.insert(limit, HeaderValue::from(level.limit));
+    headers.insert(remaining, HeaderValue::from(level.remaining));
     let reset_value = HeaderValue::from_str(&go_duration(level.reset)).unwrap_or(HeaderValue::from_static("0s"));
-    headers.insert(HeaderName::from_static(reset), reset_value);
+    headers.insert(reset, reset_value);
 }
 
 /// A duration as Go prints it, rounded up to the millisecond.

@@ -54,7 +54,8 @@ async fn find(gateway: &Gateway, key: &str) -> Result<Found, ApiError> {
     let hash = KeyHash::of(key);
     match gateway.keys.find(&hash) {
         Found::Miss if gateway.is_admin(&hash) => Ok(Found::Unknown),
-        Found::Miss => look_up(gateway, hash).await,
+        // Boxed: a database query is large, and the hot path does not make one.
+        Found::Miss => Box::pin(look_up(gateway, hash)).await,
         found => Ok(found),
     }
 }

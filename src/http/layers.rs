@@ -1,48 +1,55 @@
-//! The whole onion of the data plane on one page. From the outside in:
+//! The whole onion of the data plane on one page, in one function ([`data`]), for middleware that is
+//! put around a service costs several allocations per request and layer:
 //!
-//! 1. [`observe`]: a place in the ledger, the request id, the flight; its row names every outcome.
-//! 2. [`admit`]: who is calling, requests per minute, places in flight. Before any byte of the body.
-//! 3. the handler, inside `CatchPanic` (`router.rs`): a panic is a 500 for one request.
+//! 1. a place in the ledger, the request id, the flight; its row names every outcome.
+//! 2. a panic is a 500 for one request.
+//! 3. who is calling, requests per minute, places in flight. Before any byte of the body.
+//! 4. the endpoint.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::auth::{self, Identity};
-use super::error::Reported;
+use super::error::{Reported, wrong_method};
+use super::openai::{generate, passthrough};
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::gate::limit::Refused;
 use crate::record::Status;
+use crate::snapshot::Operation;
 use crate::state::Shared;
 
 /// Most tags of one request, and their longest key or value.
 const MAX_TAGS: usize = 16;
 const MAX_TAG: usize = 64;
 
-/// Opens the flight of a request and closes its head.
-pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: Next) -> Response {
-    let id = request_id(&gateway, request.headers());
-    let Ok(place) = gateway.meter.ledger.reserve() else {
-        return shed(&gateway, &id, "ledger", "usage cannot be recorded at the moment, so nothing is accepted");
+/// What is asked for, as the router found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// An operation that Weir plans and dispatches: POST.
+    Generate(Operation),
+    /// The same where its other methods, on stored objects, pass through.
+    GenerateOrPass(Operation),
+    /// Everything else.
+    Pass,
+}
+
+/// Serves a request of the data plane.
+pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Response {
+    let flight = match open(&gateway, &request) {
+        Ok(flight) => flight,
+        Err(shed) => return *shed,
     };
-    if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
-        let why = "the gateway is serving as many requests as it may (server.max_in_flight)";
-        return shed(&gateway, &id, "in_flight", why);
-    }
-    let flight = Flight::open(id, endpoint_of(request.uri().path()), gateway.meter.clone(), place);
-    let tags = tags(request.headers());
-    request.extensions_mut().insert(Arc::clone(&flight));
-    let mut response = match tags {
-        Ok(tags) => {
-            flight.draft().tags = tags;
-            next.run(request).await
-        }
-        Err(error) => error.into_response(),
-    };
+    let answer = AssertUnwindSafe(serve(&gateway, &flight, request, endpoint)).catch_unwind().await;
+    let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
+    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
     if let Some(Reported(error)) = response.extensions_mut().remove::<Reported>() {
         flight.fail(error.outcome, error.code(), &error.message);
     } else if response.status().is_server_error() {
@@ -51,6 +58,55 @@ pub async fn observe(State(gateway): State<Shared>, mut request: Request, next: 
     flight.decorate(response.headers_mut());
     flight.head_sent(response.status().as_u16());
     response
+}
+
+/// Opens the flight of a request, if there is room for one more.
+fn open(gateway: &Shared, request: &Request) -> Result<Arc<Flight>, Box<Response>> {
+    let id = request_id(gateway, request.headers());
+    let Ok(place) = gateway.meter.ledger.reserve() else {
+        let why = "usage cannot be recorded at the moment, so nothing is accepted";
+        return Err(Box::new(shed(gateway, &id, "ledger", why)));
+    };
+    if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
+        let why = "the gateway is serving as many requests as it may (server.max_in_flight)";
+        return Err(Box::new(shed(gateway, &id, "in_flight", why)));
+    }
+    Ok(Flight::open(id, endpoint_of(request.uri().path()), gateway.meter.clone(), place))
+}
+
+async fn serve(
+    gateway: &Shared,
+    flight: &Arc<Flight>,
+    request: Request,
+    endpoint: Endpoint,
+) -> Result<Response, ApiError> {
+    if request.headers().contains_key("x-weir-tags") {
+        flight.draft().tags = tags(request.headers())?;
+    }
+    admit(gateway, flight, request.headers()).await?;
+    match endpoint {
+        Endpoint::Generate(operation) | Endpoint::GenerateOrPass(operation) if request.method() == Method::POST => {
+            generate::serve(gateway, flight, request, operation).await
+        }
+        Endpoint::Generate(_) => Ok(only(&request, "POST")),
+        // Far larger than what it is beside, and none of it is hot.
+        _ => Box::pin(passthrough::serve(gateway, flight, request)).await,
+    }
+}
+
+/// 405 with the methods that are accepted.
+pub fn only(request: &Request, methods: &'static str) -> Response {
+    let mut refusal = wrong_method(request.method(), request.uri().path()).into_response();
+    refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+    refusal
+}
+
+/// A panic is a defect: one request gets a 500, the others and the process live on.
+pub fn panicked(panic: &(dyn Any + Send)) -> ApiError {
+    let why = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = why.unwrap_or("?"), "a handler panicked: {}", why.unwrap_or("?"));
+    let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+    ApiError::new(status, "server_error", "internal_error", "the gateway failed on this request; this is a defect")
 }
 
 /// Refuses a request for which there is no room, at the cost of a counter: it gets no row.
@@ -64,35 +120,17 @@ fn shed(gateway: &Shared, id: &str, reason: &str, why: &str) -> Response {
 }
 
 /// Authenticates and admits a request to the data plane.
-pub async fn admit(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    let flight = request.extensions().get::<Arc<Flight>>().cloned();
-    let (head, body) = request.into_parts();
-    match admitted(&gateway, flight, &head.headers).await {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn admitted(gateway: &Shared, flight: Option<Arc<Flight>>, headers: &HeaderMap) -> Result<(), ApiError> {
-    let flight = flight.ok_or_else(internal)?;
+async fn admit(gateway: &Shared, flight: &Flight, headers: &HeaderMap) -> Result<(), ApiError> {
     let caller = match auth::identify(gateway, headers).await? {
         Identity::Key(caller) => caller,
         Identity::Admin => return Err(admin_key()),
     };
-    let limiter = Arc::clone(&caller.slot);
-    flight.draft().caller = Some(caller);
-    limiter.limiter.admit_request(flight.now()).map_err(|refused| limited(&flight, refused))?;
-    flight.draft().admitted = true;
-    Ok(())
-}
-
-fn internal() -> ApiError {
-    ApiError::new(
-        http::StatusCode::INTERNAL_SERVER_ERROR,
-        "server_error",
-        "internal_error",
-        "the request has no flight",
-    )
+    let admitted = caller.slot.limiter.admit_request(flight.now());
+    let mut draft = flight.draft();
+    draft.caller = Some(caller);
+    draft.admitted = admitted.is_ok();
+    drop(draft);
+    admitted.map_err(|refused| limited(flight, refused))
 }
 
 /// The admin key does not spend: whoever holds it can make a virtual key that is metered.

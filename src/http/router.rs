@@ -6,27 +6,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{admin, docs, error, health, layers, metrics, openai};
+use super::layers::{self, Endpoint};
+use super::{admin, docs, error, health, metrics, openai};
 use crate::error::ApiError;
+use crate::snapshot::Operation;
 use crate::state::Shared;
 
 /// The gateway's router: data plane, admin plane, operations.
 pub fn router(gateway: &Shared) -> Router {
     let data = Router::new()
-        .route("/v1/chat/completions", any(openai::passthrough::any).post(openai::generate::chat))
-        .route("/v1/completions", post(openai::generate::completions))
-        .route("/v1/embeddings", post(openai::generate::embeddings))
-        .route("/v1/{*path}", any(openai::passthrough::any))
-        .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(gateway), layers::admit))
-        .layer(from_fn_with_state(Arc::clone(gateway), layers::observe));
+        .route("/v1/chat/completions", data_plane(Endpoint::GenerateOrPass(Operation::Chat)))
+        .route("/v1/completions", data_plane(Endpoint::Generate(Operation::Completions)))
+        .route("/v1/embeddings", data_plane(Endpoint::Generate(Operation::Embeddings)))
+        .route("/v1/{*path}", data_plane(Endpoint::Pass));
     let reads = Router::new()
         .route("/v1/models", get(openai::models::list))
         .route("/v1/models/{*id}", any(openai::models::other).get(openai::models::show))
@@ -50,7 +48,12 @@ pub fn router(gateway: &Shared) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::clone(gateway), layers::common_headers));
-    data.merge(rest).layer(DefaultBodyLimit::disable()).with_state(Arc::clone(gateway))
+    data.merge(rest).with_state(Arc::clone(gateway))
+}
+
+/// Any method: the onion says which are wrong, and records that.
+fn data_plane(endpoint: Endpoint) -> MethodRouter<Shared> {
+    any(move |State(gateway): State<Shared>, request: Request| layers::data(gateway, request, endpoint))
 }
 
 fn health() -> Router<Shared> {
@@ -85,7 +88,7 @@ pub fn operations_router(gateway: &Shared) -> Router {
         .with_state(Arc::clone(gateway))
 }
 
-async fn nothing_here(request: axum::extract::Request) -> ApiError {
+async fn nothing_here(request: Request) -> ApiError {
     let path = crate::flight::bounded(request.uri().path(), 200);
     ApiError::not_found("unknown_path", format!("there is nothing at {path}; see /docs"))
 }
@@ -102,15 +105,10 @@ async fn stopping(State(gateway): State<Shared>) -> ApiError {
     .after(Duration::from_secs(1))
 }
 
-async fn wrong_method(request: axum::extract::Request) -> ApiError {
+async fn wrong_method(request: Request) -> ApiError {
     error::wrong_method(request.method(), request.uri().path())
 }
 
-/// A panic is a defect: one request gets a 500, the others and the process live on.
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let why = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(panic = why.unwrap_or("?"), "a handler panicked: {}", why.unwrap_or("?"));
-    let status = http::StatusCode::INTERNAL_SERVER_ERROR;
-    ApiError::new(status, "server_error", "internal_error", "the gateway failed on this request; this is a defect")
-        .into_response()
+    layers::panicked(&*panic).into_response()
 }

@@ -32,6 +32,8 @@ pub struct UsageWriter {
     meter: Meter,
     queue: Receiver<Message>,
     waiting: Vec<oneshot::Sender<()>>,
+    /// Whether more was queued than the last batch could hold.
+    behind: bool,
     /// When the first try failed after the gateway was told to stop.
     stopping_since: Option<MonoNs>,
 }
@@ -43,7 +45,7 @@ impl UsageWriter {
     /// A writer at the end of the ledger's queue.
     #[must_use]
     pub fn new(db: Db, meter: Meter, queue: Receiver<Message>) -> Self {
-        Self { db, meter, queue, waiting: Vec::new(), stopping_since: None }
+        Self { db, meter, queue, waiting: Vec::new(), behind: false, stopping_since: None }
     }
 
     /// Runs until it is stopped and everything is written.
@@ -63,23 +65,25 @@ impl UsageWriter {
         }
     }
 
-    /// Collects what comes within the linger time, and writes it.
+    /// Collects what comes within the linger time, and writes it. It sleeps meanwhile: to be woken by
+    /// each row would cost more than to write it.
     async fn batch(&mut self, first: Message, stop: &CancellationToken) {
         let mut entries = Vec::with_capacity(BATCH);
         self.take(first, &mut entries);
-        let linger = tokio::time::sleep(LINGER);
-        tokio::pin!(linger);
-        while entries.len() < BATCH && self.waiting.is_empty() && !stop.is_cancelled() {
+        if self.waiting.is_empty() && !self.behind {
             tokio::select! {
-                biased;
-                message = self.queue.recv() => match message {
-                    Some(message) => self.take(message, &mut entries),
-                    None => break,
-                },
-                () = &mut linger => break,
-                () = stop.cancelled() => break,
+                () = tokio::time::sleep(LINGER) => {}
+                () = self.meter.ledger.flush_asked() => {}
+                () = stop.cancelled() => {}
             }
         }
+        while entries.len() < BATCH && self.waiting.is_empty() {
+            match self.queue.try_recv() {
+                Ok(message) => self.take(message, &mut entries),
+                Err(_) => break,
+            }
+        }
+        self.behind = entries.len() >= BATCH;
         let rows = self.complete(entries).await;
         self.write(rows, stop).await;
         for waiting in self.waiting.drain(..) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use weir_wire::usage::Usage;
 
 use super::count::CountJob;
@@ -56,6 +56,7 @@ pub enum Message {
 pub struct Ledger {
     queue: mpsc::Sender<Message>,
     pending: Arc<AtomicU64>,
+    hurry: Arc<Notify>,
 }
 
 /// A place in the queue.
@@ -74,7 +75,7 @@ impl Ledger {
     #[must_use]
     pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Message>) {
         let (queue, receiver) = mpsc::channel(capacity);
-        (Self { queue, pending: Arc::default() }, receiver)
+        (Self { queue, pending: Arc::default(), hurry: Arc::default() }, receiver)
     }
 
     /// Takes a place for one request.
@@ -92,12 +93,18 @@ impl Ledger {
         let (done, wait) = oneshot::channel();
         let flushed = async {
             if self.queue.send(Message::Flush(done)).await.is_ok() {
+                self.hurry.notify_one();
                 // An error means the writer has ended, after writing all it had.
                 let _ = wait.await;
             }
         };
         // Whoever asks gets what is written so far, or the database's own failure.
         let _ = tokio::time::timeout(most, flushed).await;
+    }
+
+    /// For the writer: somebody waits for a flush.
+    pub async fn flush_asked(&self) {
+        self.hurry.notified().await;
     }
 
     /// Rows settled and not yet written.

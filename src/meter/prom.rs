@@ -162,7 +162,11 @@ impl Metrics {
             rate_limited: int(&r, "weir_rate_limited_total", "Requests refused by a limit", &["scope"]),
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
-            usage_dropped: counter(&r, "weir_usage_dropped_total", "Usage rows lost; always 0"),
+            usage_dropped: counter(
+                &r,
+                "weir_usage_dropped_total",
+                "Usage rows lost: those that could not be written before the gateway had to end",
+            ),
             keys_cached: gauge(&r, "weir_keys_cached", "Virtual keys in memory"),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
             breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider"]).expect("valid")),

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weir_wire::rules::UsageRules;
 
 use super::live::Live;
+use super::secrets::Secrets;
 use super::{Credential, Operation, OperationUrl, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::MonoNs;
@@ -144,6 +145,9 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
     let limits = Limits { rpm: entry.limits.rpm, tpm: entry.limits.tpm, concurrency: entry.limits.concurrency };
     let credentials = credentials(kind, entry, &auth, limits, env, now)?;
     let query = query(kind, entry, env)?;
+    let headers = headers(kind, entry, env)?;
+    let sent = credentials.iter().filter_map(|c| c.header.as_ref().map(|(_, value)| value)).chain(headers.values());
+    let secrets = Secrets::new(sent.filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok()));
     Ok(ProviderDef {
         id: id.into(),
         kind: kind.models_of.as_deref().unwrap_or(kind_id).into(),
@@ -151,8 +155,9 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         urls: urls(kind, entry, &base_url, query.as_deref())?,
         base_url,
         query,
-        headers: headers(kind, entry, env)?,
+        headers,
         credentials,
+        secrets,
         turn: AtomicUsize::new(0),
         quirks: quirks(kind, entry)?,
         unsupported: entry.unsupported.clone().unwrap_or_else(|| kind.unsupported.clone()),
@@ -241,13 +246,14 @@ fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> 
     let mut out = HeaderMap::new();
     let from_env =
         kind.env.headers.iter().filter_map(|(name, var)| Some((name.clone(), env(var).filter(|v| !v.is_empty())?)));
-    let fixed = kind.headers.iter().map(|(n, v)| (n.clone(), v.clone()));
     let own = entry.headers.iter().map(|(n, v)| (n.clone(), v.expose_secret().to_owned()));
-    for (name, value) in fixed.chain(from_env).chain(own) {
+    // The catalogue's own are public.
+    let fixed = kind.headers.iter().map(|(n, v)| (n.clone(), v.clone(), false));
+    for (name, value, secret) in fixed.chain(from_env.chain(own).map(|(name, value)| (name, value, true))) {
         let parsed: HeaderName = name.parse().map_err(|_| format!("headers: '{name}' is no header name"))?;
         let mut value =
             HeaderValue::from_str(&value).map_err(|_| format!("headers.{name}: no header can carry this value"))?;
-        value.set_sensitive(true);
+        value.set_sensitive(secret);
         out.insert(parsed, value);
     }
     Ok(out)

@@ -107,7 +107,7 @@ impl Db {
         match &self.pools {
             Pools::Sqlite { write, .. } => {
                 // SQLite has no advisory lock: one immediate transaction around all of it is one.
-                let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
+                let mut tx = begin_immediate(write).await?;
                 migrator(Engine::Sqlite).run(&mut *tx).await?;
                 tx.commit().await?;
             }
@@ -174,6 +174,23 @@ impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Db").field("engine", &self.engine()).finish_non_exhaustive()
     }
+}
+
+/// The first connection to a new file switches it to write-ahead logging, for which SQLite does not
+/// wait as it does for other locks: an instance that is started at the same moment is told at once
+/// that the file is locked, and tries again.
+async fn begin_immediate(pool: &SqlitePool) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 1..TRIES {
+        match pool.begin_with("BEGIN IMMEDIATE").await {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("5") => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+    Ok(pool.begin_with("BEGIN IMMEDIATE").await?)
 }
 
 fn migrator(engine: Engine) -> Migrator {

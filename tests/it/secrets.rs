@@ -81,6 +81,11 @@ fn echo(seen: &Seen) -> Script {
     let body = json!({"error": {"message": format!("wrong key provided: {auth}"), "type": "x", "param": null, "code": "invalid"}});
     let status = model.strip_prefix("status-").and_then(|status| status.parse().ok()).unwrap_or(200);
     let script = match status {
+        200 if model == "in-band" && seen.json()["stream"] == true => {
+            let delta = json!({"choices": [{"index": 0, "delta": {"content": "x"}}]});
+            Script::sse(&[&format!("data: {delta}\n\n"), &format!("data: {body}\n\n")])
+        }
+        200 if model == "in-band" => Script::json(body.to_string()),
         200 => Script::json(
             json!({"id": "c", "object": "chat.completion", "model": "m", "choices": [],
             "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
@@ -196,7 +201,19 @@ async fn no_secret_is_in_any_log_answer_or_output() {
     let made = home.run(&["keys", "create", "--name", "a", "--json", "--config", &file]).json();
     let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
     let mut gateway = home.serve(&["--listen", "127.0.0.1:0", "--config", &file]).await;
-    let models = ["up/m", "up/status-401", "up/status-403", "up/status-302", "gone/m", "nobody/m"];
+    let models = [
+        "up/m",
+        "up/status-401",
+        "up/status-403",
+        "up/status-302",
+        "up/status-400",
+        "up/status-404",
+        "up/status-429",
+        "up/status-500",
+        "up/in-band",
+        "gone/m",
+        "nobody/m",
+    ];
     chats(&gateway, key, &models, &mut gathered).await;
     chats(&gateway, DECLARED, &models, &mut gathered).await;
     refusals(&gateway, key, &mut gathered).await;

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -20,71 +19,48 @@ use crate::http::layers::limited;
 use crate::http::openai::passthrough::objects;
 use crate::route::plan;
 use crate::snapshot::{Operation, Retries, Route, Snapshot, Target};
-use crate::state::{Gateway, Shared};
+use crate::state::Gateway;
 use crate::upstream::headers;
 
 /// Targets of one request, all fallbacks included.
 const MAX_PLAN: usize = 16;
 
-/// `POST /v1/chat/completions`
-pub async fn chat(
-    State(gateway): State<Shared>,
-    Extension(flight): Extension<Arc<Flight>>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    serve(&gateway, flight, request, Operation::Chat).await
-}
-
-/// `POST /v1/completions`
-pub async fn completions(
-    State(gateway): State<Shared>,
-    Extension(flight): Extension<Arc<Flight>>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    serve(&gateway, flight, request, Operation::Completions).await
-}
-
-/// `POST /v1/embeddings`
-pub async fn embeddings(
-    State(gateway): State<Shared>,
-    Extension(flight): Extension<Arc<Flight>>,
-    request: Request,
-) -> Result<Response, ApiError> {
-    serve(&gateway, flight, request, Operation::Embeddings).await
-}
-
-async fn serve(
+/// Serves an operation.
+///
+/// # Errors
+/// What is wrong with the request, or the last failure of its targets.
+pub async fn serve(
     gateway: &Gateway,
-    flight: Arc<Flight>,
+    flight: &Arc<Flight>,
     request: Request,
     operation: Operation,
 ) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
     let body = body::read(&head.headers, body, limits).await?;
-    let peek = Peek::read(&body, shape(operation)).map_err(|error| unreadable(&flight, error))?;
-    note(&flight, &peek);
-    let plan = plan_of(gateway, &gateway.snapshot.load(), &flight, &peek)?;
+    let peek = Peek::read(&body, shape(operation)).map_err(|error| unreadable(flight, error))?;
+    note(flight, &peek);
+    let plan = plan_of(gateway, &gateway.snapshot.load(), flight, &peek)?;
     let estimate = estimate(&peek, &body);
-    take_tokens(&flight, estimate)?;
+    take_tokens(flight, estimate)?;
     let caller = flight.draft().caller.clone();
     check_objects(gateway, caller.as_ref(), &body).await?;
-    let stores = memchr::memmem::find(&body, b"\"store\"").is_some();
-    let deadline = deadline(gateway, &flight, &head.headers)?;
+    let stores = peek.has_member(&body, "store");
+    let deadline = deadline(gateway, flight, &head.headers)?;
     let job = Job {
         operation,
-        headers: upstream_headers(&flight, &head.headers),
+        headers: upstream_headers(flight, &head.headers),
         fault: head.headers.get("x-weir-fault").cloned(),
         body,
         peek,
         plan,
         deadline,
         estimate,
-        flight,
+        flight: Arc::clone(flight),
     };
     let reply = gateway.dispatcher.run(&job).await?;
     if let Some(caller) = caller.filter(|_| stores) {
-        own_stored(gateway, &caller, &job.flight, stored_id(&reply)).await?;
+        Box::pin(own_stored(gateway, &caller, &job.flight, stored_id(&reply))).await?;
     }
     Ok(respond(reply))
 }
@@ -94,7 +70,7 @@ async fn check_objects(gateway: &Gateway, caller: Option<&Caller>, body: &[u8]) 
     let mut ids = Vec::new();
     objects::body_ids(body, &mut ids);
     match caller {
-        Some(caller) if !ids.is_empty() => objects::check(gateway, caller, ids).await.map(|_| ()),
+        Some(caller) if !ids.is_empty() => Box::pin(objects::check(gateway, caller, ids)).await.map(|_| ()),
         _ => Ok(()),
     }
 }

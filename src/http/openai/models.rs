@@ -1,19 +1,16 @@
 //! `GET /v1/models`, `GET /v1/models/{id}`: what the caller may use, with context window, prices and
 //! capabilities.
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::generate::{json, unknown_model};
-use super::passthrough;
 use crate::catalog::{Catalog, Model};
 use crate::error::ApiError;
 use crate::http::auth::{Identity, identify};
-use crate::http::layers;
+use crate::http::layers::{self, Endpoint};
 use crate::http::path::Id;
 use crate::snapshot::resolve::MAX_NAME;
 use crate::snapshot::{Route, Snapshot};
@@ -58,14 +55,18 @@ pub async fn other(State(gateway): State<Shared>, request: Request) -> Response 
     forward(gateway, request).await
 }
 
-/// Through the data plane's layers, as any request that is passed on.
-async fn forward(gateway: Shared, request: Request) -> Response {
-    let handler = axum::Router::new()
-        .fallback(passthrough::any)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), layers::admit))
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&gateway), layers::observe))
-        .with_state(gateway);
-    handler.oneshot(request).await.into_response()
+/// Through the data plane's layers, as any request that is passed on. The default provider does not
+/// know its own name in this gateway.
+async fn forward(gateway: Shared, mut request: Request) -> Response {
+    let prefix = gateway.snapshot.load().default_provider.as_ref().map(|p| format!("/v1/models/{}/", p.id));
+    let uri = request.uri();
+    if let Some(rest) = prefix.and_then(|prefix| uri.path().strip_prefix(&prefix).filter(|rest| !rest.is_empty())) {
+        let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        if let Ok(shorter) = format!("/v1/models/{rest}{query}").parse() {
+            *request.uri_mut() = shorter;
+        }
+    }
+    layers::data(gateway, request, Endpoint::Pass).await
 }
 
 fn may_use(who: &Identity, name: &str) -> bool {

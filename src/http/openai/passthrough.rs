@@ -8,11 +8,10 @@ mod upload;
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::Request;
+use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
 use weir_wire::tap::Flavor;
 use weir_wire::usage::Usage;
 
@@ -22,26 +21,23 @@ use crate::dispatch::forward::Forward;
 use crate::dispatch::{Reply, ReplyBody};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
-use crate::http::error::wrong_method;
+use crate::http::layers::only;
 use crate::snapshot::Target;
-use crate::state::{Gateway, Shared};
+use crate::state::Gateway;
 use incoming::Incoming;
 
 /// What the API's methods are. Others are not passed on: a provider that answers TRACE would show
 /// the client its credential, and what an answer to CONNECT carries is not HTTP.
 const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
-/// Any path below `/v1` that has no handler of its own.
-pub async fn any(
-    State(gateway): State<Shared>,
-    Extension(flight): Extension<Arc<Flight>>,
-    request: Request,
-) -> Result<Response, ApiError> {
+/// Serves any method and path below `/v1` that is not Weir's own.
+///
+/// # Errors
+/// What is wrong with the request, or the provider's failure.
+pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request) -> Result<Response, ApiError> {
     let path = checked_path(request.uri())?;
     if !METHODS.contains(request.method()) {
-        let mut refusal = wrong_method(request.method(), request.uri().path()).into_response();
-        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE"));
-        return Ok(refusal);
+        return Ok(only(&request, "GET,POST,PUT,PATCH,DELETE"));
     }
     if request.headers().contains_key(header::UPGRADE) {
         let message = "WebSocket upgrades are not supported by this gateway; use the HTTP endpoints";
@@ -51,20 +47,20 @@ pub async fn any(
         flight.draft().caller.clone().ok_or_else(|| ApiError::unauthorized("missing_api_key", "no API key"))?;
     let ask = Ask { method: request.method().clone(), path, query: request.uri().query().map(ToOwned::to_owned) };
     let (head, body) = request.into_parts();
-    let incoming = incoming::read(&gateway, &flight, &ask, &head.headers, body).await?;
-    note(&flight, &incoming);
-    let held = objects::check(&gateway, &caller, objects::named(&ask, &incoming)).await?;
-    let target = choose::target(&gateway, &caller, &ask, &incoming, held.as_deref())?;
+    let incoming = incoming::read(gateway, flight, &ask, &head.headers, body).await?;
+    note(flight, &incoming);
+    let held = objects::check(gateway, &caller, objects::named(&ask, &incoming)).await?;
+    let target = choose::target(gateway, &caller, &ask, &incoming, held.as_deref())?;
     if incoming.unseen && !ask.takes_opaque() {
         return Err(opaque(ask.endpoint()));
     }
     if ask.spends() {
-        take_tokens(&flight, incoming.estimate())?;
+        take_tokens(flight, incoming.estimate())?;
     }
-    let forward = forward(&gateway, &flight, ask.clone(), head.headers, incoming, target)?;
+    let forward = forward(gateway, flight, ask.clone(), head.headers, incoming, target)?;
     let provider = Arc::clone(&forward.target.provider.id);
     let reply = gateway.dispatcher.forward(forward).await?;
-    let reply = settle_objects(&gateway, &caller, &ask, &provider, reply).await?;
+    let reply = settle_objects(gateway, &caller, &ask, &provider, reply).await?;
     Ok(respond(reply))
 }
 

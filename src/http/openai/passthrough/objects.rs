@@ -1,6 +1,9 @@
 //! Objects (files, batches, responses, ...) belong to the key that created them: another key can
 //! neither read, use nor delete them, nor see them in a list. To it they do not exist.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use bytes::Bytes;
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
@@ -87,12 +90,15 @@ const REFERENCES: [&str; 15] = [
     "assistant_id",
 ];
 
+/// Finds bodies that may hold a reference. A key may be spelled with escapes.
+static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::new(REFERENCES.iter().chain(&["\\u00"])).expect("a handful of short words can be compiled")
+});
+
 /// Adds the object ids a JSON body refers to. It is read as the request was checked: what another
 /// reader makes of long numbers, deep nesting or keys given twice makes no difference.
 pub fn body_ids(json: &[u8], ids: &mut Vec<String>) {
-    // A key may be spelled with escapes.
-    let names = REFERENCES.iter().map(|name| name.as_bytes()).chain([&b"\\u00"[..]]);
-    if names.into_iter().any(|name| memchr::memmem::find(json, name).is_some())
+    if FINDER.is_match(json)
         && let Ok(mut reader) = Reader::new(json)
     {
         // The body was found to be JSON before.
