@@ -4,7 +4,6 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
-use tower::ServiceExt as _;
 
 use super::generate::{json, unknown_model};
 use crate::catalog::{Catalog, Model};

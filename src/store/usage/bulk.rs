@@ -29,6 +29,11 @@ impl Bulk {
         Self { width, sqlite: texts(Engine::Sqlite), postgres: texts(Engine::Postgres) }
     }
 
+    /// Values of one row.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
     /// The statements that insert these values, given row after row.
     pub(super) fn statements(&'static self, engine: Engine, values: Vec<Arg>) -> Vec<Statement> {
         let mut rows = values.len() / self.width;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::bulk::Bulk;
-use super::prepare::{Prepared, columns};
+use super::prepare::{Prepared, columns, common_columns};
 use super::{partitions, quarantine, rollup};
 use crate::record::UsageRow;
 use crate::store::db::{Db, Engine};
@@ -23,6 +23,9 @@ pub struct Inserted {
 
 static ROWS: LazyLock<Bulk> = LazyLock::new(|| Bulk::new("usage", &columns(), "ON CONFLICT (at, id) DO NOTHING"));
 
+static COMMON_ROWS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::new("usage", &common_columns(), "ON CONFLICT (at, id) DO NOTHING"));
+
 /// The same for a batch that was sent before, in part or in whole: it tells which rows are new.
 static ROWS_AGAIN: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::new("usage", &columns(), "ON CONFLICT (at, id) DO NOTHING RETURNING at, id"));
@@ -32,7 +35,14 @@ static TAGS: LazyLock<Bulk> = LazyLock::new(|| {
 });
 
 pub(super) fn statements(engine: Engine) -> Vec<String> {
-    [ROWS.texts(engine), ROWS_AGAIN.texts(engine), TAGS.texts(engine), &rollup::statements(engine)].concat()
+    [
+        ROWS.texts(engine),
+        COMMON_ROWS.texts(engine),
+        ROWS_AGAIN.texts(engine),
+        TAGS.texts(engine),
+        &rollup::statements(engine),
+    ]
+    .concat()
 }
 
 /// Inserts rows with their tags, and adds them to the sums: all in one transaction, each row once.
@@ -105,18 +115,21 @@ async fn insert_once(db: &Db, rows: &[Prepared<'_>]) -> Result<u64, StoreError> 
     }
 }
 
-fn row_values(rows: &[Prepared<'_>]) -> Result<Vec<Arg>, StoreError> {
+fn row_values(rows: &[&Prepared<'_>], common: bool) -> Result<Vec<Arg>, StoreError> {
     let mut values = Vec::with_capacity(rows.len() * columns().len());
-    rows.iter().try_for_each(|row| row.values(&mut values))?;
+    rows.iter().try_for_each(|row| row.values(common, &mut values))?;
     Ok(values)
 }
 
 /// Inserts rows that should all be new; answers whether they were. If not, the sums are untouched.
 async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>]) -> Result<bool, StoreError> {
-    for statement in ROWS.statements(tx.engine(), row_values(rows)?) {
-        let sent = statement.args.len() / columns().len();
-        if tx.execute(statement).await? != sent as u64 {
-            return Ok(false);
+    let (common, wide): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_common());
+    for (bulk, part, is_common) in [(&COMMON_ROWS, common, true), (&ROWS, wide, false)] {
+        for statement in bulk.statements(tx.engine(), row_values(&part, is_common)?) {
+            let sent = statement.args.len() / bulk.width();
+            if tx.execute(statement).await? != sent as u64 {
+                return Ok(false);
+            }
         }
     }
     add_new(tx, &rows.iter().collect::<Vec<_>>()).await.map(|()| true)
@@ -125,7 +138,7 @@ async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>]) -> Result<bool, StoreError
 /// Inserts rows of which some are there already; answers how many are new.
 async fn fill_again(tx: &mut Tx, rows: &[Prepared<'_>]) -> Result<u64, StoreError> {
     let mut new: HashSet<(i64, String)> = HashSet::with_capacity(rows.len());
-    for statement in ROWS_AGAIN.statements(tx.engine(), row_values(rows)?) {
+    for statement in ROWS_AGAIN.statements(tx.engine(), row_values(&rows.iter().collect::<Vec<_>>(), false)?) {
         new.extend(tx.fetch_all::<(i64, String)>(statement).await?);
     }
     let new: Vec<&Prepared<'_>> = rows.iter().filter(|row| new.contains(&(row.at, row.id.clone()))).collect();
