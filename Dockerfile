@@ -10,8 +10,8 @@ COPY . .
 # The caches hold the dependencies between builds, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin weir \
-    && install -D target/release/weir /image/usr/local/bin/weir \
+    cargo build --profile dist --locked --bin weir \
+    && install -D target/dist/weir /image/usr/local/bin/weir \
     && install -d -o 65532 -g 65532 /image/data
 
 FROM ${RUNTIME}

@@ -76,6 +76,9 @@ pub struct CreateArgs {
     user: Option<String>,
 }
 
+/// Keys asked for at once; `list` asks until there are no more.
+const PAGE: u32 = 1000;
+
 /// Runs `weir keys`. Answers the exit code.
 pub fn run(args: KeysArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let mut told = Vec::new();
@@ -90,12 +93,9 @@ async fn work(args: KeysArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dy
         Ok(connection) => connection,
         Err(code) => return code,
     };
-    let answer = match (&args.command, connection) {
-        (command, Connection::Remote(remote)) => match request(command) {
-            Ok((method, path, body)) => remote.call(method, &path, body.as_ref()).await.and_then(|text| parse(&text)),
-            Err(why) => Err((BAD_USAGE, why)),
-        },
-        (command, Connection::Local(local)) => on_database(command, &local).await,
+    let answer = match &args.command {
+        KeysCommand::List => every_page(&connection).await,
+        command => once(command, None, &connection).await,
     };
     match answer {
         Ok(answer) => print(&args.command, &answer, args.json, out).map_or(FAILED, |()| 0),
@@ -104,6 +104,30 @@ async fn work(args: KeysArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dy
             code
         }
     }
+}
+
+async fn once(command: &KeysCommand, cursor: Option<&str>, connection: &Connection) -> Result<Value, (u8, String)> {
+    match connection {
+        Connection::Remote(remote) => {
+            let (method, path, body) = request(command, cursor).map_err(|why| (BAD_USAGE, why))?;
+            remote.call(method, &path, body.as_ref()).await.and_then(|text| parse(&text))
+        }
+        Connection::Local(local) => on_database(command, cursor, local).await,
+    }
+}
+
+/// All keys as one list.
+async fn every_page(connection: &Connection) -> Result<Value, (u8, String)> {
+    let mut all = once(&KeysCommand::List, None, connection).await?;
+    while let Some(cursor) = all["next_cursor"].as_str().map(ToOwned::to_owned) {
+        let mut page = once(&KeysCommand::List, Some(&cursor), connection).await?;
+        if let (Some(all), Some(more)) = (all["data"].as_array_mut(), page["data"].as_array_mut()) {
+            all.append(more);
+        }
+        all["next_cursor"] = page["next_cursor"].take();
+    }
+    all["has_more"] = Value::Bool(false);
+    Ok(all)
 }
 
 fn parse(text: &str) -> Result<Value, (u8, String)> {
@@ -143,21 +167,24 @@ fn expiry(text: &str, now: UnixMs) -> Result<String, String> {
     Timestamp::from_millisecond(now.saturating_add(span)).map(|t| t.to_string()).map_err(|_| expected())
 }
 
-fn request(command: &KeysCommand) -> Result<(Method, String, Option<Value>), String> {
+fn request(command: &KeysCommand, cursor: Option<&str>) -> Result<(Method, String, Option<Value>), String> {
     let segment = |id: &str| percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC).to_string();
     Ok(match command {
         KeysCommand::Create(args) => {
             let now = crate::clock::Clock::system().unix_ms();
             (Method::POST, "/admin/v1/keys".to_owned(), Some(body(args, now)?))
         }
-        KeysCommand::List => (Method::GET, "/admin/v1/keys?limit=1000".to_owned(), None),
+        KeysCommand::List => {
+            let after = cursor.map_or_else(String::new, |cursor| format!("&cursor={}", segment(cursor)));
+            (Method::GET, format!("/admin/v1/keys?limit={PAGE}{after}"), None)
+        }
         KeysCommand::Show { id } => (Method::GET, format!("/admin/v1/keys/{}", segment(id)), None),
         KeysCommand::Rotate { id } => (Method::POST, format!("/admin/v1/keys/{}/rotate", segment(id)), None),
         KeysCommand::Revoke { id } => (Method::DELETE, format!("/admin/v1/keys/{}", segment(id)), None),
     })
 }
 
-async fn on_database(command: &KeysCommand, local: &Local) -> Result<Value, (u8, String)> {
+async fn on_database(command: &KeysCommand, cursor: Option<&str>, local: &Local) -> Result<Value, (u8, String)> {
     let Local { db, clock, chance, .. } = local;
     let now = clock.unix_ms();
     let outcome = match command {
@@ -167,7 +194,7 @@ async fn on_database(command: &KeysCommand, local: &Local) -> Result<Value, (u8,
                 .map_err(|why| (BAD_USAGE, why))?;
             manage::create(db, chance, now, body).await
         }
-        KeysCommand::List => manage::list(db, now, None, 1000).await,
+        KeysCommand::List => manage::list(db, now, cursor, PAGE).await,
         KeysCommand::Show { id } => manage::show(db, now, id).await,
         KeysCommand::Rotate { id } => manage::rotate(db, chance, now, id).await,
         KeysCommand::Revoke { id } => manage::revoke(db, now, id).await,

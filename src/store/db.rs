@@ -240,7 +240,7 @@ fn sqlite_pools(url: &str, options: &Options) -> Result<Pools, StoreError> {
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
-        .pragma("cache_size", "-32768")
+        .pragma("cache_size", "-8192")
         .pragma("wal_autocheckpoint", "4096");
     let read = connect.pragma("query_only", "ON");
     Ok(Pools::Sqlite {

@@ -80,7 +80,7 @@ pub async fn by_hash(db: &Db, hash: &KeyHash) -> Result<Option<KeyRow>, StoreErr
     found.map(KeyRow::try_from).transpose()
 }
 
-/// Keys in order of their id, beginning after the id `after`; at most `limit` (1 to 1000).
+/// Keys in order of their id, beginning after the id `after`; at most `limit` (1 to 1001: a page, and one to see whether there is another).
 ///
 /// # Errors
 /// As any call to the store.
@@ -118,7 +118,7 @@ pub async fn revoke(db: &Db, id: &str, now: UnixMs) -> Result<Option<KeyRow>, St
     change(db, id, now, |key| key.revoked_at = key.revoked_at.or(Some(now))).await
 }
 
-/// Keys changed after revision `rev`, oldest change first; at most `limit` (1 to 1000). Ask again
+/// Keys changed after revision `rev`, oldest change first; at most `limit` (1 to 1001). Ask again
 /// with the last row's `rev` until there are none.
 ///
 /// # Errors
@@ -175,7 +175,7 @@ async fn read(session: &mut Session, statement: Statement) -> Result<Vec<KeyRow>
 }
 
 fn bounded(limit: u32) -> i64 {
-    i64::from(limit.clamp(1, 1000))
+    i64::from(limit.clamp(1, 1001))
 }
 
 /// The values of a key for [`INSERT`] and [`UPDATE`], which number them alike.

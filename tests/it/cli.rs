@@ -190,6 +190,24 @@ fn a_life(home: &Home, way: &[&str]) {
 }
 
 #[tokio::test]
+async fn every_key_is_listed_however_many_there_are() {
+    let home = Home::new().env("WEIR_ADMIN_KEY", "admin-of-cli");
+    let gateway = home.serve(&ANY).await;
+    let headers = [("x-api-key", "admin-of-cli")];
+    for n in 0..1001 {
+        let made =
+            gateway.request(Method::POST, "/admin/v1/keys", &headers, json!({"name": n.to_string()}).to_string());
+        assert_eq!(made.await.status, StatusCode::CREATED);
+    }
+    for place in [&[][..], &["--url", &gateway.url()]] {
+        let list = home.run(&[&["keys", "list", "--json"], place].concat()).json();
+        let ids: std::collections::BTreeSet<_> =
+            list["data"].as_array().unwrap().iter().map(|k| &k["id"]).map(Value::to_string).collect();
+        assert_eq!((ids.len(), &list["has_more"], &list["next_cursor"]), (1001, &json!(false), &Value::Null));
+    }
+}
+
+#[tokio::test]
 async fn keys_are_managed_on_the_database_and_over_http() {
     let home = Home::new().env("WEIR_ADMIN_KEY", "admin-of-cli");
     a_life(&home, &[]);
