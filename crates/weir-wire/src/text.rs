@@ -10,6 +10,10 @@ pub fn cut(text: &str, max: usize) -> &str {
 /// some databases refuse) made U+FFFD.
 #[must_use]
 pub fn label(text: &str, max: usize) -> String {
+    // Nearly every label is plain.
+    if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+        return cut(text, max).to_owned();
+    }
     let cleaned: String =
         text.chars().take(max).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
     cut(&cleaned, max).to_owned()

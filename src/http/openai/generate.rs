@@ -49,8 +49,8 @@ pub async fn serve(
     let deadline = deadline(gateway, flight, &head.headers)?;
     let job = Job {
         operation,
-        headers: upstream_headers(flight, &head.headers),
         fault: head.headers.get("x-weir-fault").cloned(),
+        headers: upstream_headers(flight, head.headers),
         body,
         peek,
         plan,
@@ -125,7 +125,7 @@ fn note(flight: &Flight, peek: &Peek) {
 }
 
 /// The client's headers that an upstream gets, and the request's id.
-pub fn upstream_headers(flight: &Flight, client: &HeaderMap) -> HeaderMap {
+pub fn upstream_headers(flight: &Flight, client: HeaderMap) -> HeaderMap {
     let mut headers = headers::for_upstream(client);
     if let Ok(id) = http::HeaderValue::from_str(&flight.id) {
         headers.insert("x-request-id", id);

@@ -151,7 +151,7 @@ fn forward(
     target: Arc<Target>,
 ) -> Result<Forward, ApiError> {
     let deadline = deadline(gateway, flight, &client)?;
-    let mut headers = upstream_headers(flight, &client);
+    let mut headers = upstream_headers(flight, client);
     if incoming.decoded {
         headers.remove(header::CONTENT_ENCODING);
     }

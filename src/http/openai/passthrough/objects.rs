@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use bytes::Bytes;
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
@@ -92,7 +92,9 @@ const REFERENCES: [&str; 15] = [
 
 /// Finds bodies that may hold a reference. A key may be spelled with escapes.
 static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    AhoCorasick::new(REFERENCES.iter().chain(&["\\u00"])).expect("a handful of short words can be compiled")
+    let words = REFERENCES.iter().chain(&["\\u00"]);
+    let compiled = AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(words);
+    compiled.expect("a handful of short words can be compiled")
 });
 
 /// Adds the object ids a JSON body refers to. It is read as the request was checked: what another
