@@ -11,14 +11,17 @@ mod choice;
 mod content;
 mod decode_answer;
 mod decode_request;
+mod decode_stream;
 mod definitions;
 mod encode_answer;
 mod encode_params;
 mod encode_request;
+mod encode_stream;
 mod form;
 mod messages;
 mod params;
 mod parts;
+mod stream_choice;
 mod thinking;
 
 #[cfg(test)]
@@ -26,5 +29,7 @@ mod tests;
 
 pub use decode_answer::decode_answer;
 pub use decode_request::decode_request;
+pub use decode_stream::StreamDecoder;
 pub use encode_answer::{Reply, encode_answer};
 pub use encode_request::encode_request;
+pub use encode_stream::StreamEncoder;

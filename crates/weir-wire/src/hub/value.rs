@@ -63,12 +63,11 @@ impl Json {
     /// nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let mut solid = self.0.bytes().filter(|byte| !byte.is_ascii_whitespace());
-        match (solid.next(), solid.next()) {
-            (Some(b'n') | None, _) => true,
-            (Some(open), Some(close)) => matches!([open, close], [b'"', b'"'] | [b'[', b']'] | [b'{', b'}']),
-            (Some(_), None) => false,
-        }
+        let hollow = |open: char, close: char| {
+            let inner = self.0.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+            inner.is_some_and(|inner| inner.bytes().all(|byte| byte.is_ascii_whitespace()))
+        };
+        matches!(&*self.0, "" | "null" | "\"\"") || hollow('[', ']') || hollow('{', '}')
     }
 }
 

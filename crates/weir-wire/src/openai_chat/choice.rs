@@ -1,7 +1,7 @@
 //! `tool_choice`, and `function_call` of old. Read and written.
 
 use super::encode_request::Writing;
-use super::form::{CHAT, CHOICE_ANY, LEGACY_CHOICE};
+use super::form::{CHAT, CHOICE_ANY, CHOICE_NO_TYPE, LEGACY_CHOICE, bit_if};
 use crate::hub::write::Obj;
 use crate::hub::{DecodeError, Field, Fields, Form, LossKind, Native, Node, Request, ToolChoice};
 use crate::json::Kind;
@@ -19,7 +19,11 @@ pub(super) fn take(fields: &mut Fields<'_>) -> Result<(Option<ToolChoice>, u16),
         (_, Some("required")) => ToolChoice::Required,
         (_, Some("any")) => return Ok((Some(ToolChoice::Required), bits | CHOICE_ANY)),
         (Kind::Object, _) if legacy => named(node.fields(at)?, false)?.unwrap_or_else(|| opaque(node)),
-        (Kind::Object, _) => object(node, node.fields(at)?)?.unwrap_or_else(|| opaque(node)),
+        (Kind::Object, _) => {
+            let fields = node.fields(at)?;
+            let bits = bit_if(fields.peek("type").is_none(), CHOICE_NO_TYPE);
+            return Ok((Some(object(node, fields)?.unwrap_or_else(|| opaque(node))), bits));
+        }
         (Kind::String, _) => return Err(fields.error(name, "unknown word, expected auto, none or required")),
         _ => return Err(fields.error(name, "expected a word or an object")),
     };
@@ -77,7 +81,9 @@ pub(super) fn write(o: &mut Obj<'_>, request: &Request, writing: &mut Writing<'_
         ToolChoice::Named { name: tool, custom } => {
             let kind = if *custom { "custom" } else { "function" };
             o.object(name, |o| {
-                o.text("type", kind);
+                if !form.has(CHAT, CHOICE_NO_TYPE) {
+                    o.text("type", kind);
+                }
                 o.object(kind, |o| o.text("name", tool));
             });
         }

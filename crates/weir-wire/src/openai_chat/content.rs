@@ -132,17 +132,20 @@ fn document(media: Media, title: Option<String>) -> PartKind {
 }
 
 /// Mistral's `{"type": "thinking", "thinking": [{"type": "text", "text": …}]}`. `None` unless it
-/// is just one text, which can be written again.
+/// is at most one text, which can be written again.
 fn thinking(fields: &mut Fields<'_>) -> Result<Option<Thinking>, DecodeError> {
     let Some(node) = fields.peek("thinking").filter(|node| node.kind == Kind::Array) else {
         return Ok(None);
     };
-    let [(at, only)] = <[_; 1]>::try_from(node.items(fields.at())?).unwrap_or_else(|_| {
-        [(Place::root(), node)]
-    });
-    if only.kind != Kind::Object {
-        return Ok(None);
-    }
+    let items = node.items(fields.at())?;
+    let (at, only) = match &items[..] {
+        [] => {
+            fields.take("thinking");
+            return Ok(Some(Thinking::default()));
+        }
+        [(at, only)] if only.kind == Kind::Object => (at.clone(), *only),
+        _ => return Ok(None),
+    };
     let mut inner = only.fields(at)?;
     let is_text = inner.text("type")?.as_deref() == Some("text");
     let Some(text) = inner.text("text")?.filter(|_| is_text && inner.is_empty()) else {

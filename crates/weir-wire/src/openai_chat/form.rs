@@ -41,6 +41,8 @@ pub(super) const CHOICE_ANY: u16 = 1 << 3;
 pub(super) const THINKING: u16 = 1 << 4;
 /// Parameters: the effort is in `reasoning_effort`.
 pub(super) const EFFORT: u16 = 1 << 5;
+/// Parameters: the tool choice is an object without its `type`.
+pub(super) const CHOICE_NO_TYPE: u16 = 1 << 6;
 
 /// These bits.
 pub(super) fn form(bits: u16) -> Form {

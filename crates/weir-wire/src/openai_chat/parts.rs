@@ -8,7 +8,8 @@ use super::form::{
 use super::{messages, thinking};
 use crate::hub::write::{self, Arr, Obj};
 use crate::hub::{
-    CallKind, Dialect, Document, LossKind, Media, Part, PartKind, Source, Text, Thinking, ToolCall,
+    CallKind, Capabilities, Dialect, Document, LossKind, Losses, Media, Part, PartKind, Source, Target, Text, Thinking,
+    ToolCall,
 };
 
 /// Writes `content`: a bare string where it was or can be one, else a list. Nothing without parts.
@@ -33,6 +34,13 @@ fn bare(o: &mut Obj<'_>, part: &Part) {
         Some(text) if part.form.has(CHAT, RAW) => o.raw("content", text),
         text => o.opt_text("content", text),
     }
+}
+
+/// Writes `content` of this part alone, as a list: a picture that came in this dialect's stream.
+pub(super) fn alone(o: &mut Obj<'_>, part: &Part, capabilities: &Capabilities) {
+    let target = Target { model: "", capabilities, caller: CHAT };
+    let mut writing = Writing { losses: Losses::new(CHAT, CHAT), target: &target, answer: true };
+    o.array("content", |a| listed(a, part, &mut writing));
 }
 
 /// What of a text part this dialect does not say.
@@ -113,17 +121,24 @@ fn kind(o: &mut Obj<'_>, part: &Part, writing: &mut Writing<'_>) {
         PartKind::Document(document) => file(o, part, document, writing),
         PartKind::Thinking(Thinking { text, .. }) => {
             o.text("type", "thinking");
-            o.array("thinking", |a| {
-                a.object(|o| {
-                    o.text("type", "text");
-                    o.text("text", text);
-                });
-            });
+            thoughts(o, text);
         }
         PartKind::ToolCall(_) | PartKind::ToolResult(_) | PartKind::Opaque(_) => {
             writing.losses.refuse_part(part, "stands where a message has none");
         }
     }
+}
+
+/// Mistral's list of thoughts.
+pub(super) fn thoughts(o: &mut Obj<'_>, text: &str) {
+    o.array("thinking", |a| {
+        if !text.is_empty() {
+            a.object(|o| {
+                o.text("type", "text");
+                o.text("text", text);
+            });
+        }
+    });
 }
 
 fn address(o: &mut Obj<'_>, name: &'static str, part: &Part, media: &Media) {
