@@ -223,6 +223,8 @@ pub struct Document {
 /// What the model thought. The signature is the part's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Thinking {
+    /// The id by which its maker knows it (OpenAI's reasoning items).
+    pub id: Option<String>,
     /// The thoughts in words, as far as they are shown; a summary if `summary`.
     pub text: String,
     /// Whether the text is a summary of the thoughts.

@@ -248,6 +248,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes a list's elements, an empty list too: for lists that every body has.
+    pub fn whole_list(&mut self, name: &str) -> Result<Vec<(Place, Node<'a>)>, DecodeError> {
+        let items = self.list(name)?;
+        if self.peek(name).is_some_and(|node| node.kind == Kind::Array) {
+            self.take(name);
+        }
+        Ok(items)
+    }
+
     /// What nobody took, in order, as members that only `dialect` understands.
     #[must_use]
     pub fn rest(self, dialect: Dialect) -> Extra {

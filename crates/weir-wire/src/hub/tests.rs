@@ -50,8 +50,8 @@ fn media() -> impl Strategy<Value = Media> {
 }
 
 fn thinking() -> impl Strategy<Value = Thinking> {
-    (word(), any::<bool>(), option::of(seal()), any::<bool>(), option::of(dialect())).prop_map(
-        |(text, summary, encrypted, redacted, origin)| Thinking { text, summary, encrypted, redacted, origin },
+    (word(), option::of(word()), any::<[bool; 2]>(), option::of(seal()), option::of(dialect())).prop_map(
+        |(text, id, [summary, redacted], encrypted, origin)| Thinking { id, text, summary, encrypted, redacted, origin },
     )
 }
 

@@ -22,7 +22,7 @@ pub fn decode_answer(body: &[u8], rules: &UsageRules) -> Result<Answer, AnswerEr
         return Err(fields.error("choices", "missing, expected a list").into());
     }
     let mut choices = Vec::new();
-    for (index, (at, node)) in fields.list("choices")?.into_iter().enumerate() {
+    for (index, (at, node)) in fields.whole_list("choices")?.into_iter().enumerate() {
         choices.push(choice(node.fields(at)?, index)?);
     }
     let native = fields.take_kind("usage", Kind::Object)?.map(|node| Native { dialect: CHAT, json: node.json() });

@@ -14,7 +14,7 @@ pub fn decode_request(body: &[u8]) -> Result<Request, DecodeError> {
     if fields.peek("messages").is_none() {
         return Err(fields.error("messages", "missing, expected a list of messages"));
     }
-    for (at, node) in fields.list("messages")? {
+    for (at, node) in fields.whole_list("messages")? {
         request.turns.push(turn(node.fields(at)?)?);
     }
     request.tools = definitions::take(&mut fields)?;

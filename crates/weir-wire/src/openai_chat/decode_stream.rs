@@ -93,7 +93,7 @@ impl StreamDecoder {
         if named_error || word("object").as_deref() == Some("error") || word("type").as_deref() == Some("error") {
             return Ok(Some(fault::read_error(502, None, data)));
         }
-        let choices = fields.list("choices")?;
+        let choices = fields.whole_list("choices")?;
         let usage = self.usage(&mut fields);
         self.head(fields, events)?;
         for (position, (at, node)) in choices.into_iter().enumerate() {

@@ -23,6 +23,8 @@ pub struct StreamEncoder {
     choices: Vec<ChoiceOut>,
     usage: Option<Spent>,
     losses: Losses,
+    /// A chunk was written.
+    told: bool,
     closed: bool,
 }
 
@@ -43,6 +45,7 @@ struct PartOut {
     /// A detail's own members, its number among them.
     extra: Extra,
     format: Option<&'static str>,
+    id: Option<String>,
     summary: bool,
     /// Something was added to it.
     filled: bool,
@@ -71,6 +74,7 @@ impl StreamEncoder {
             choices: Vec::new(),
             usage: None,
             losses,
+            told: false,
             closed: false,
         }
     }
@@ -242,8 +246,8 @@ impl StreamEncoder {
     fn end(&mut self, out: &mut String) {
         self.closed = true;
         let spent = self.usage.take().filter(|_| self.include_usage);
-        // Members said after the last choice still have to be told.
-        if spent.is_some() || !self.news.is_empty() {
+        // Members said after the last choice still have to be told, and so has an answer without any.
+        if spent.is_some() || !self.news.is_empty() || !self.told {
             let chunk = self.chunk("[]", spent.as_ref());
             out.push_str(&write::sse_data(None, &chunk));
         }
@@ -286,6 +290,7 @@ impl StreamEncoder {
         // Every chunk has the same id, whoever gave it.
         let known = Head { id: Some(self.id()), extra: Extra::default(), ..self.head.clone() };
         let news = std::mem::take(&mut self.news);
+        self.told = true;
         write::object(|o| {
             head(o, &known, "chat.completion.chunk", &mut self.reply);
             o.opt_text("service_tier", known.tier.as_ref().map(Tier::word));
@@ -315,16 +320,16 @@ impl PartOut {
             PartKind::Thinking(_) if written == 0 => thinking::default_bits(shell),
             _ => written,
         };
-        let (mut extra, mut format, mut summary) = (shell.extra.clone(), None, false);
+        let (mut extra, mut format, mut id, mut summary) = (shell.extra.clone(), None, None, false);
         if let PartKind::Thinking(thought) = &shell.kind {
-            summary = thought.summary;
+            (summary, id) = (thought.summary, thought.id.clone());
             if !same {
                 format = thinking::format_of(thought.origin);
                 let index = crate::hub::Json::of(&position.into());
                 extra = Extra::new(CHAT, vec![("index".to_owned(), index)]);
             }
         }
-        Self { kind, bits, extra, format, summary, filled: false }
+        Self { kind, bits, extra, format, id, summary, filled: false }
     }
 
     /// The delta that adds this, if this dialect can say it.
@@ -404,6 +409,7 @@ impl PartOut {
     fn one_detail(&self, o: &mut Obj<'_>, kind: &str, member: &'static str, text: &str) {
         o.text("type", kind);
         o.text(member, text);
+        o.opt_text("id", self.id.as_deref());
         o.opt_text("format", self.format);
         o.extra(&self.extra, CHAT);
     }

@@ -249,47 +249,62 @@ pub(super) fn write_thoughts(o: &mut Obj<'_>, thoughts: &[(&Part, u16)]) {
         }
     }
     let details: Vec<String> =
-        thoughts.iter().filter(|(_, bits)| bits & DETAILS != 0).enumerate().filter_map(|(index, (part, _))| detail(part, index as u64)).collect();
+        thoughts.iter().filter(|(_, bits)| bits & DETAILS != 0).enumerate().flat_map(|(index, (part, _))| details(part, index as u64)).collect();
     if !details.is_empty() {
         o.raw("reasoning_details", &format!("[{}]", details.join(",")));
     }
 }
 
-/// One element of `reasoning_details`; a part of another dialect's with seal and text is one with
-/// both, as its maker gave them.
-pub(super) fn detail(part: &Part, index: u64) -> Option<String> {
+/// The elements of `reasoning_details` for a part: one, or two where another dialect's part holds
+/// both words and what only its maker can read.
+fn details(part: &Part, index: u64) -> Vec<String> {
     let thinking = match &part.kind {
         PartKind::Thinking(thinking) => thinking,
-        PartKind::Opaque(opaque) => return opaque.native.of(CHAT).map(|json| json.as_str().to_owned()),
-        _ => return None,
+        PartKind::Opaque(opaque) => return opaque.native.of(CHAT).map(|json| json.as_str().to_owned()).into_iter().collect(),
+        _ => return Vec::new(),
     };
-    let origin = thinking.origin.or(part.signature.as_ref().and_then(|seal| seal.origin));
-    Some(write::object(|o| {
-        match &thinking.encrypted {
-            Some(seal) => {
-                o.text("type", "reasoning.encrypted");
-                o.text("data", &seal.text);
-            }
-            None if thinking.summary => {
-                o.text("type", "reasoning.summary");
-                o.text("summary", &thinking.text);
-            }
-            None => {
-                o.text("type", "reasoning.text");
-                if !thinking.text.is_empty() {
-                    o.text("text", &thinking.text);
-                }
-                o.opt_text("signature", part.signature.as_ref().map(|seal| seal.text.as_str()));
-            }
-        }
-        if part.extra.get(CHAT, "format").is_none() {
-            o.opt_text("format", thinking::format_of(origin));
-        }
-        if part.form.bits(CHAT) == 0 {
-            o.count("index", index);
-        }
-        o.extra(&part.extra, CHAT);
-    }))
+    let element = |fill: &dyn Fn(&mut Obj<'_>)| {
+        write::object(|o| {
+            fill(o);
+            detail_rest(o, part, thinking, index);
+        })
+    };
+    let mut all = Vec::new();
+    if !thinking.text.is_empty() || thinking.encrypted.is_none() {
+        all.push(element(&|o| detail_text(o, part, thinking)));
+    }
+    if let Some(seal) = &thinking.encrypted {
+        all.push(element(&|o| {
+            o.text("type", "reasoning.encrypted");
+            o.text("data", &seal.text);
+        }));
+    }
+    all
+}
+
+fn detail_text(o: &mut Obj<'_>, part: &Part, thinking: &Thinking) {
+    if thinking.summary {
+        o.text("type", "reasoning.summary");
+        return o.text("summary", &thinking.text);
+    }
+    o.text("type", "reasoning.text");
+    if !thinking.text.is_empty() {
+        o.text("text", &thinking.text);
+    }
+    o.opt_text("signature", part.signature.as_ref().map(|seal| seal.text.as_str()));
+}
+
+fn detail_rest(o: &mut Obj<'_>, part: &Part, thinking: &Thinking, index: u64) {
+    o.opt_text("id", thinking.id.as_deref());
+    if part.extra.get(CHAT, "format").is_none() {
+        let seals = [part.signature.as_ref(), thinking.encrypted.as_ref()];
+        let origin = thinking.origin.or(seals.into_iter().flatten().find_map(|seal| seal.origin));
+        o.opt_text("format", thinking::format_of(origin));
+    }
+    if part.form.bits(CHAT) == 0 {
+        o.count("index", index);
+    }
+    o.extra(&part.extra, CHAT);
 }
 
 /// `audio` of an assistant's message.

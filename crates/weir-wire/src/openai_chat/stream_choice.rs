@@ -110,7 +110,12 @@ impl ChoiceState {
                 part
             }
         };
+        // What is encrypted comes at once: what follows is something new.
+        let whole = deltas.iter().any(|delta| matches!(delta, Delta::Encrypted(_)));
         events.extend(deltas.into_iter().map(|delta| Event::Delta { choice: self.index, part, delta }));
+        if whole {
+            self.pause(events);
+        }
         Ok(())
     }
 

@@ -77,7 +77,7 @@ pub(super) fn text_of(part: &Part) -> Option<&str> {
     }
 }
 
-/// One element of `reasoning_details`. `format`, `id` and `index` stay members of its extra.
+/// One element of `reasoning_details`. `format` and `index` stay members of its extra.
 pub(super) fn detail(node: Node<'_>, at: Place) -> Result<Part, DecodeError> {
     let opaque = |name: &str, at| {
         let opaque = Opaque { name: name.to_owned(), native: Native { dialect: CHAT, json: node.json() } };
@@ -90,7 +90,7 @@ pub(super) fn detail(node: Node<'_>, at: Place) -> Result<Part, DecodeError> {
     let format = fields.peek("format").and_then(Node::text);
     let origin = format.as_deref().and_then(origin);
     let kind = fields.text("type")?.unwrap_or_default();
-    let mut thinking = Thinking { origin, ..Thinking::default() };
+    let mut thinking = Thinking { id: fields.word("id")?, origin, ..Thinking::default() };
     let mut signature = None;
     match kind.as_str() {
         "reasoning.text" => {
@@ -120,5 +120,6 @@ pub(super) fn detail(node: Node<'_>, at: Place) -> Result<Part, DecodeError> {
 pub(super) fn default_bits(part: &Part) -> u16 {
     let PartKind::Thinking(thinking) = &part.kind else { return 0 };
     let replayed = part.signature.is_some() || thinking.encrypted.is_some() || thinking.origin.is_some();
-    bit_if(thinking.encrypted.is_none(), REASONING_CONTENT) | bit_if(replayed, DETAILS)
+    let shown = !thinking.text.is_empty() || thinking.encrypted.is_none();
+    bit_if(shown, REASONING_CONTENT) | bit_if(replayed, DETAILS)
 }
