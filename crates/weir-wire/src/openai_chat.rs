@@ -30,6 +30,6 @@ mod tests;
 pub use decode_answer::decode_answer;
 pub use decode_request::decode_request;
 pub use decode_stream::StreamDecoder;
-pub use encode_answer::{Reply, encode_answer};
+pub use encode_answer::encode_answer;
 pub use encode_request::encode_request;
 pub use encode_stream::StreamEncoder;

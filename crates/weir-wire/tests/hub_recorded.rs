@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
-use weir_wire::hub::{Answer, AnswerError, Capabilities, Dialect, Event, Fold, FoldError, Ids, PartKind, Target};
-use weir_wire::openai_chat::{self, Reply, StreamDecoder, StreamEncoder};
+use weir_wire::hub::{
+    Answer, AnswerError, Capabilities, Dialect, Event, Fold, FoldError, Ids, PartKind, Reply, Target,
+};
+use weir_wire::openai_chat::{self, StreamDecoder, StreamEncoder};
 use weir_wire::rules::UsageRules;
 use weir_wire::sse::{Frame, SseFramer};
 use weir_wire::tap::{Flavor, Seen, StreamTap};
@@ -83,8 +85,7 @@ fn requests_come_back_as_they_were() {
                 continue;
             }
         };
-        let target =
-            Target { model: &request.model, capabilities: &capabilities, caller: Dialect::OpenAiChat };
+        let target = Target { model: &request.model, capabilities: &capabilities, caller: Dialect::OpenAiChat };
         match openai_chat::encode_request(&request, &target) {
             Ok(encoded) => {
                 let again: Value = serde_json::from_str(&encoded.body).unwrap();
@@ -119,7 +120,9 @@ fn answers_come_back_as_they_were() {
                 assert_eq!(answer.usage.map(|spent| spent.tokens), reported, "{}", exchange.name);
             }
             Err(AnswerError::Upstream(error)) if tree["error"].is_object() => println!("an error: {}", error.message),
-            Err(error) => odd.push(format!("{}: {error} {}", exchange.name, &exchange.body[..200.min(exchange.body.len())])),
+            Err(error) => {
+                odd.push(format!("{}: {error} {}", exchange.name, &exchange.body[..200.min(exchange.body.len())]))
+            }
         }
     }
     report("answers", &odd, count);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DecodeError, Dialect, Extra, Native, Num, Part, Tier};
+use super::{DecodeError, Dialect, Extra, Ids, Native, Num, Part, Tier};
 use crate::fault::UpstreamError;
 use crate::usage::Usage;
 
@@ -163,6 +163,19 @@ pub struct TokenLogprob {
     pub top: Vec<TokenLogprob>,
     /// Members only its own dialect understands.
     pub extra: Extra,
+}
+
+/// What the caller's side of an answer needs that a provider's answer may lack.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The dialect the answer came in.
+    pub source: Dialect,
+    /// The time, in seconds since 1970.
+    pub now: u64,
+    /// The model's name if the answer has none.
+    pub model: String,
+    /// Where ids come from that nobody gave.
+    pub ids: Ids,
 }
 
 /// Why a provider's whole answer is none.

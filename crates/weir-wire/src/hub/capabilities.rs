@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn reads_the_words_of_a_catalogue() {
-        let text = r#"{"sampling":false,"reasoning":"adaptive","max_tokens_name":"max_tokens","cache_style":"cache_control"}"#;
+        let text =
+            r#"{"sampling":false,"reasoning":"adaptive","max_tokens_name":"max_tokens","cache_style":"cache_control"}"#;
         let read: Capabilities = serde_json::from_str(text).unwrap();
         assert!(!read.sampling && read.tools && read.reasoning == ReasoningStyle::Adaptive);
         assert!(serde_json::from_str::<Capabilities>(r#"{"x":1}"#).is_err());

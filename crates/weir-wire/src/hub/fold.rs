@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    Answer, Choice, Delta, Event, Extra, Head, Logprobs, Media, Part, PartKind, Seal, Source, Text, Thinking,
-};
+use super::{Answer, Choice, Delta, Event, Extra, Head, Logprobs, Media, Part, PartKind, Seal, Source, Text, Thinking};
 use crate::fault::UpstreamError;
 
 /// The most choices of an answer.

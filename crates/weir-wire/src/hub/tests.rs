@@ -34,8 +34,12 @@ fn seal() -> impl Strategy<Value = Seal> {
 }
 
 fn citation() -> impl Strategy<Value = Citation> {
-    (option::of(0..9u64), option::of(word()), option::of(native()))
-        .prop_map(|(start, url, raw)| Citation { start, url, raw, ..Citation::default() })
+    (option::of(0..9u64), option::of(word()), option::of(native())).prop_map(|(start, url, raw)| Citation {
+        start,
+        url,
+        raw,
+        ..Citation::default()
+    })
 }
 
 fn media() -> impl Strategy<Value = Media> {
@@ -45,13 +49,25 @@ fn media() -> impl Strategy<Value = Media> {
         word().prop_map(Source::File),
         word().prop_map(Source::Plain),
     ];
-    (source, option::of(word()), option::of(word()), extra())
-        .prop_map(|(source, mime, transcript, extra)| Media { source, mime, detail: None, transcript, extra })
+    (source, option::of(word()), option::of(word()), extra()).prop_map(|(source, mime, transcript, extra)| Media {
+        source,
+        mime,
+        detail: None,
+        transcript,
+        extra,
+    })
 }
 
 fn thinking() -> impl Strategy<Value = Thinking> {
     (word(), option::of(word()), any::<[bool; 2]>(), option::of(seal()), option::of(dialect())).prop_map(
-        |(text, id, [summary, redacted], encrypted, origin)| Thinking { id, text, summary, encrypted, redacted, origin },
+        |(text, id, [summary, redacted], encrypted, origin)| Thinking {
+            id,
+            text,
+            summary,
+            encrypted,
+            redacted,
+            origin,
+        },
     )
 }
 
@@ -151,11 +167,7 @@ fn a_fold_is_bounded() {
     let text = |length| {
         let shell = Box::new(Part::text(""));
         let delta = Delta::Text("x".repeat(length));
-        vec![
-            Event::PartStart { choice: 0, part: 0, shell },
-            Event::Delta { choice: 0, part: 0, delta },
-            Event::End,
-        ]
+        vec![Event::PartStart { choice: 0, part: 0, shell }, Event::Delta { choice: 0, part: 0, delta }, Event::End]
     };
     assert!(fold_all(text(100), 100).is_ok());
     assert_eq!(fold_all(text(101), 100), Err(FoldError::TooLarge));
@@ -179,9 +191,8 @@ fn a_fold_refuses_what_is_out_of_order() {
 #[test]
 fn what_is_said_later_counts() {
     let member = |value: &str| Extra::new(Dialect::Gemini, vec![("a".into(), Json::string(value))]);
-    let head = |id: Option<&str>, value: &str| {
-        Head { id: id.map(str::to_owned), extra: member(value), ..Head::default() }
-    };
+    let head =
+        |id: Option<&str>, value: &str| Head { id: id.map(str::to_owned), extra: member(value), ..Head::default() };
     let events = vec![Event::Start(head(Some("1"), "x")), Event::Update(head(None, "y")), Event::End];
     assert_eq!(fold_all(events, 100).unwrap().head, head(Some("1"), "y"));
 }

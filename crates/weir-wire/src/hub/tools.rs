@@ -164,8 +164,7 @@ mod tests {
     use super::*;
 
     fn object(arguments: &str) -> Option<String> {
-        let call =
-            ToolCall { name: "f".into(), arguments: arguments.into(), ..ToolCall::default() };
+        let call = ToolCall { name: "f".into(), arguments: arguments.into(), ..ToolCall::default() };
         call.object().map(|json| json.as_str().to_owned())
     }
 

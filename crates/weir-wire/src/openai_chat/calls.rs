@@ -1,9 +1,7 @@
 //! Tool calls: `tool_calls`, and `function_call` of old.
 
 use super::form::{CHAT, LEGACY, NO_ARGUMENTS, NO_TYPE, RAW, bit_if, form};
-use crate::hub::{
-    CallKind, DecodeError, Dialect, Fields, Native, Node, Opaque, Part, PartKind, Place, Seal, ToolCall,
-};
+use crate::hub::{CallKind, DecodeError, Dialect, Fields, Native, Node, Opaque, Part, PartKind, Place, Seal, ToolCall};
 use crate::json::Kind;
 
 /// Takes the calls from a message.

@@ -2,8 +2,8 @@
 
 use super::form::{BARE, CACHE_CONTROL, CHAT, DOCUMENT_URL, LIST, RAW, bit_if, form};
 use crate::hub::{
-    CacheHint, CacheTtl, DecodeError, Document, Fields, Media, Mode, Native, Node, Opaque, Part, PartKind,
-    Place, Source, Text, Thinking,
+    CacheHint, CacheTtl, DecodeError, Document, Fields, Media, Mode, Native, Node, Opaque, Part, PartKind, Place,
+    Source, Text, Thinking,
 };
 use crate::json::Kind;
 

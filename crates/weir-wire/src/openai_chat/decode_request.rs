@@ -3,7 +3,7 @@
 use super::form::{CHAT, LEGACY, form};
 use super::{calls, choice, content, definitions, params, thinking};
 use crate::hub::{
-    Dialect, DecodeError, Fields, Mode, Node, Part, PartKind, Place, Request, Role, Seal, ToolResult, Turn,
+    DecodeError, Dialect, Fields, Mode, Node, Part, PartKind, Place, Request, Role, Seal, ToolResult, Turn,
 };
 
 /// Reads a request. What it does not know is kept for targets of the same dialect; what is of the

@@ -9,9 +9,7 @@ use super::{audio, calls, content, thinking};
 use crate::counts::UsageFinder;
 use crate::fault::{self, UpstreamError};
 use crate::hub::fold::MAX_CHOICES;
-use crate::hub::{
-    DecodeError, Event, Extra, Fields, Head, Mode, Native, Node, Part, PartKind, Place, Seal, Spent,
-};
+use crate::hub::{DecodeError, Event, Extra, Fields, Head, Mode, Native, Node, Part, PartKind, Place, Seal, Spent};
 use crate::json::{Kind, Reader};
 use crate::rules::UsageRules;
 use crate::sse::Frame;

@@ -1,12 +1,10 @@
 //! Tool definitions: `tools`, and `functions` of old. Read and written.
 
 use super::content;
-use super::form::{CACHE_CONTROL, CHAT, LEGACY, NO_TYPE, bit_if, form};
 use super::encode_request::Writing;
+use super::form::{CACHE_CONTROL, CHAT, LEGACY, NO_TYPE, bit_if, form};
 use crate::hub::write::Obj;
-use crate::hub::{
-    BuiltIn, Custom, DecodeError, Fields, Function, LossKind, Native, Node, Place, Tool, ToolKind,
-};
+use crate::hub::{BuiltIn, Custom, DecodeError, Fields, Function, LossKind, Native, Node, Place, Tool, ToolKind};
 
 /// Takes the tools from a request.
 pub(super) fn take(fields: &mut Fields<'_>) -> Result<Vec<Tool>, DecodeError> {

@@ -5,23 +5,10 @@ use super::form::{CHAT, LEGACY};
 use super::parts;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
-    Answer, Capabilities, Choice, Citation, Dialect, Encoded, Extra, Head, Ids, Logprobs, LossKind, Losses, Part,
-    PartKind, Place, Spent, Stop, StopReason, Target, Text, Tier, TokenLogprob,
+    Answer, Capabilities, Choice, Citation, Encoded, Extra, Head, Logprobs, LossKind, Losses, Part, PartKind, Place,
+    Reply, Spent, Stop, StopReason, Target, Text, Tier, TokenLogprob,
 };
 use crate::usage::Usage;
-
-/// What the caller's side of an answer needs that a provider's answer may lack.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The dialect the answer came in.
-    pub source: Dialect,
-    /// The time, in seconds since 1970.
-    pub now: u64,
-    /// The model's name if the answer has none.
-    pub model: String,
-    /// Where ids come from that nobody gave.
-    pub ids: Ids,
-}
 
 /// Writes an answer for a caller who speaks this dialect. An answer that came in it is written as
 /// it was, member for member. Never fails: what cannot be said is a loss.

@@ -1,13 +1,13 @@
 //! A streamed chat completion, written chunk by chunk.
 
-use super::encode_answer::{Reply, head, reason_word, unsayable, usage, write_citation, write_logprobs};
+use super::encode_answer::{head, reason_word, unsayable, usage, write_citation, write_logprobs};
 use super::form::{BARE, CHAT, DETAILS, LEGACY, LIST, NO_TYPE, RAW, REASONING, REASONING_CONTENT};
 use super::{parts, thinking};
 use crate::fault::UpstreamError;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
-    CallKind, Delta, Dialect, Event, Extra, Head, LossKind, Loss, Losses, Part, PartKind, Place, Seal, Source, Spent,
-    Stop, Text, Tier,
+    CallKind, Delta, Dialect, Event, Extra, Head, Loss, LossKind, Losses, Part, PartKind, Place, Reply, Seal, Source,
+    Spent, Stop, Text, Tier,
 };
 
 /// Writes the events of one stream for a caller who speaks this dialect. Never fails: what cannot
@@ -196,12 +196,10 @@ impl StreamEncoder {
                 self.losses.drop_part(shell, "an answer in this dialect has none");
                 None
             }
-            (PartKind::Image(_) | PartKind::Video(_) | PartKind::Document(_), _) => {
-                Some(write::object(|o| {
-                    let capabilities = crate::hub::Capabilities::default();
-                    parts::alone(o, shell, &capabilities);
-                }))
-            }
+            (PartKind::Image(_) | PartKind::Video(_) | PartKind::Document(_), _) => Some(write::object(|o| {
+                let capabilities = crate::hub::Capabilities::default();
+                parts::alone(o, shell, &capabilities);
+            })),
             _ => None,
         }
     }
@@ -502,9 +500,9 @@ fn shell_deltas(shell: &Part) -> Vec<Delta> {
         _ => {}
     }
     deltas.extend(shell.signature.clone().map(Delta::Signature));
-    deltas.retain(|delta| {
-        !matches!(delta, Delta::Text(text) | Delta::Arguments(text) | Delta::Data(text) if text.is_empty())
-    });
+    deltas.retain(
+        |delta| !matches!(delta, Delta::Text(text) | Delta::Arguments(text) | Delta::Data(text) if text.is_empty()),
+    );
     deltas
 }
 

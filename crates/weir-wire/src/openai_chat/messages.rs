@@ -4,9 +4,7 @@ use super::encode_request::Writing;
 use super::form::{CHAT, DETAILS, LEGACY, LIST, REASONING, REASONING_CONTENT};
 use super::{parts, thinking};
 use crate::hub::write::{self, Obj};
-use crate::hub::{
-    Form, LossKind, Part, PartKind, ReasoningReplay, Request, Role, Text, ToolResult, Turn,
-};
+use crate::hub::{Form, LossKind, Part, PartKind, ReasoningReplay, Request, Role, Text, ToolResult, Turn};
 
 /// Writes `messages`.
 pub(super) fn write(o: &mut Obj<'_>, request: &Request, writing: &mut Writing<'_>) {
@@ -101,7 +99,12 @@ fn tool<'t>(
 }
 
 /// A result of another dialect in texts, with a note where the tool failed and where an image was.
-fn translated<'t>(part: &Part, result: &'t ToolResult, shown: &mut Vec<&'t Part>, writing: &mut Writing<'_>) -> Vec<Part> {
+fn translated<'t>(
+    part: &Part,
+    result: &'t ToolResult,
+    shown: &mut Vec<&'t Part>,
+    writing: &mut Writing<'_>,
+) -> Vec<Part> {
     let mut held = Vec::new();
     if result.failed == Some(true) {
         writing.losses.add(part.at.as_str(), LossKind::Approximated, "the tool's failure is said in its text");

@@ -49,6 +49,7 @@ fn note(part: &Part, writing: &mut Writing<'_>) {
     if let PartKind::Text(Text { citations, .. }) = &part.kind
         && !citations.is_empty()
         && !writing.same()
+        && !writing.answer
     {
         writing.losses.add(part.at.as_str(), LossKind::Dropped, "citations: a request's text has none here");
     }
@@ -248,8 +249,12 @@ pub(super) fn write_thoughts(o: &mut Obj<'_>, thoughts: &[(&Part, u16)]) {
             o.text(name, &text);
         }
     }
-    let details: Vec<String> =
-        thoughts.iter().filter(|(_, bits)| bits & DETAILS != 0).enumerate().flat_map(|(index, (part, _))| details(part, index as u64)).collect();
+    let details: Vec<String> = thoughts
+        .iter()
+        .filter(|(_, bits)| bits & DETAILS != 0)
+        .enumerate()
+        .flat_map(|(index, (part, _))| details(part, index as u64))
+        .collect();
     if !details.is_empty() {
         o.raw("reasoning_details", &format!("[{}]", details.join(",")));
     }
@@ -260,7 +265,9 @@ pub(super) fn write_thoughts(o: &mut Obj<'_>, thoughts: &[(&Part, u16)]) {
 fn details(part: &Part, index: u64) -> Vec<String> {
     let thinking = match &part.kind {
         PartKind::Thinking(thinking) => thinking,
-        PartKind::Opaque(opaque) => return opaque.native.of(CHAT).map(|json| json.as_str().to_owned()).into_iter().collect(),
+        PartKind::Opaque(opaque) => {
+            return opaque.native.of(CHAT).map(|json| json.as_str().to_owned()).into_iter().collect();
+        }
         _ => return Vec::new(),
     };
     let element = |fill: &dyn Fn(&mut Obj<'_>)| {
@@ -323,7 +330,8 @@ pub(super) fn spoken(o: &mut Obj<'_>, part: &Part, media: &Media) {
 /// Google's seal of a text.
 fn seal(o: &mut Obj<'_>, parts: &[Part]) {
     let seals = parts.iter().filter(|part| matches!(part.kind, PartKind::Text(_)));
-    if let Some(seal) = seals.filter_map(|part| part.signature.as_ref()).find(|seal| seal.origin == Some(Dialect::Gemini))
+    if let Some(seal) =
+        seals.filter_map(|part| part.signature.as_ref()).find(|seal| seal.origin == Some(Dialect::Gemini))
     {
         google(o, &seal.text);
     }

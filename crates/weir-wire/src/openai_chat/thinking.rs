@@ -6,9 +6,7 @@
 //! client and takes them back.
 
 use super::form::{CHAT, DETAILS, REASONING, REASONING_CONTENT, bit_if, form};
-use crate::hub::{
-    DecodeError, Dialect, Fields, Native, Node, Opaque, Part, PartKind, Place, Seal, Thinking,
-};
+use crate::hub::{DecodeError, Dialect, Fields, Native, Node, Opaque, Part, PartKind, Place, Seal, Thinking};
 use crate::json::Kind;
 
 /// What a detail's `format` says of its maker.
@@ -33,11 +31,8 @@ pub(super) fn format_of(origin: Option<Dialect>) -> Option<&'static str> {
 
 /// Takes the thoughts from a message. Text that the details repeat is not taken twice.
 pub(super) fn take(fields: &mut Fields<'_>) -> Result<Vec<Part>, DecodeError> {
-    let mut details: Vec<Part> = fields
-        .list("reasoning_details")?
-        .into_iter()
-        .map(|(at, node)| detail(node, at))
-        .collect::<Result<_, _>>()?;
+    let mut details: Vec<Part> =
+        fields.list("reasoning_details")?.into_iter().map(|(at, node)| detail(node, at)).collect::<Result<_, _>>()?;
     let mut plain: Vec<(String, u16, Place)> = Vec::new();
     for (name, bit) in [("reasoning_content", REASONING_CONTENT), ("reasoning", REASONING)] {
         if fields.peek(name).is_none_or(|node| node.kind != Kind::String) {

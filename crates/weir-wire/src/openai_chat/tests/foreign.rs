@@ -5,12 +5,10 @@ use serde_json::{Value, json};
 use crate::hub::{
     Answer, CacheHint, CacheTtl, Capabilities, Choice, Citation, Delta, Dialect, Document, Effort, Event, Extra, Field,
     Format, Function, Head, Ids, Json, LossKind, Media, Native, Num, Opaque, Params, Part, PartKind, Place, Reasoning,
-    ReasoningReplay, Request, Role, Schema, Seal, Source, Spent, Stop, StopReason, Target, Text, Thinking, Tool,
+    ReasoningReplay, Reply, Request, Role, Schema, Seal, Source, Spent, Stop, StopReason, Target, Text, Thinking, Tool,
     ToolCall, ToolChoice, ToolKind, ToolResult, Turn, unfold,
 };
-use crate::openai_chat::{
-    Reply, StreamDecoder, StreamEncoder, decode_answer, decode_request, encode_answer, encode_request,
-};
+use crate::openai_chat::{StreamDecoder, StreamEncoder, decode_answer, decode_request, encode_answer, encode_request};
 use crate::rules::UsageRules;
 use crate::sse::Frame;
 use crate::usage::Usage;
@@ -178,7 +176,8 @@ fn thinking_that_cannot_be_turned_off_is_the_least() {
 #[test]
 fn what_the_user_said_is_refused_rather_than_dropped() {
     let one = |kind| says(vec![Turn::new(Role::User, vec![placed(Part::new(kind), "messages[0].content[0]")])]);
-    let blind = Capabilities { images: false, documents: false, audio: false, media_urls: false, ..Capabilities::default() };
+    let blind =
+        Capabilities { images: false, documents: false, audio: false, media_urls: false, ..Capabilities::default() };
     let file = |source| Document { media: Media::new(source, None), title: None, context: None, citations: None };
     for (kind, capabilities) in [
         (PartKind::Image(media("image/png")), &blind),
@@ -199,7 +198,8 @@ fn what_the_user_said_is_refused_rather_than_dropped() {
         assert!(told.starts_with("messages[0].content[0]: ") && told.contains(kind.name()), "{told}");
     }
     let text = file(Source::Plain("words".into()));
-    let (body, losses) = encode(&one(PartKind::Document(Document { title: Some("T".into()), ..text })), &blind_but_text());
+    let (body, losses) =
+        encode(&one(PartKind::Document(Document { title: Some("T".into()), ..text })), &blind_but_text());
     assert_eq!(body["messages"][0]["content"], json!([{"type": "text", "text": "T\n\nwords"}]));
     assert_eq!(losses, ["messages[0].content[0] approximated"]);
 }
@@ -213,13 +213,8 @@ fn cache_hints_change_their_spelling_and_lifetime() {
     let raw = Native { dialect: FROM, json: Json::parse(r#"{"type":"ephemeral","ttl":"1h"}"#).unwrap() };
     let hint = |ttl| Some(CacheHint { ttl, raw: Some(raw.clone()) });
     let part = Part { cache: hint(Some(CacheTtl::Hour)), ..placed(Part::text("x"), "system[0]") };
-    let function = Function {
-        name: "f".into(),
-        description: None,
-        parameters: None,
-        strict: None,
-        extra: Extra::default(),
-    };
+    let function =
+        Function { name: "f".into(), description: None, parameters: None, strict: None, extra: Extra::default() };
     let tool = Tool {
         kind: ToolKind::Function(function),
         cache: hint(None),
@@ -241,8 +236,7 @@ fn cache_hints_change_their_spelling_and_lifetime() {
 }
 
 fn answer() -> Answer {
-    let citation =
-        Citation { start: Some(0), end: Some(2), url: Some("https://x.test".into()), ..Citation::default() };
+    let citation = Citation { start: Some(0), end: Some(2), url: Some("https://x.test".into()), ..Citation::default() };
     let text = PartKind::Text(Text { text: "hi".into(), citations: vec![citation] });
     let id = Some("rs_1".to_owned());
     let encrypted = Some(Seal { text: "enc".into(), origin: Some(Dialect::OpenAiResponses) });

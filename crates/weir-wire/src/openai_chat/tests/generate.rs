@@ -278,9 +278,8 @@ fn logprobs() -> BoxedStrategy<Value> {
         let logprob = f64::from(logprob) / 100.0;
         json!({"token": token, "logprob": logprob, "bytes": [1, 2], "top_logprobs": [{"token": "x", "logprob": -1, "bytes": null}]})
     });
-    let plain = (word(), number()).prop_map(|(token, logprob)| {
-        json!({"token": token, "logprob": logprob, "bytes": null, "top_logprobs": []})
-    });
+    let plain = (word(), number())
+        .prop_map(|(token, logprob)| json!({"token": token, "logprob": logprob, "bytes": null, "top_logprobs": []}));
     vec(prop_oneof![token, plain], 1..3).prop_map(|content| json!({"content": content, "refusal": null})).boxed()
 }
 
@@ -302,16 +301,17 @@ fn said() -> BoxedStrategy<Value> {
 
 fn choices(message: BoxedStrategy<Value>, reasons: Vec<&'static str>) -> BoxedStrategy<Value> {
     let message = merged(message, Just(json!({"role": "assistant"})));
-    let choice = (message, option::of(select(reasons)), option::of(logprobs())).prop_map(|(message, reason, logprobs)| {
-        let mut choice = json!({"message": message});
-        if let Some(reason) = reason {
-            choice["finish_reason"] = reason.into();
-        }
-        if let Some(logprobs) = logprobs {
-            choice["logprobs"] = logprobs;
-        }
-        choice
-    });
+    let choice =
+        (message, option::of(select(reasons)), option::of(logprobs())).prop_map(|(message, reason, logprobs)| {
+            let mut choice = json!({"message": message});
+            if let Some(reason) = reason {
+                choice["finish_reason"] = reason.into();
+            }
+            if let Some(logprobs) = logprobs {
+                choice["logprobs"] = logprobs;
+            }
+            choice
+        });
     vec(choice, 0..3)
         .prop_map(|mut choices| {
             (0..).zip(&mut choices).for_each(|(index, choice): (u64, _)| choice["index"] = index.into());

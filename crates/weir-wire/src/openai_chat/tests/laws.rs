@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::generate::{answer, request, word};
-use crate::hub::{Capabilities, Dialect, Ids, Target};
-use crate::openai_chat::{Reply, decode_answer, decode_request, encode_answer, encode_request};
+use crate::hub::{Capabilities, Dialect, Ids, Reply, Target};
+use crate::openai_chat::{decode_answer, decode_request, encode_answer, encode_request};
 use crate::rules::UsageRules;
 
 /// A reply to what came in this dialect.

@@ -303,7 +303,8 @@ fn signed_thoughts_come_together_by_their_number() {
 
 #[test]
 fn thought_and_speech_keep_their_order() {
-    let deltas = [json!({"content": ""}), json!({"reasoning": "a"}), json!({"content": "b"}), json!({"reasoning": "c"})];
+    let deltas =
+        [json!({"content": ""}), json!({"reasoning": "a"}), json!({"content": "b"}), json!({"reasoning": "c"})];
     let mut chunks: Vec<Value> = deltas.into_iter().map(chunk).collect();
     chunks.push(finish("stop"));
     let answer = fold(decode(&stream(&chunks))).unwrap();
