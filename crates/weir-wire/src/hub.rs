@@ -139,7 +139,7 @@ pub use part::{
 };
 pub use read::{DecodeError, Fields, Mode, Node};
 pub use request::{Request, Role, Round, Turn};
-pub use tools::{BuiltIn, CallKind, Custom, Function, Tool, ToolCall, ToolChoice, ToolKind, ToolResult};
+pub use tools::{BuiltIn, CallKind, Custom, CustomFormat, Function, Tool, ToolCall, ToolChoice, ToolKind, ToolResult};
 pub use value::{Json, Num};
 
 /// A way to talk to models. Providers are many, dialects are six.

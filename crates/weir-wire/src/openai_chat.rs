@@ -18,10 +18,13 @@ mod encode_params;
 mod encode_request;
 mod encode_stream;
 mod form;
+mod fragment;
 mod messages;
 mod params;
 mod parts;
+mod said;
 mod stream_choice;
+mod stream_part;
 mod thinking;
 
 #[cfg(test)]

@@ -63,9 +63,25 @@ pub struct Custom {
     /// What it is for.
     pub description: Option<String>,
     /// The form of its input.
-    pub format: Option<Native>,
+    pub format: Option<CustomFormat>,
     /// Members beside these that only its own dialect understands.
     pub extra: Extra,
+}
+
+/// The form of a custom tool's input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CustomFormat {
+    /// Any text.
+    Text,
+    /// Text of a grammar.
+    Grammar {
+        /// `lark` or `regex`.
+        syntax: String,
+        /// The grammar.
+        definition: String,
+    },
+    /// What only one dialect can say.
+    Opaque(Native),
 }
 
 /// A tool the provider runs.

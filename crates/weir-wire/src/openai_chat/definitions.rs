@@ -4,7 +4,10 @@ use super::content;
 use super::encode_request::Writing;
 use super::form::{CACHE_CONTROL, CHAT, LEGACY, NO_TYPE, bit_if, form};
 use crate::hub::write::Obj;
-use crate::hub::{BuiltIn, Custom, DecodeError, Fields, Function, LossKind, Native, Node, Place, Tool, ToolKind};
+use crate::hub::{
+    BuiltIn, Custom, CustomFormat, DecodeError, Fields, Function, LossKind, Native, Node, Place, Tool, ToolKind,
+};
+use crate::json::Kind;
 
 /// Takes the tools from a request.
 pub(super) fn take(fields: &mut Fields<'_>) -> Result<Vec<Tool>, DecodeError> {
@@ -43,7 +46,7 @@ fn function(mut fields: Fields<'_>) -> Result<Function, DecodeError> {
     Ok(Function {
         name: fields.require_text("name")?,
         description: fields.text("description")?,
-        parameters: fields.take_kind("parameters", crate::json::Kind::Object)?.map(Node::json),
+        parameters: fields.take_kind("parameters", Kind::Object)?.map(Node::json),
         strict: fields.flag("strict")?,
         extra: fields.rest(CHAT),
     })
@@ -53,9 +56,27 @@ fn custom(mut fields: Fields<'_>) -> Result<Custom, DecodeError> {
     Ok(Custom {
         name: fields.require_text("name")?,
         description: fields.text("description")?,
-        format: fields.json("format").map(|json| Native { dialect: CHAT, json }),
+        format: format(&mut fields)?,
         extra: fields.rest(CHAT),
     })
+}
+
+/// `{"type": "grammar", "grammar": {"syntax": …, "definition": …}}`; opaque if it says more.
+fn format(fields: &mut Fields<'_>) -> Result<Option<CustomFormat>, DecodeError> {
+    let at = fields.at().member("format");
+    let Some(node) = fields.take_kind("format", Kind::Object)? else { return Ok(None) };
+    let mut outer = node.fields(at)?;
+    let opaque = || CustomFormat::Opaque(Native { dialect: CHAT, json: node.json() });
+    let known = match outer.text("type")?.as_deref() {
+        Some("text") => Some(CustomFormat::Text),
+        Some("grammar") => {
+            let mut inner = outer.require_object("grammar")?;
+            let (syntax, definition) = (inner.require_text("syntax")?, inner.require_text("definition")?);
+            inner.is_empty().then_some(CustomFormat::Grammar { syntax, definition })
+        }
+        _ => None,
+    };
+    Ok(Some(known.filter(|_| outer.is_empty()).unwrap_or_else(opaque)))
 }
 
 /// Writes the tools.
@@ -107,7 +128,8 @@ fn write_tool(o: &mut Obj<'_>, tool: &Tool, writing: &mut Writing<'_>) {
         }
         ToolKind::Custom(custom) => {
             o.text("type", "custom");
-            o.object("custom", |o| write_custom(o, custom));
+            writing.losses.extra(&custom.extra, &tool.at);
+            o.object("custom", |o| write_custom(o, custom, tool, writing));
         }
         ToolKind::BuiltIn(_) => {}
     }
@@ -124,9 +146,23 @@ fn write_function(o: &mut Obj<'_>, function: &Function) {
     o.extra(&function.extra, CHAT);
 }
 
-fn write_custom(o: &mut Obj<'_>, custom: &Custom) {
+fn write_custom(o: &mut Obj<'_>, custom: &Custom, tool: &Tool, writing: &mut Writing<'_>) {
     o.text("name", &custom.name);
     o.opt_text("description", custom.description.as_deref());
-    o.opt_json("format", custom.format.as_ref().and_then(|native| native.of(CHAT)));
+    match &custom.format {
+        None => {}
+        Some(CustomFormat::Text) => o.object("format", |o| o.text("type", "text")),
+        Some(CustomFormat::Grammar { syntax, definition }) => o.object("format", |o| {
+            o.text("type", "grammar");
+            o.object("grammar", |o| {
+                o.text("syntax", syntax);
+                o.text("definition", definition);
+            });
+        }),
+        Some(CustomFormat::Opaque(native)) => match native.of(CHAT) {
+            Some(json) => o.raw("format", json.as_str()),
+            None => writing.losses.add(tool.at.as_str(), LossKind::Dropped, "another dialect's form of input"),
+        },
+    }
     o.extra(&custom.extra, CHAT);
 }

@@ -2,7 +2,6 @@
 
 use super::encode_request::Writing;
 use super::form::{CHAT, LEGACY};
-use super::parts;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
     Answer, Capabilities, Choice, Citation, Encoded, Extra, Head, Logprobs, LossKind, Losses, Part, PartKind, Place,
@@ -94,7 +93,7 @@ fn message(o: &mut Obj<'_>, choice: &Choice, said: &[Part], writing: &mut Writin
     if choice.message_extra.get(CHAT, "role").is_none() {
         o.text("role", "assistant");
     }
-    parts::said(o, said, writing);
+    super::said::write(o, said, writing);
     for part in said.iter().filter(|part| unsayable(part)) {
         writing.losses.drop_part(part, "an answer in this dialect has none");
     }
@@ -102,12 +101,26 @@ fn message(o: &mut Obj<'_>, choice: &Choice, said: &[Part], writing: &mut Writin
     if !citations.is_empty() {
         o.raw("annotations", &format!("[{}]", citations.join(",")));
     }
+    if let Some(why) = refusal(choice, writing) {
+        o.text("refusal", why);
+    }
     if !writing.same() {
         o.null("content");
         o.null("refusal");
     }
     writing.losses.extra(&choice.message_extra, &Place::root().member("choices"));
     o.extra(&choice.message_extra, CHAT);
+}
+
+/// The provider's explanation of a refusal, where the model gave no words for it.
+fn refusal<'c>(choice: &'c Choice, writing: &Writing<'_>) -> Option<&'c str> {
+    let said = choice.parts.iter().any(|part| matches!(part.kind, PartKind::Refusal(_)));
+    if said || writing.same() { None } else { explanation(choice.stop.as_ref()?) }
+}
+
+/// The explanation of a stop that is a refusal.
+pub(super) fn explanation(stop: &Stop) -> Option<&str> {
+    stop.detail.as_deref().filter(|_| stop.reason == StopReason::Refusal)
 }
 
 /// What a model may say elsewhere and not here: pictures, files, another provider's own parts.

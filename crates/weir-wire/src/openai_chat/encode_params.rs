@@ -199,6 +199,7 @@ fn stream(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
     if usage.is_none() && padded.is_none() && extra.members_of(CHAT).is_empty() {
         return;
     }
+    writing.losses.extra(extra, &Place::root().member("stream_options"));
     if !writing.capabilities().stream_options {
         return;
     }

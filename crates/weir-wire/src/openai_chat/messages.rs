@@ -2,7 +2,7 @@
 
 use super::encode_request::Writing;
 use super::form::{CHAT, DETAILS, LEGACY, LIST, REASONING, REASONING_CONTENT};
-use super::{parts, thinking};
+use super::{parts, said, thinking};
 use crate::hub::write::{self, Obj};
 use crate::hub::{Form, LossKind, Part, PartKind, ReasoningReplay, Request, Role, Text, ToolResult, Turn};
 
@@ -135,7 +135,7 @@ fn assistant(turn: &Turn, writing: &mut Writing<'_>) -> String {
         writing.losses.add(late.at.as_str(), LossKind::Approximated, "text behind a tool call is said before it");
     }
     message("assistant", turn, |o| {
-        parts::said(o, &turn.parts, writing);
+        said::write(o, &turn.parts, writing);
     })
 }
 

@@ -348,6 +348,22 @@ fn what_no_answer_here_can_hold_is_a_loss() {
 }
 
 #[test]
+fn a_refusal_s_explanation_is_told() {
+    let stop = Stop { detail: Some("because".into()), ..Stop::new(StopReason::Refusal) };
+    let answer = Answer { choices: vec![Choice { stop: Some(stop), ..Choice::default() }], ..Answer::default() };
+    let body: Value = serde_json::from_str(&encode_answer(&answer, &mut reply()).body).unwrap();
+    let choice = &body["choices"][0];
+    assert_eq!(
+        (choice["message"]["refusal"].as_str(), choice["finish_reason"].as_str()),
+        (Some("because"), Some("content_filter"))
+    );
+    let mut encoder = StreamEncoder::new(reply(), false);
+    let mut out = String::new();
+    unfold(answer).iter().for_each(|event| encoder.push(event, &mut out));
+    assert!(out.contains(r#"{"refusal":"because"}"#));
+}
+
+#[test]
 fn a_part_without_its_choice_still_has_a_role() {
     let mut encoder = StreamEncoder::new(reply(), false);
     let mut out = String::new();
