@@ -78,7 +78,7 @@
 //! which they begin, lets several be open at once (OpenAI interleaves calls), bounds all it holds, and
 //! ends in exactly one of [`Event::End`] and [`Event::Error`]: the first if the dialect's terminal event
 //! came, the second else. It never makes up a finish. An encoder is a state machine fed events; for a
-//! dialect with one open block at a time it holds the others back until the first has ended. A shell
+//! dialect with one open block at a time [`OneAtATime`] holds the others back until the first has ended. A shell
 //! may hold text already, and a part may begin without [`Event::Choice`] before it. [`Fold`] makes an
 //! answer of events, [`unfold`] events of an answer, so that a codec with only a whole decoder can be
 //! streamed, and the law "a stream folded is the whole answer" can be tested.
@@ -113,6 +113,7 @@ pub mod event;
 pub mod fold;
 pub mod ids;
 pub mod loss;
+pub mod one_at_a_time;
 pub mod params;
 pub mod part;
 pub mod read;
@@ -133,6 +134,7 @@ pub use event::{Delta, Event};
 pub use fold::{Fold, FoldError, unfold};
 pub use ids::Ids;
 pub use loss::{EncodeError, Encoded, Field, Loss, LossKind, Losses};
+pub use one_at_a_time::OneAtATime;
 pub use params::{Effort, Format, Params, Prediction, Reasoning, Schema, Tier};
 pub use part::{
     CacheHint, CacheTtl, Citation, Document, Media, Native, Opaque, Part, PartKind, Seal, Source, Text, Thinking,

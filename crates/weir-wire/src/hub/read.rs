@@ -230,8 +230,8 @@ impl<'a> Fields<'a> {
 
     /// Takes an object to look into.
     pub fn object(&mut self, name: &str) -> Result<Option<Fields<'a>>, DecodeError> {
-        let at = self.at.member(name);
-        self.take_kind(name, Kind::Object)?.map(|node| node.fields(at)).transpose()
+        let Some(node) = self.take_kind(name, Kind::Object)? else { return Ok(None) };
+        node.fields(self.at.member(name)).map(Some)
     }
 
     /// Takes an object that must be there.
@@ -241,10 +241,13 @@ impl<'a> Fields<'a> {
 
     /// Takes a list's elements; an empty list is left.
     pub fn list(&mut self, name: &str) -> Result<Vec<(Place, Node<'a>)>, DecodeError> {
-        let at = self.at.member(name);
         match self.peek(name) {
+            None => Ok(Vec::new()),
             Some(node) if node.kind == Kind::Array && node.json().is_empty() => Ok(Vec::new()),
-            _ => self.take_kind(name, Kind::Array)?.map_or(Ok(Vec::new()), |node| node.items(&at)),
+            Some(_) => {
+                let node = self.take_kind(name, Kind::Array)?;
+                node.map_or(Ok(Vec::new()), |node| node.items(&self.at.member(name)))
+            }
         }
     }
 

@@ -79,6 +79,8 @@ fn logprobs(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
     o.opt_json("logit_bias", params.logit_bias.as_ref());
 }
 
+/// How much to think. This dialect has one word for it, whatever style the capabilities name: a
+/// vendor's own members are written for callers who wrote them.
 fn reasoning(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
     let reasoning = &params.reasoning;
     if reasoning.is_empty() {

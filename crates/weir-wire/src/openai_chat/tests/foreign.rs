@@ -348,6 +348,20 @@ fn what_no_answer_here_can_hold_is_a_loss() {
 }
 
 #[test]
+fn makers_of_thoughts_are_known_by_their_format() {
+    use crate::openai_chat::thinking::{format_of, origin};
+    for (format, maker) in [
+        ("anthropic-claude-v1", Dialect::Anthropic),
+        ("openai-responses-v1", Dialect::OpenAiResponses),
+        ("google-gemini-v1", Dialect::Gemini),
+    ] {
+        assert_eq!((origin(format), format_of(Some(maker))), (Some(maker), Some(format)));
+    }
+    assert_eq!((origin("xai-responses-v1"), format_of(None)), (None, None));
+    assert_eq!(format_of(Some(Dialect::Bedrock)), format_of(Some(Dialect::Anthropic)));
+}
+
+#[test]
 fn a_refusal_s_explanation_is_told() {
     let stop = Stop { detail: Some("because".into()), ..Stop::new(StopReason::Refusal) };
     let answer = Answer { choices: vec![Choice { stop: Some(stop), ..Choice::default() }], ..Answer::default() };

@@ -155,6 +155,7 @@ fn message() -> BoxedStrategy<Value> {
         |part: BoxedStrategy<Value>| content(part).prop_map(|content| json!({"content": content})).boxed();
     let instruction = merged(with_content(text_part()), named.clone());
     let result = merged(with_content(text_part()), Just(json!({"tool_call_id": "call_1"})));
+    let result = merged(result, named.clone());
     prop_oneof![
         1 => roled("system", instruction.clone()),
         1 => roled("developer", instruction),

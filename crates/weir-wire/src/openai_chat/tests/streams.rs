@@ -230,6 +230,34 @@ fn a_name_may_come_late_or_never() {
 }
 
 #[test]
+fn an_id_may_come_late() {
+    check_calls(
+        &[
+            json!({"tool_calls": [{"index": 0, "function": {"arguments": "{"}}]}),
+            json!({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "}"}}]}),
+        ],
+        &[("a", "f", "{}")],
+    );
+}
+
+#[test]
+fn a_choice_finishes_once() {
+    let events = decode(&stream(&[chunk(json!({"content": "a"})), finish("stop"), finish("length")]));
+    let stops: Vec<_> = events.iter().filter(|event| matches!(event, Event::Finish { .. })).collect();
+    assert!(matches!(stops[..], [Event::Finish { stop, .. }] if stop.reason == crate::hub::StopReason::End));
+}
+
+#[test]
+fn details_of_other_numbers_are_other_thoughts() {
+    let detail = |index: u64, text: &str| {
+        chunk(json!({"reasoning_details": [{"type": "reasoning.text", "text": text, "index": index}]}))
+    };
+    let answer = fold(decode(&stream(&[detail(0, "a"), detail(0, "b"), detail(1, "c"), finish("stop")]))).unwrap();
+    let texts: Vec<_> = answer.choices[0].parts.iter().filter_map(crate::openai_chat::thinking::text_of).collect();
+    assert_eq!(texts, ["ab", "c"]);
+}
+
+#[test]
 fn arguments_held_for_a_name_are_bounded() {
     let delta = json!({"tool_calls": [{"index": 0, "function": {"arguments": "x".repeat(40_000)}}]});
     let events = decode(&stream(&[chunk(delta.clone()), chunk(delta)]));
