@@ -208,6 +208,14 @@ mod tests {
     }
 
     #[test]
+    fn a_second_result_of_a_call_has_its_name_too() {
+        let parts = vec![call(Some("a"), "f"), result(Some("a"), None), result(Some("a"), None)];
+        let mut request = Request { turns: vec![Turn::new(Role::User, parts)], ..Request::default() };
+        request.link_results(&mut Ids::new(7));
+        assert_eq!(results(&request), [(Some("a"), Some("f")); 2]);
+    }
+
+    #[test]
     fn calls_without_results_are_known() {
         let turns = vec![Turn::new(Role::Assistant, vec![call(Some("a"), "f"), call(Some("b"), "f")])];
         let mut request = Request { turns, ..Request::default() };

@@ -203,6 +203,8 @@ fn stream(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
     }
     writing.losses.extra(extra, &Place::root().member("stream_options"));
     if !writing.capabilities().stream_options {
+        // The usage is asked for on the gateway's behalf too, and counted where it does not come.
+        writing.losses.drop_param(Field::StreamObfuscation, padded.filter(|wanted| *wanted).as_ref());
         return;
     }
     o.object("stream_options", |o| {

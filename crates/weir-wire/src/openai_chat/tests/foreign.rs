@@ -165,6 +165,25 @@ fn parameters_are_said_in_this_dialect_or_reported() {
 }
 
 #[test]
+fn a_provider_without_stream_options_is_sent_none() {
+    let params = Params { stream: Some(true), stream_usage: Some(true), ..Params::default() };
+    let request = Request { params, ..Request::default() };
+    assert_eq!(encode(&request, &Capabilities::default()).0["stream_options"], json!({"include_usage": true}));
+    let (body, losses) = encode(&request, &Capabilities { stream_options: false, ..Capabilities::default() });
+    assert_eq!((&body["stream"], body.get("stream_options"), losses.len()), (&json!(true), None, 0));
+}
+
+#[test]
+fn a_message_s_seal_reaches_its_text() {
+    let message = json!({"role": "assistant", "content": "a",
+        "extra_content": {"google": {"thought_signature": "AAAA"}}});
+    let request = decode_request(json!({"messages": [message]}).to_string().as_bytes()).unwrap();
+    let seal = Seal { text: "AAAA".into(), origin: Some(Dialect::Gemini) };
+    assert_eq!(request.turns[0].parts[0].signature, Some(seal));
+    assert!(request.turns[0].extra.is_empty());
+}
+
+#[test]
 fn thinking_that_cannot_be_turned_off_is_the_least() {
     let reasoning = Reasoning { effort: Some(Effort::None), ..Reasoning::default() };
     let request = Request { params: Params { reasoning, ..Params::default() }, ..Request::default() };

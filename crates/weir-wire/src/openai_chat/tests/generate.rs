@@ -145,7 +145,15 @@ fn assistant() -> BoxedStrategy<Value> {
         ("function_call", name().prop_map(|name| json!({"name": name, "arguments": "{}"})).boxed()),
         ("audio", Just(json!({"id": "audio_1"})).boxed()),
     ]);
-    merged(merged(said, thoughts()), unknown())
+    let seal = object(vec![(
+        "extra_content",
+        select(vec![
+            json!({"google": {"thought_signature": "AAAA"}}),
+            json!({"google": {"thought_signature": "AAAA", "thought": true}}),
+        ])
+        .boxed(),
+    )]);
+    merged(merged(said, seal), merged(thoughts(), unknown()))
 }
 
 fn message() -> BoxedStrategy<Value> {

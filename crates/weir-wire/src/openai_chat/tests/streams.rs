@@ -271,6 +271,64 @@ fn numbers_of_choices_are_bounded() {
     assert!(matches!(events.last(), Some(Event::Error(_))));
 }
 
+fn check_fails(chunks: &[Value]) {
+    let events = decode(&stream(chunks));
+    assert!(matches!(events.last(), Some(Event::Error(_))) && !events.contains(&Event::End));
+}
+
+#[test]
+fn all_that_is_held_is_bounded() {
+    let big = |name: usize| json!({format!("x{name}"): "x".repeat(50_000)});
+    let beside: Vec<Value> = (0..7).map(big).collect();
+    check_fails(&beside);
+    check_fails(&(0..7).map(|name| chunk(big(name))).collect::<Vec<_>>());
+    let calls: Vec<Value> = (0..1100).map(|at| json!({"index": at, "function": {"name": "f"}})).collect();
+    check_fails(&[chunk(json!({"tool_calls": calls}))]);
+    let parts =
+        (0..17_000).map(|at| chunk(if at % 2 == 0 { json!({"content": "a"}) } else { json!({"refusal": "b"}) }));
+    check_fails(&parts.collect::<Vec<_>>());
+}
+
+#[test]
+fn members_said_last_are_told() {
+    let late = json!({"id": "c", "choices": [], "sources": ["https://x.test"]});
+    let events = decode(&stream(&[chunk(json!({"content": "a"})), finish("stop"), late]));
+    let answer = fold(events.clone()).unwrap();
+    assert!(answer.head.extra.get(crate::hub::Dialect::OpenAiChat, "sources").is_some());
+    assert_eq!(fold(decode(&encode(&events))).unwrap(), answer);
+}
+
+#[test]
+fn a_message_s_seal_is_its_text_s() {
+    let seal = json!({"extra_content": {"google": {"thought_signature": "AAAA"}}});
+    let events = decode(&stream(&[chunk(json!({"content": "a"})), chunk(seal), finish("stop")]));
+    let answer = fold(events.clone()).unwrap();
+    let signature = answer.choices[0].parts[0].signature.as_ref();
+    assert_eq!(signature.map(|seal| seal.text.as_str()), Some("AAAA"));
+    assert_eq!(fold(decode(&encode(&events))).unwrap(), answer);
+}
+
+#[test]
+fn words_for_the_end_are_understood() {
+    use crate::hub::StopReason::{End, Filter, Length, Refusal, Sequence, ToolUse, Unknown, Window};
+    for (word, reason) in [
+        ("stop", End),
+        ("eos", End),
+        ("stop_sequence", Sequence),
+        ("length", Length),
+        ("max_tokens", Length),
+        ("tool_calls", ToolUse),
+        ("function_call", ToolUse),
+        ("content_filter", Filter),
+        ("refusal", Refusal),
+        ("model_length", Window),
+        ("of_tomorrow", Unknown),
+    ] {
+        let answer = fold(decode(&stream(&[finish(word)]))).unwrap();
+        assert_eq!(answer.choices[0].stop.as_ref().map(|stop| stop.reason), Some(reason), "{word}");
+    }
+}
+
 #[test]
 fn errors_in_any_shape_end_the_stream() {
     for error in [
