@@ -37,7 +37,7 @@ pub type Senders = HashMap<Arc<str>, Arc<dyn Provider>>;
 /// What dispatch needs besides the request.
 #[derive(Debug)]
 pub struct Dispatcher {
-    /// The providers' senders; a reload swaps them.
+    /// The providers' senders.
     pub senders: ArcSwap<Senders>,
     /// Chance, for weights and jitter.
     pub chance: Entropy,

@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use secrecy::ExposeSecret as _;
 use serde_json::json;
 
 use super::config::{BAD_CONFIG, FAILED, FINE};
 use crate::config::{Config, ConfigSource, Fault, Known};
 use crate::snapshot::Snapshot;
+use crate::store::Db;
 
 /// Checks a configuration and tells everything that is wrong with it.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -46,8 +48,10 @@ pub fn run(
 
 /// What the gateway would make of it: a provider without its key, a placeholder without its value.
 fn resolved(source: &ConfigSource, config: Config, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Fault>> {
-    let told = Snapshot::build(&config, env, 0);
-    told.map(|_| config).map_err(|why| {
+    let told = Snapshot::build(&config, env, 0).map(drop);
+    let database = || Db::check_url(config.database.url.expose_secret());
+    let told = told.and_then(|()| database().map_err(|error| format!("database.url: {error}")));
+    told.map(|()| config).map_err(|why| {
         let (key, problem) = why.split_once(": ").unwrap_or(("", why.as_str()));
         let (key, problem) = (key.to_owned(), problem.to_owned());
         vec![Fault { file: name(source), line: 0, column: 0, key, problem, suggestion: None }]

@@ -11,6 +11,7 @@ use crate::app::{App, Start, StartError};
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, LogFormat, Logging};
 use crate::lifecycle::Lifecycle;
+use crate::store::StoreErrorKind;
 
 /// Runs the gateway.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -63,7 +64,12 @@ async fn serve(config: Config, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         Ok(app) => app,
         Err(error) => {
             let _ = writeln!(err, "weir: {error}");
-            return if matches!(error, StartError::Config(_)) { BAD_USAGE } else { FAILED };
+            let configured = match &error {
+                StartError::Config(_) => true,
+                StartError::Store(_, error) => error.kind() == StoreErrorKind::Config,
+                _ => false,
+            };
+            return if configured { BAD_USAGE } else { FAILED };
         }
     };
     // The greeting is a courtesy: without a standard output the gateway serves all the same.

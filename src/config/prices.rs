@@ -37,6 +37,9 @@ pub const PRICE_COMPONENTS: &[&str] = &[
     "per_web_search",
 ];
 
+/// Three ways to say one price.
+const PER_TIME: [&str; 3] = ["per_second", "per_minute", "per_hour"];
+
 pub(super) fn read(section: &mut Section<'_>) -> Prices {
     section.take("prices", |field| field.map(model)).unwrap_or_default()
 }
@@ -50,12 +53,19 @@ fn model(name: &str, mut field: Field<'_>) -> Option<BTreeMap<String, NanoUsd>> 
 }
 
 fn components(field: Field<'_>) -> Option<BTreeMap<String, NanoUsd>> {
-    let prices = field.map(|name, field| {
+    let mut time: Option<String> = None;
+    let prices = field.map(|name, mut field| {
         let known = field.cx.known.price_components;
         if !known.contains(&name) {
             let suggestion = field.cx.nearest(name, known.iter().copied());
             field.cx.fault(field.node.at, &field.path, "unknown price component", suggestion);
             return None;
+        }
+        if PER_TIME.contains(&name) {
+            match &time {
+                Some(other) => field.fault(format!("prices the same as `{other}`; keep one of them")),
+                None => time = Some(name.to_owned()),
+            }
         }
         price(field)
     })?;

@@ -81,6 +81,18 @@ impl Db {
         Ok(Self { pools, statement_timeout: options.statement_timeout, months: Arc::default() })
     }
 
+    /// Whether a URL can be opened, as far as the URL itself says. Touches nothing.
+    ///
+    /// # Errors
+    /// `Config`, as of [`Db::open`].
+    pub fn check_url(url: &str) -> Result<(), StoreError> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => sqlite_options(url).map(drop),
+            Some("postgres" | "postgresql") => postgres_options(url).map(drop),
+            _ => Err(config("database URL must begin with sqlite:// or postgres://")),
+        }
+    }
+
     /// Which database it is.
     #[must_use]
     pub fn engine(&self) -> Engine {
@@ -207,11 +219,22 @@ fn config(message: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Config, message)
 }
 
+fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    PgConnectOptions::from_str(url)
+        .map_err(|_| config("database URL is not valid: expected postgres://user:password@host:port/name"))
+}
+
+fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+    let connect = SqliteConnectOptions::from_str(url)
+        .map_err(|_| config("database URL is not valid: expected sqlite://path/to/file.db"))?;
+    if url.contains(":memory:") || url.contains("mode=memory") || connect.get_filename().as_os_str().is_empty() {
+        return Err(config("database URL must name a file: sqlite://path/to/file.db"));
+    }
+    Ok(connect)
+}
+
 fn postgres_pool(url: &str, options: &Options) -> Result<PgPool, StoreError> {
-    let connect = PgConnectOptions::from_str(url)
-        .map_err(|_| config("database URL is not valid: expected postgres://user:password@host:port/name"))?
-        .application_name("weir")
-        .disable_statement_logging();
+    let connect = postgres_options(url)?.application_name("weir").disable_statement_logging();
     Ok(PgPoolOptions::new()
         .max_connections(options.connections.max(1))
         .acquire_timeout(options.acquire_timeout)
@@ -219,12 +242,8 @@ fn postgres_pool(url: &str, options: &Options) -> Result<PgPool, StoreError> {
 }
 
 fn sqlite_pools(url: &str, options: &Options) -> Result<Pools, StoreError> {
-    let connect = SqliteConnectOptions::from_str(url)
-        .map_err(|_| config("database URL is not valid: expected sqlite://path/to/file.db"))?;
+    let connect = sqlite_options(url)?;
     let path = connect.get_filename().to_owned();
-    if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
-        return Err(config("database URL must name a file: sqlite://path/to/file.db"));
-    }
     make_private_file(&path)?;
     let connect = connect.busy_timeout(options.acquire_timeout).foreign_keys(true).disable_statement_logging();
     let pool = |connections: u32| {

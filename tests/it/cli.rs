@@ -189,6 +189,17 @@ fn a_life(home: &Home, way: &[&str]) {
     fails(&keys(&["create", "--name", "x", "--models", "a["]), 2, &["a["]);
 }
 
+#[test]
+fn a_database_url_that_cannot_be_opened_is_a_fault() {
+    for url in ["postgres://u@h:port/d", "sqlite://:memory:", "sqlite://"] {
+        let home = Home::new();
+        let file = home.file("weir.yaml", &format!("database: {{ url: \"{url}\" }}\n"));
+        for command in ["check", "serve"] {
+            fails(&home.run(&[command, "--config", &file]), 2, &["database"]);
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_key_is_listed_however_many_there_are() {
     let home = Home::new().env("WEIR_ADMIN_KEY", "admin-of-cli");

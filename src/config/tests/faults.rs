@@ -285,6 +285,10 @@ fn prices() {
         "input: '0.0000000001'",
         "1:26: prices.demo/x.input: more than nine decimal places: the smallest amount is 0.000000001",
     );
+    p(
+        "per_second: '1', per_hour: '3600'",
+        "1:46: prices.demo/x.per_hour: prices the same as `per_second`; keep one of them",
+    );
     p("inptu: '1'", "1:26: prices.demo/x.inptu: unknown price component, did you mean `input`?");
     check("prices: {demo: {input: '1'}}", &["1:16: prices.demo: a price is for `provider/model`"]);
     check(
