@@ -151,6 +151,10 @@ fn requests_of_other_forms_are_what_their_clients_send() {
             }
             if api == Api::Gemini {
                 let texts = theirs["requests"].as_array().unwrap();
+                // One vector of several texts: OpenAI's form cannot ask for it.
+                if texts.iter().any(|one| one["content"]["parts"].as_array().is_none_or(|parts| parts.len() != 1)) {
+                    continue;
+                }
                 asked["model"] = texts[0]["model"].clone();
                 asked["input"] = texts.iter().map(|one| one["content"]["parts"][0]["text"].clone()).collect();
                 asked["task_type"] = texts[0]["taskType"].clone();

@@ -166,7 +166,10 @@ fn is_bare(part: &Part) -> bool {
 
 /// What of a part this dialect does not say.
 fn note(part: &Part, writing: &mut Writing<'_>) {
-    writing.losses.extra(&part.extra, &part.at);
+    // What another dialect has beside a thought (its maker, its number) is for finding its way back.
+    if !matches!(part.kind, PartKind::Thinking(_)) {
+        writing.losses.extra(&part.extra, &part.at);
+    }
     writing.no_cache(part.cache.as_ref(), &part.at);
     if let PartKind::Image(media) = &part.kind {
         writing.losses.extra(&media.extra, &part.at);

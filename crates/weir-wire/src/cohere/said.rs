@@ -4,7 +4,7 @@ use super::encode_request::Writing;
 use super::form::{COHERE, LIST, PLAN_ID};
 use super::{calls, citations, content, messages};
 use crate::hub::write::Obj;
-use crate::hub::{DecodeError, Extra, Fields, LossKind, Media, Part, PartKind, ReasoningReplay, Thinking};
+use crate::hub::{DecodeError, Dialect, Extra, Fields, LossKind, Media, Part, PartKind, ReasoningReplay, Thinking};
 
 /// Takes what an assistant's message says: content, plan, calls, and the citations of the content.
 pub(super) fn take(fields: &mut Fields<'_>) -> Result<Vec<Part>, DecodeError> {
@@ -36,7 +36,8 @@ pub(super) fn in_content(part: &Part) -> bool {
 
 /// Writes what an assistant's message says. `extra` is the message's.
 pub(super) fn write(o: &mut Obj<'_>, parts: &[Part], extra: &Extra, writing: &mut Writing<'_>) {
-    let kept: Vec<Part> = parts.iter().filter_map(|part| kept(part, writing)).collect();
+    let signed = parts.iter().any(|part| origin(part) == Some(COHERE));
+    let kept: Vec<Part> = parts.iter().filter_map(|part| kept(part, signed, writing)).collect();
     let said: Vec<&Part> = kept.iter().filter(|part| in_content(part)).collect();
     messages::content(o, &said, writing);
     let plan: String = kept.iter().filter_map(plan).collect();
@@ -54,8 +55,9 @@ fn plan(part: &Part) -> Option<&str> {
     }
 }
 
-/// The part as this dialect can say it; `None` if it is left out, which is noted.
-fn kept(part: &Part, writing: &mut Writing<'_>) -> Option<Part> {
+/// The part as this dialect can say it; `None` if it is left out, which is noted. `signed` if thoughts
+/// of this dialect are among the parts.
+fn kept(part: &Part, signed: bool, writing: &mut Writing<'_>) -> Option<Part> {
     if writing.same() {
         return Some(part.clone());
     }
@@ -66,7 +68,7 @@ fn kept(part: &Part, writing: &mut Writing<'_>) -> Option<Part> {
     };
     match &part.kind {
         _ if part.is_blank() => None,
-        PartKind::Thinking(thinking) => replayed(part, thinking, writing).then(|| part.clone()),
+        PartKind::Thinking(thinking) => replayed(part, thinking, signed, writing).then(|| part.clone()),
         PartKind::Refusal(text) => spoken(text, writing),
         PartKind::Audio(Media { transcript: Some(words), .. }) => spoken(words, writing),
         PartKind::Opaque(_) => {
@@ -77,12 +79,22 @@ fn kept(part: &Part, writing: &mut Writing<'_>) -> Option<Part> {
     }
 }
 
-/// Whether a thought is sent back: the dialect's own, and those of which nobody says whose they are.
-fn replayed(part: &Part, thinking: &Thinking, writing: &mut Writing<'_>) -> bool {
+fn origin(part: &Part) -> Option<Dialect> {
+    match &part.kind {
+        PartKind::Thinking(thinking) => thinking.origin,
+        _ => None,
+    }
+}
+
+/// Whether a thought is sent back: the dialect's own, or else those of which nobody says whose they
+/// are. With both, the second are the first in words for people.
+fn replayed(part: &Part, thinking: &Thinking, signed: bool, writing: &mut Writing<'_>) -> bool {
     let why = if writing.capabilities().reasoning_replay == ReasoningReplay::Never {
         "the model takes no thoughts back"
     } else if thinking.origin.is_some_and(|origin| origin != COHERE) || thinking.text.is_empty() {
         "the model takes no thoughts of others"
+    } else if thinking.origin.is_none() && signed {
+        "the thoughts that name their maker are sent back"
     } else {
         return true;
     };
