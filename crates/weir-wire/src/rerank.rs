@@ -2,9 +2,8 @@
 //! the providers.
 //!
 //! Answers are given in the same form whoever served: `results` with `index` and `relevance_score`,
-//! best first as the provider has them, the document with each if the caller asked for it. Providers
-//! are never asked to send documents back: the request has them. `top_n` holds for those too who have
-//! no such parameter.
+//! best first, the document with each if the caller asked for it. Providers are never asked to send
+//! documents back: the request has them. `top_n` holds for those too who have no such parameter.
 
 mod answer;
 mod encode;
@@ -68,7 +67,7 @@ pub struct Answer {
     pub id: Option<String>,
     /// The model that served.
     pub model: Option<String>,
-    /// The results, as the provider has them.
+    /// The results, best first.
     pub results: Vec<Ranked>,
     /// What was consumed.
     pub usage: Option<Spent>,

@@ -41,13 +41,15 @@ fn sampling(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
         } else {
             let why = format!("{} became {bent}: this dialect takes {least} to {most}", value.as_str());
             writing.losses.param(field, LossKind::Coerced, why);
-            o.opt_num(name, Some(&Num::decimal(bent)));
+            // Whole where it can be: `k` is a whole number.
+            let given = if bent.fract() == 0.0 { Num::whole(bent as u64) } else { Num::decimal(bent) };
+            o.opt_num(name, Some(&given));
         }
     }
     if writing.capabilities().seed {
         o.opt_num("seed", params.seed.as_ref());
-    } else {
-        writing.losses.drop_param(Field::Seed, params.seed.as_ref());
+    } else if params.seed.is_some() {
+        writing.losses.param(Field::Seed, LossKind::Dropped, "the model takes no seed");
     }
     if params.n.as_ref().is_some_and(|n| n.as_u64() != Some(1)) {
         writing.losses.param(Field::N, LossKind::Coerced, "this dialect gives one choice");
@@ -70,7 +72,7 @@ fn logprobs(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
     if writing.capabilities().logprobs {
         o.opt_flag("logprobs", params.logprobs);
     } else if params.logprobs == Some(true) {
-        writing.losses.drop_param(Field::Logprobs, params.logprobs.as_ref());
+        writing.losses.param(Field::Logprobs, LossKind::Dropped, "the model gives none");
     }
     let wanted = params.top_logprobs.as_ref().filter(|top| top.as_u64() != Some(0));
     writing.losses.drop_param(Field::TopLogprobs, wanted);
@@ -87,6 +89,9 @@ fn reasoning(o: &mut Obj<'_>, reasoning: &Reasoning, writing: &mut Writing<'_>) 
     }
     if let Some(json) = reasoning.native.as_ref().and_then(|native| native.of(COHERE)) {
         return o.raw("thinking", json.as_str());
+    }
+    if reasoning.summary.as_deref().is_some_and(|word| word != "auto") {
+        writing.losses.param(Field::Reasoning, LossKind::Dropped, "thoughts are always shown whole");
     }
     let budget = budget(reasoning, writing);
     let off = budget == Some(0) || (budget.is_none() && reasoning.enabled == Some(false));

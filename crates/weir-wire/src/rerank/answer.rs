@@ -19,6 +19,8 @@ pub fn decode_answer(body: &[u8], sent: usize, rules: &UsageRules) -> Result<Ans
         Kind::Array => Answer { results: results(node.items(&Place::root())?)?, ..Answer::default() },
         _ => object(node.fields(Place::root())?, body)?,
     };
+    // All say they answer best first; what is cut off must not hang on it.
+    answer.results.sort_by(|one, other| other.score.as_f64().total_cmp(&one.score.as_f64()));
     let mut seen = vec![false; sent];
     for ranked in &answer.results {
         match seen.get_mut(ranked.index) {
