@@ -1,7 +1,10 @@
 //! Weir's pure wire layer: bytes in, facts and bytes out. No I/O, no clock, no runtime.
 
 pub mod answer;
+pub mod base64;
+pub mod cohere;
 pub mod counts;
+pub mod embed;
 pub mod estimate;
 pub mod fault;
 pub mod hub;
@@ -9,6 +12,7 @@ pub mod json;
 pub mod multipart;
 pub mod openai_chat;
 pub mod request;
+pub mod rerank;
 pub mod rules;
 pub mod sse;
 pub mod tap;

@@ -43,6 +43,31 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The sum with another call's, for a request that took several.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_5m: self.cache_write_5m.saturating_add(other.cache_write_5m),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            cache_write_30m: self.cache_write_30m.saturating_add(other.cache_write_30m),
+            cache_write_12h: self.cache_write_12h.saturating_add(other.cache_write_12h),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            audio_input: self.audio_input.saturating_add(other.audio_input),
+            audio_output: self.audio_output.saturating_add(other.audio_output),
+            image_input: self.image_input.saturating_add(other.image_input),
+            image_output: self.image_output.saturating_add(other.image_output),
+            audio_ms: self.audio_ms.saturating_add(other.audio_ms),
+            characters: self.characters.saturating_add(other.characters),
+            web_searches: self.web_searches.saturating_add(other.web_searches),
+            images: self.images.saturating_add(other.images),
+            search_units: self.search_units.saturating_add(other.search_units),
+        }
+    }
+
     /// Whether nothing at all was reported.
     #[must_use]
     pub fn is_zero(&self) -> bool {
