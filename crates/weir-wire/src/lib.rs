@@ -1,12 +1,15 @@
 //! Weir's pure wire layer: bytes in, facts and bytes out. No I/O, no clock, no runtime.
 
 pub mod answer;
+pub mod bedrock;
 pub mod counts;
 pub mod estimate;
+pub mod eventstream;
 pub mod fault;
 pub mod hub;
 pub mod json;
 pub mod multipart;
+pub mod ndjson;
 pub mod openai_chat;
 pub mod request;
 pub mod rules;
