@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::header::{self, Header, HeaderValue};
 use super::OVERHEAD;
+use super::header::{self, Header, HeaderValue};
 
 /// A message: its headers and what it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]

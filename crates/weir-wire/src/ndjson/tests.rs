@@ -46,7 +46,7 @@ fn a_line_within_a_chunk_is_a_slice_of_it() {
 #[test]
 fn a_line_beyond_the_limit_is_refused_and_nothing_is_kept() {
     let refused = Err(LineTooLarge { limit: 4 });
-    assert_eq!(run(4, &[b"123\n1234\n", b"1\n"])[1..], [refused.clone()]);
+    assert_eq!(run(4, &[b"123\n1234\n", b"1\n"]).pop().as_ref(), Some(&refused));
     assert_eq!(run(4, &[b"12", b"34", b"5", b"\n1\n"]), [refused]);
     assert_eq!(run(4, &[b"123\n"]).len(), 1);
 }

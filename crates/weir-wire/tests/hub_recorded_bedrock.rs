@@ -1,0 +1,246 @@
+//! Recorded Bedrock exchanges through the hub, where there are any.
+//!
+//! `WEIR_RECORDINGS` names a directory of `<provider>/<endpoint>/*.json` as in `recorded.rs`;
+//! bodies that are no text are in `body_base64`. Without it the tests say so and pass.
+
+#![expect(clippy::print_stdout, reason = "tells why nothing was checked, and how much was")]
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use serde_json::Value;
+use weir_wire::bedrock::{StreamDecoder, decode_answer, decode_request, embed, encode_answer, encode_request};
+use weir_wire::eventstream::{Kind, Message, MessageFramer};
+use weir_wire::hub::{
+    Answer, AnswerError, Capabilities, Dialect, Event, Fold, FoldError, Ids, PartKind, Reply, Target, unfold,
+};
+use weir_wire::rules::UsageRules;
+
+struct Exchange {
+    name: String,
+    request: Option<String>,
+    status: u16,
+    body: Vec<u8>,
+}
+
+fn exchanges(endpoints: &[&str]) -> Vec<Exchange> {
+    let Some(root) = std::env::var_os("WEIR_RECORDINGS").map(PathBuf::from) else {
+        println!("WEIR_RECORDINGS is not set: no recorded exchanges to check");
+        return Vec::new();
+    };
+    let files = endpoints.iter().flat_map(|endpoint| children(&root.join("bedrock").join(endpoint)));
+    files.filter_map(|file| exchange(&root, &file)).collect()
+}
+
+fn children(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+}
+
+fn exchange(root: &Path, file: &Path) -> Option<Exchange> {
+    let tree: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+    let response = &tree["response"];
+    let body = match response["body"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => base64::engine::general_purpose::STANDARD.decode(response["body_base64"].as_str()?).ok()?,
+    };
+    Some(Exchange {
+        name: file.strip_prefix(root).ok()?.to_str()?.to_owned(),
+        request: tree["request"]["body"].as_str().map(str::to_owned),
+        status: u16::try_from(response["status"].as_u64()?).ok()?,
+        body,
+    })
+}
+
+fn report(what: &str, odd: &[String], of: usize) {
+    println!("{what}: {of} checked");
+    assert!(odd.is_empty(), "{what}: {} of {of}:\n{}", odd.len(), odd.join("\n"));
+}
+
+fn reply() -> Reply {
+    Reply { source: Dialect::Bedrock, now: 0, model: "model".into(), ids: Ids::new(1) }
+}
+
+fn fold(events: Vec<Event>) -> Result<Answer, FoldError> {
+    let mut fold = Fold::new(64 << 20);
+    events.into_iter().try_for_each(|event| fold.push(event))?;
+    fold.finish()
+}
+
+#[test]
+fn requests_come_back_as_they_were() {
+    let (mut odd, mut count) = (Vec::new(), 0);
+    let capabilities = Capabilities::default();
+    let target = Target { model: "m", capabilities: &capabilities, caller: Dialect::Bedrock };
+    for exchange in exchanges(&["converse", "converse_stream"]).iter().filter(|exchange| exchange.status == 200) {
+        let Some(body) = exchange.request.as_deref() else { continue };
+        let Ok(tree) = serde_json::from_str::<Value>(body) else { continue };
+        count += 1;
+        let encoded = decode_request(body.as_bytes())
+            .map_err(|error| error.to_string())
+            .and_then(|request| encode_request(&request, &target).map_err(|error| error.to_string()));
+        match encoded {
+            Ok(encoded) => {
+                let again: Value = serde_json::from_str(&encoded.body).unwrap();
+                if again != tree || !encoded.losses.is_empty() {
+                    odd.push(format!("{}: {:?}\n  {tree}\n  {again}", exchange.name, encoded.losses));
+                }
+            }
+            Err(error) => odd.push(format!("{}: {error}", exchange.name)),
+        }
+    }
+    report("requests", &odd, count);
+}
+
+/// What the provider reported, counted in this test's own way.
+fn reported(usage: &Value) -> (u64, u64, u64, u64) {
+    let count = |name: &str| usage[name].as_u64().unwrap_or_default();
+    let (cached, written) = (count("cacheReadInputTokens"), count("cacheWriteInputTokens"));
+    (count("inputTokens") + cached + written, count("outputTokens"), cached, written)
+}
+
+fn counted(answer: &Answer) -> (u64, u64, u64, u64) {
+    let tokens = answer.usage.as_ref().map(|spent| spent.tokens).unwrap_or_default();
+    (tokens.input, tokens.output, tokens.cached, tokens.cache_write)
+}
+
+#[test]
+fn answers_come_back_as_they_were() {
+    let (mut odd, mut count) = (Vec::new(), 0);
+    for exchange in exchanges(&["converse"]).iter().filter(|exchange| exchange.status == 200) {
+        let Ok(tree) = serde_json::from_slice::<Value>(&exchange.body) else {
+            odd.push(format!("{}: no JSON", exchange.name));
+            continue;
+        };
+        count += 1;
+        match decode_answer(&exchange.body, &UsageRules::default()) {
+            Ok(answer) => {
+                let encoded = encode_answer(&answer, &mut reply());
+                let again: Value = serde_json::from_str(&encoded.body).unwrap();
+                if again != tree || !encoded.losses.is_empty() {
+                    odd.push(format!("{}: {:?}\n  {tree}\n  {again}", exchange.name, encoded.losses));
+                }
+                let (input, output, ..) = counted(&answer);
+                assert_eq!(counted(&answer), reported(&tree["usage"]), "{}", exchange.name);
+                assert_eq!(Some(input + output), tree["usage"]["totalTokens"].as_u64(), "{}", exchange.name);
+                assert_eq!(fold(unfold(answer.clone())), Ok(answer), "{}", exchange.name);
+            }
+            Err(AnswerError::Upstream(error)) if tree["output"].is_null() => println!("an error: {}", error.message),
+            Err(error) => odd.push(format!("{}: {error}", exchange.name)),
+        }
+    }
+    report("answers", &odd, count);
+}
+
+fn messages(body: &[u8], cut: usize) -> Vec<Message> {
+    let mut framer = MessageFramer::new(32 << 20);
+    let mut messages = Vec::new();
+    for chunk in body.chunks(cut) {
+        framer.push(chunk);
+        messages.extend(std::iter::from_fn(|| framer.next()).map(Result::unwrap));
+    }
+    assert_eq!(framer.end(), Ok(()));
+    messages
+}
+
+fn decode(messages: &[Message]) -> Vec<Event> {
+    let mut decoder = StreamDecoder::new();
+    let mut events = Vec::new();
+    messages.iter().for_each(|message| decoder.push(message, &mut events));
+    decoder.end(&mut events);
+    events
+}
+
+/// What the deltas say at this place, put together.
+fn concatenated(messages: &[Message], pointer: &str) -> String {
+    let payloads = messages.iter().filter_map(|message| serde_json::from_slice::<Value>(&message.payload).ok());
+    payloads.filter_map(|payload| payload.pointer(pointer)?.as_str().map(str::to_owned)).collect()
+}
+
+fn texts(answer: &Answer, wanted: fn(&PartKind) -> Option<&str>) -> String {
+    answer.choices.iter().flat_map(|choice| &choice.parts).filter_map(|part| wanted(&part.kind)).collect()
+}
+
+#[test]
+fn streams_fold_to_their_answers() {
+    let (mut odd, mut count) = (Vec::new(), 0);
+    for exchange in exchanges(&["converse_stream"]).iter().filter(|exchange| exchange.status == 200) {
+        count += 1;
+        let all = messages(&exchange.body, usize::MAX);
+        let events = decode(&all);
+        assert_eq!(events, decode(&messages(&exchange.body, 7)), "{}", exchange.name);
+        let answer = match fold(events) {
+            Ok(answer) => answer,
+            Err(error) => {
+                odd.push(format!("{}: {error}", exchange.name));
+                continue;
+            }
+        };
+        let text = texts(&answer, |kind| match kind {
+            PartKind::Text(text) => Some(&text.text),
+            _ => None,
+        });
+        let thoughts = texts(&answer, |kind| match kind {
+            PartKind::Thinking(thinking) => Some(&thinking.text),
+            _ => None,
+        });
+        assert_eq!(text, concatenated(&all, "/delta/text"), "{}", exchange.name);
+        assert_eq!(thoughts, concatenated(&all, "/delta/reasoningContent/text"), "{}", exchange.name);
+        let metadata = all.iter().rev().find(|message| message.kind() == Kind::Event("metadata"));
+        let metadata: Value =
+            metadata.map(|message| serde_json::from_slice(&message.payload).unwrap()).unwrap_or_default();
+        assert_eq!(counted(&answer), reported(&metadata["usage"]), "{}", exchange.name);
+        // Written whole and read again it is the same answer.
+        let encoded = encode_answer(&answer, &mut reply());
+        let again = decode_answer(encoded.body.as_bytes(), &UsageRules::default()).unwrap();
+        let second = encode_answer(&again, &mut reply());
+        if encoded.body != second.body || !encoded.losses.is_empty() || again.choices != answer.choices {
+            odd.push(format!("{}: {:?}\n  {answer:?}\n  {again:?}", exchange.name, encoded.losses));
+        }
+    }
+    report("streams", &odd, count);
+}
+
+#[test]
+fn errors_are_read() {
+    let mut count = 0;
+    for exchange in exchanges(&["converse", "converse_stream"]).iter().filter(|exchange| exchange.status >= 400) {
+        count += 1;
+        let tree: Value = serde_json::from_slice(&exchange.body).unwrap();
+        let error = weir_wire::fault::read_error(exchange.status, None, &exchange.body);
+        assert_eq!(Some(error.message.as_str()), tree["message"].as_str(), "{}", exchange.name);
+    }
+    println!("errors: {count} checked");
+}
+
+#[test]
+fn embeddings_are_read() {
+    let mut count = 0;
+    for exchange in exchanges(&["invoke"]).iter().filter(|exchange| exchange.status == 200) {
+        let Ok(tree) = serde_json::from_slice::<Value>(&exchange.body) else { continue };
+        if tree["embedding"].is_null() && tree["embeddings"].is_null() {
+            continue;
+        }
+        count += 1;
+        let read = embed::read(&exchange.body).unwrap();
+        assert_eq!(read.vectors.len(), 1, "{}", exchange.name);
+        assert_eq!(read.tokens, tree["inputTextTokenCount"].as_u64(), "{}", exchange.name);
+    }
+    println!("embeddings: {count} checked");
+}
+
+/// Streams of `invoke-with-response-stream` come in the same frames.
+#[test]
+fn other_streams_are_framed_too() {
+    let mut count = 0;
+    for exchange in exchanges(&["invoke_stream"]).iter().filter(|exchange| exchange.status == 200) {
+        count += 1;
+        let all = messages(&exchange.body, usize::MAX);
+        assert_eq!(all, messages(&exchange.body, 11), "{}", exchange.name);
+        let bytes: Vec<u8> = all.iter().flat_map(weir_wire::eventstream::encode).collect();
+        assert!(bytes == exchange.body, "{}", exchange.name);
+    }
+    println!("framed: {count} checked");
+}
