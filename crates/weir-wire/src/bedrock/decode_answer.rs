@@ -26,6 +26,8 @@ pub fn decode_answer(body: &[u8], _rules: &UsageRules) -> Result<Answer, AnswerE
     if let Some(mut message) = output.object("message")? {
         assistant(&mut message);
         choice.parts = content::take(&mut message, "content")?;
+        // Nothing said is written as an empty list anyway.
+        message.whole_list("content")?;
         choice.message_extra = message.rest(BEDROCK);
     }
     shut("output", output, &mut left);

@@ -58,6 +58,9 @@ pub(super) fn take(fields: &mut Fields<'_>) -> Result<Option<Document>, DecodeEr
 pub(super) fn write(o: &mut Obj<'_>, part: &Part, document: &Document, writing: &mut Writing<'_>) {
     let Document { media, title, context, citations } = document;
     writing.losses.extra(&media.extra, &part.at);
+    if !media::reachable(part, &media.source, writing) {
+        return;
+    }
     let format = format(document);
     if format.is_none() && !writing.same() {
         let why = "of this type is not taken by Bedrock: send pdf, csv, doc, docx, xls, xlsx, html, txt or md";
@@ -76,7 +79,7 @@ pub(super) fn write(o: &mut Obj<'_>, part: &Part, document: &Document, writing: 
             Source::Plain(text) if !writing.same() => {
                 o.object("source", |o| o.text("bytes", &STANDARD.encode(text)));
             }
-            _ => media::write_source(o, part, media, writing),
+            _ => media::write_source(o, media),
         }
         o.opt_text("context", context.as_deref());
         if let Some(enabled) = citations.filter(|_| !cites) {

@@ -3,6 +3,7 @@
 use super::encode_request::Writing;
 use super::form::{BEDROCK, EFFORT, nested};
 use super::params::has_additional;
+use super::thinking;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
     Effort, Field, Format, Json, LossKind, Num, Params, Place, ReasoningStyle, Request, Schema, Tier, ToolChoice,
@@ -16,7 +17,7 @@ const MAX_LABEL: usize = 256;
 /// Writes the parameters.
 pub(super) fn write(o: &mut Obj<'_>, request: &Request, writing: &mut Writing<'_>) {
     let params = &request.params;
-    let thinking = if writing.same() { Thinking::default() } else { thinking(request, writing) };
+    let thinking = if writing.same() { Thinking::default() } else { decided(request, writing) };
     nested(o, "inferenceConfig", &request.extra, |o| inference(o, params, &thinking, writing));
     nested(o, "outputConfig", &request.extra, |o| output(o, params, &thinking, writing));
     additional(o, request, &thinking, writing);
@@ -35,7 +36,7 @@ struct Thinking {
     effort: Option<Effort>,
 }
 
-fn thinking(request: &Request, writing: &mut Writing<'_>) -> Thinking {
+fn decided(request: &Request, writing: &mut Writing<'_>) -> Thinking {
     let reasoning = &request.params.reasoning;
     let can = writing.capabilities();
     let budget = reasoning.budget.as_ref().and_then(Num::as_u64);
@@ -106,6 +107,11 @@ fn budgeted(request: &Request, tokens: u64, writing: &mut Writing<'_>) -> Thinki
         writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
         return Thinking::default();
     }
+    if thinking::is_missing(request) {
+        let why = "the thoughts before the last tool calls are missing, without which the model does not think on";
+        writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
+        return Thinking::default();
+    }
     if room < least {
         let why = format!("the cap on tokens leaves no room for the least budget, {least}");
         writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
@@ -125,7 +131,7 @@ fn inference(o: &mut Obj<'_>, params: &Params, thinking: &Thinking, writing: &mu
         o.opt_num("topP", params.top_p.as_ref());
     } else {
         o.opt_num("temperature", temperature(params, thinking, writing).as_ref());
-        o.opt_num("topP", top_p(params, writing));
+        o.opt_num("topP", top_p(params, thinking, writing));
     }
     let most = writing.capabilities().max_stops.unwrap_or(usize::MAX);
     let kept = params.stop.get(..most).unwrap_or(&params.stop);
@@ -141,7 +147,8 @@ fn inference(o: &mut Obj<'_>, params: &Params, thinking: &Thinking, writing: &mu
 /// The temperature, in Bedrock's range of 0 to 1.
 fn temperature(params: &Params, thinking: &Thinking, writing: &mut Writing<'_>) -> Option<Num> {
     let given = params.temperature.as_ref()?;
-    if !writing.capabilities().sampling || thinking.budget.is_some() {
+    let bound = thinking.budget.is_some() && given.as_f64() != 1.0;
+    if !writing.capabilities().sampling || bound {
         let why = if thinking.budget.is_some() { "a model that thinks" } else { "the model" };
         writing.losses.param(Field::Temperature, LossKind::Dropped, format!("{why} samples as it likes"));
         return None;
@@ -153,11 +160,12 @@ fn temperature(params: &Params, thinking: &Thinking, writing: &mut Writing<'_>) 
     Some(given.clone())
 }
 
-fn top_p<'p>(params: &'p Params, writing: &mut Writing<'_>) -> Option<&'p Num> {
+fn top_p<'p>(params: &'p Params, thinking: &Thinking, writing: &mut Writing<'_>) -> Option<&'p Num> {
     let given = params.top_p.as_ref()?;
     let can = writing.capabilities();
     let why = match params.temperature {
         _ if !can.sampling => "the model samples as it likes",
+        _ if thinking.budget.is_some() && given.as_f64() < 0.95 => "a model that thinks takes 0.95 or more",
         Some(_) if !can.temperature_with_top_p => "the model takes this or temperature, not both",
         _ => return Some(given),
     };

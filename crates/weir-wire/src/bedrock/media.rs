@@ -105,6 +105,9 @@ pub(super) fn write(o: &mut Obj<'_>, kind: &'static str, part: &Part, media: &Me
         writing.losses.add(part.at.as_str(), crate::hub::LossKind::Dropped, "an image's detail is unknown here");
     }
     writing.losses.extra(&media.extra, &part.at);
+    if !reachable(part, &media.source, writing) {
+        return;
+    }
     let mime = media.mime.as_deref().or_else(|| sniff(&media.source)).unwrap_or_default();
     let own = || mime.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/'));
     let format = if writing.same() { format(kind, mime).or_else(own) } else { format(kind, mime) };
@@ -118,23 +121,31 @@ pub(super) fn write(o: &mut Obj<'_>, kind: &'static str, part: &Part, media: &Me
     };
     o.object(kind, |o| {
         o.text("format", format);
-        write_source(o, part, media, writing);
+        write_source(o, media);
         o.extra(&media.extra, BEDROCK);
     });
 }
 
 /// Writes `source`.
-pub(super) fn write_source(o: &mut Obj<'_>, part: &Part, media: &Media, writing: &mut Writing<'_>) {
+pub(super) fn write_source(o: &mut Obj<'_>, media: &Media) {
     if media.extra.get(BEDROCK, "source").is_some() {
         return;
     }
     match &media.source {
         Source::Base64(data) => o.object("source", |o| o.text("bytes", data)),
         Source::Plain(text) => o.object("source", |o| o.text("text", text)),
-        Source::Url(url) if writing.same() || url.starts_with("s3://") => {
-            o.object("source", |o| o.object("s3Location", |o| o.text("uri", url)));
-        }
-        Source::Url(_) => writing.losses.refuse_part(part, "is not fetched by Bedrock: send its bytes"),
-        Source::File(_) => writing.losses.refuse_part(part, "is a file at another provider: send its bytes"),
+        Source::Url(url) => o.object("source", |o| o.object("s3Location", |o| o.text("uri", url))),
+        Source::File(_) => {}
     }
+}
+
+/// Whether Bedrock can get at the bytes; refuses the part if not.
+pub(super) fn reachable(part: &Part, source: &Source, writing: &mut Writing<'_>) -> bool {
+    let why = match source {
+        Source::Url(url) if !writing.same() && !url.starts_with("s3://") => "is not fetched by Bedrock: send its bytes",
+        Source::File(_) => "is a file at another provider: send its bytes",
+        _ => return true,
+    };
+    writing.losses.refuse_part(part, why);
+    false
 }

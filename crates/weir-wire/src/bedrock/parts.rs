@@ -55,7 +55,10 @@ fn one(part: &Part, writing: &mut Writing<'_>) -> Option<String> {
         }
         return own;
     }
-    writing.losses.extra(&part.extra, &part.at);
+    // Beside a thought and its seal stand notes for who carries them, which are no loss.
+    if !matches!(part.kind, PartKind::Thinking(_)) {
+        writing.losses.extra(&part.extra, &part.at);
+    }
     if let Some(why) = unseen(part, writing) {
         writing.losses.refuse_part(part, why);
         return None;

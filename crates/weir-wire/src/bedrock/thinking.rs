@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::encode_request::Writing;
 use super::form::{BEDROCK, RAW, bit_if, form};
 use crate::hub::write::{self, Obj};
-use crate::hub::{Dialect, Part, PartKind, ReasoningReplay, Seal, Thinking};
+use crate::hub::{Dialect, Part, PartKind, ReasoningReplay, Request, Role, Seal, Thinking, Turn};
 
 /// Thoughts in words.
 pub(super) fn said(text: String) -> Part {
@@ -30,6 +30,23 @@ pub(super) fn redacted(data: &str) -> Part {
 fn unwrap(data: &str) -> Option<String> {
     let text = String::from_utf8(STANDARD.decode(data).ok()?).ok()?;
     (STANDARD.encode(&text) == data).then_some(text)
+}
+
+/// Whether the model's last turn called tools without the thoughts that led there, or with seals
+/// that cannot be sent back: a model told to think refuses such a turn.
+pub(super) fn is_missing(request: &Request) -> bool {
+    let asks = |turn: &Turn| matches!(turn.role, Role::User | Role::Tool);
+    let since = request.turns.iter().rposition(|turn| {
+        asks(turn) && turn.parts.iter().any(|part| !matches!(part.kind, PartKind::ToolResult(_)) && !part.is_blank())
+    });
+    let answered = request.turns.iter().skip(since.map_or(0, |at| at + 1)).find(|turn| turn.role == Role::Assistant);
+    let Some(turn) = answered else { return false };
+    let called = turn.parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall(_)));
+    let thought = turn.parts.iter().any(|part| match &part.kind {
+        PartKind::Thinking(thinking) => part.signature.as_ref().or(thinking.encrypted.as_ref()).is_some_and(is_ours),
+        _ => false,
+    });
+    called && !thought
 }
 
 /// Whether this dialect's provider made the seal: Bedrock's are those of the model behind it.

@@ -70,7 +70,7 @@ fn block_messages(index: u64, block: &Value) -> Vec<Message> {
     let (name, inner) = block.as_object().unwrap().iter().next().unwrap();
     let without = |name: &str| {
         let mut rest = inner.clone();
-        rest.as_object_mut().unwrap().remove(name);
+        rest.as_object_mut().unwrap().shift_remove(name);
         rest
     };
     let pieces = |text: &Value, make: &dyn Fn(String) -> Value| -> Vec<Message> {
