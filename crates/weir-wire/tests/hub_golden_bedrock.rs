@@ -25,15 +25,6 @@ fn check(of: &str, becomes: impl Fn(&Value) -> Value) {
     for file in files {
         let case: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         let outcome = becomes(&case);
-        if std::env::var_os("WEIR_BLESS").is_some() {
-            let mut case = case.as_object().unwrap().clone();
-            for name in ["becomes", "losses", "refused", "error", "chunks"] {
-                case.remove(name);
-            }
-            case.extend(outcome.as_object().unwrap().clone());
-            std::fs::write(&file, serde_json::to_string_pretty(&case).unwrap() + "\n").unwrap();
-            continue;
-        }
         for name in ["becomes", "losses", "refused", "error", "chunks"] {
             assert_eq!(outcome[name], case[name], "{}: {name}", file.display());
         }

@@ -1,6 +1,6 @@
 //! Documents: read and written, with names as AWS wants them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -109,6 +109,8 @@ fn format(document: &Document) -> Option<&'static str> {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     given: HashSet<String>,
+    /// How often each name was wanted, so that a thousand of one name are not each tried anew.
+    wanted: HashMap<String, usize>,
 }
 
 impl Names {
@@ -120,10 +122,10 @@ impl Names {
         if name.is_empty() {
             "document".clone_into(&mut name);
         }
-        let mut count = 1;
         let base = name.clone();
+        let count = self.wanted.entry(base.clone()).or_insert(1);
         while !self.given.insert(name.clone()) {
-            count += 1;
+            *count += 1;
             let tail = format!(" ({count})");
             name = format!("{}{tail}", crate::text::cut(&base, MAX_NAME - tail.len()).trim_end());
         }
@@ -171,6 +173,7 @@ mod tests {
         check(&["report.pdf", "report.PDF", "report"], &["report", "report (2)", "report (3)"]);
         check(&["a.b_c\t d/../e.pdf", "", "...", " x  y "], &["a-b-c d-e", "document", "-", "x y"]);
         check(&["übersicht [1] (neu)"], &["-bersicht [1] (neu)"]);
+        check(&["a (2)", "a", "a", "a"], &["a (2)", "a", "a (3)", "a (4)"]);
         let long = "x".repeat(300);
         let mut names = Names::default();
         let first = names.give(Some(&long), None).0;

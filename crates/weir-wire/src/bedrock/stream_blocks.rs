@@ -37,7 +37,7 @@ enum State {
     /// A part that has begun.
     Part { part: u32, sort: Sort, silent: bool },
     /// A block to be told whole: its member, the members of its start, and what deltas add.
-    Gathered { name: &'static str, start: String, text: String, items: Vec<String> },
+    Gathered { name: &'static str, start: String, text: String, items: String },
 }
 
 /// The sorts of parts that deltas go on with.
@@ -180,7 +180,11 @@ impl Blocks {
         let more = node.items(delta.at())?;
         let state = self.open.iter_mut().find(|block| block.index == index).map(|block| &mut block.state);
         if let Some(State::Gathered { items, .. }) = state {
-            items.extend(more.iter().map(|(_, node)| node.raw.to_owned()));
+            for (_, node) in more {
+                let comma = if items.is_empty() { "" } else { "," };
+                items.push_str(comma);
+                items.push_str(node.raw);
+            }
         }
         self.afford(node.raw.len())
     }
@@ -241,7 +245,7 @@ impl Blocks {
 
     fn gather(&mut self, index: u64, name: &'static str, node: Node<'_>) -> Result<(), DecodeError> {
         self.afford(node.raw.len())?;
-        let (start, text, items) = (node.raw.to_owned(), String::new(), Vec::new());
+        let (start, text, items) = (node.raw.to_owned(), String::new(), String::new());
         self.add(Block { index, state: State::Gathered { name, start, text, items } })
     }
 
@@ -277,7 +281,7 @@ impl Blocks {
 }
 
 /// The block as a whole answer has it.
-fn block_text(name: &'static str, start: &str, text: &str, items: &[String]) -> String {
+fn block_text(name: &'static str, start: &str, text: &str, items: &str) -> String {
     let members = Node::of_body(start.as_bytes(), crate::hub::Mode::Answer).and_then(|node| node.fields(Place::root()));
     let members = members.map(|fields| fields.rest(BEDROCK)).unwrap_or_default();
     write::object(|o| {
@@ -286,7 +290,7 @@ fn block_text(name: &'static str, start: &str, text: &str, items: &[String]) -> 
                 let input = crate::hub::Json::parse(text).ok();
                 o.raw("input", input.as_ref().map_or("{}", |json| json.as_str()));
             } else {
-                o.raw("content", &format!("[{}]", items.join(",")));
+                o.raw("content", &format!("[{items}]"));
             }
             o.extra(&members, BEDROCK);
         });

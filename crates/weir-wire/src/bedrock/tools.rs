@@ -1,5 +1,7 @@
 //! `toolConfig.tools`, read and written.
 
+use std::collections::HashSet;
+
 use super::choice::{self, Written};
 use super::content;
 use super::encode_request::Writing;
@@ -67,7 +69,8 @@ pub(super) fn write(o: &mut Obj<'_>, request: &Request, writing: &mut Writing<'_
     let called = called(request);
     let plan = choice::plan(request, !called.is_empty(), writing);
     let mut specs = Vec::new();
-    let allowed = |tool: &&Tool| plan.only.is_none_or(|only| tool.name().is_some_and(|name| is_in(only, name)));
+    let only: Option<HashSet<&str>> = plan.only.map(|names| names.iter().map(String::as_str).collect());
+    let allowed = |tool: &&Tool| only.as_ref().is_none_or(|only| tool.name().is_some_and(|name| only.contains(name)));
     for tool in request.tools.iter().filter(|_| plan.given).filter(allowed) {
         specs.extend(one(tool, writing));
         specs.extend(writing.cache_point(tool.cache.as_ref(), &tool.at));
@@ -86,22 +89,15 @@ pub(super) fn write(o: &mut Obj<'_>, request: &Request, writing: &mut Writing<'_
     });
 }
 
-fn is_in(names: &[String], name: &str) -> bool {
-    names.iter().any(|known| known == name)
-}
-
 /// The names of the tools that the conversation has calls of, each once, in order.
 fn called(request: &Request) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for part in request.turns.iter().flat_map(|turn| &turn.parts) {
-        let name = match &part.kind {
-            PartKind::ToolCall(call) => Some(call.name.as_str()),
-            PartKind::ToolResult(result) => result.name.as_deref(),
-            _ => None,
-        };
-        names.extend(name.filter(|name| !names.contains(name)));
-    }
-    names
+    let names = request.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match &part.kind {
+        PartKind::ToolCall(call) => Some(call.name.as_str()),
+        PartKind::ToolResult(result) => result.name.as_deref(),
+        _ => None,
+    });
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
 }
 
 fn spec(name: &str, description: Option<&str>, schema: &str) -> String {
