@@ -14,6 +14,7 @@ use weir_wire::eventstream::{Kind, Message, MessageFramer};
 use weir_wire::hub::{
     Answer, AnswerError, Capabilities, Dialect, Event, Fold, FoldError, Ids, PartKind, Reply, Target, unfold,
 };
+use weir_wire::openai_chat;
 use weir_wire::rules::UsageRules;
 
 struct Exchange {
@@ -29,6 +30,16 @@ fn exchanges(endpoints: &[&str]) -> Vec<Exchange> {
         return Vec::new();
     };
     let files = endpoints.iter().flat_map(|endpoint| children(&root.join("bedrock").join(endpoint)));
+    files.filter_map(|file| exchange(&root, &file)).collect()
+}
+
+/// The exchanges of every provider's `chat_completions`.
+fn chats() -> Vec<Exchange> {
+    let Some(root) = std::env::var_os("WEIR_RECORDINGS").map(PathBuf::from) else {
+        println!("WEIR_RECORDINGS is not set: no recorded exchanges to check");
+        return Vec::new();
+    };
+    let files = children(&root).into_iter().flat_map(|provider| children(&provider.join("chat_completions")));
     files.filter_map(|file| exchange(&root, &file)).collect()
 }
 
@@ -243,4 +254,52 @@ fn other_streams_are_framed_too() {
         assert!(bytes == exchange.body, "{}", exchange.name);
     }
     println!("framed: {count} checked");
+}
+
+/// What real callers say in OpenAI chat is written as AWS wants it, or refused with its place.
+#[test]
+fn chat_requests_are_written_or_refused() {
+    let (mut written, mut refused) = (0, std::collections::BTreeMap::<String, usize>::new());
+    let capabilities = Capabilities::default();
+    let target = Target { model: "m", capabilities: &capabilities, caller: Dialect::OpenAiChat };
+    for exchange in chats().iter().filter(|exchange| exchange.status == 200) {
+        let Some(body) = exchange.request.as_deref() else { continue };
+        let Ok(mut request) = openai_chat::decode_request(body.as_bytes()) else { continue };
+        request.link_results(&mut Ids::new(1));
+        match encode_request(&request, &target) {
+            Ok(encoded) => {
+                written += 1;
+                is_wellformed(&serde_json::from_str(&encoded.body).unwrap(), &exchange.name);
+            }
+            Err(error) => *refused.entry(error.why).or_default() += 1,
+        }
+    }
+    println!("chat requests: {written} written, refused: {refused:#?}");
+}
+
+/// What AWS demands of every request: sides that alternate, no blank text, a result behind every
+/// call, and definitions of tools wherever there are calls.
+fn is_wellformed(body: &Value, name: &str) {
+    let none = Vec::new();
+    let messages = body["messages"].as_array().unwrap_or(&none);
+    let blocks = |message: &Value, kind: &str| -> Vec<Value> {
+        let all = message["content"].as_array().unwrap();
+        assert!(!all.is_empty(), "{name}");
+        all.iter().map(|block| block[kind].clone()).filter(|block| !block.is_null()).collect()
+    };
+    let mut called = false;
+    for (index, message) in messages.iter().enumerate() {
+        let next = messages.get(index + 1);
+        assert!(next.is_none_or(|next| next["role"] != message["role"]), "{name}: {body}");
+        assert!(blocks(message, "text").iter().all(|text| !text.as_str().unwrap().trim().is_empty()), "{name}");
+        for call in blocks(message, "toolUse") {
+            called = true;
+            assert!(call["input"].is_object(), "{name}");
+            let results = blocks(next.unwrap(), "toolResult");
+            assert!(results.iter().any(|result| result["toolUseId"] == call["toolUseId"]), "{name}: {body}");
+        }
+    }
+    let tools = body["toolConfig"]["tools"].as_array().map_or(0, Vec::len);
+    assert!(!called || tools > 0, "{name}");
+    assert!(body["toolConfig"].is_null() || tools > 0, "{name}");
 }

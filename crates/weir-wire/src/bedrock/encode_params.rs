@@ -224,6 +224,7 @@ fn additional(o: &mut Obj<'_>, request: &Request, thinking: &Thinking, writing: 
         }
         !lost
     });
+    let hidden = request.params.reasoning.summary.as_deref() == Some("omitted");
     let text = write::object(|o| {
         o.opt_num("top_k", top_k);
         match thinking {
@@ -231,7 +232,11 @@ fn additional(o: &mut Obj<'_>, request: &Request, thinking: &Thinking, writing: 
                 o.text("type", "enabled");
                 o.count("budget_tokens", *tokens);
             }),
-            Thinking { adaptive: true, .. } => o.object("thinking", |o| o.text("type", "adaptive")),
+            Thinking { adaptive: true, .. } => o.object("thinking", |o| {
+                o.text("type", "adaptive");
+                // Without it newer models think in silence, and callers of other dialects see nothing.
+                o.text("display", if hidden { "omitted" } else { "summarized" });
+            }),
             Thinking { off: true, .. } if writing.capabilities().reasoning == ReasoningStyle::Adaptive => {
                 o.object("thinking", |o| o.text("type", "disabled"));
             }
