@@ -20,6 +20,7 @@ mod media;
 mod messages;
 mod params;
 mod parts;
+mod reasoning;
 mod results;
 mod stream_blocks;
 mod system;

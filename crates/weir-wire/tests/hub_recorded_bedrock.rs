@@ -3,9 +3,11 @@
 //! `WEIR_RECORDINGS` names a directory of `<provider>/<endpoint>/*.json` as in `recorded.rs`;
 //! bodies that are no text are in `body_base64`. Without it the tests say so and pass.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may")]
 #![expect(clippy::print_stdout, reason = "tells why nothing was checked, and how much was")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use serde_json::Value;
@@ -16,6 +18,7 @@ use weir_wire::hub::{
 };
 use weir_wire::openai_chat;
 use weir_wire::rules::UsageRules;
+use weir_wire::sse::Frame;
 
 struct Exchange {
     name: String,
@@ -254,6 +257,59 @@ fn other_streams_are_framed_too() {
         assert!(bytes == exchange.body, "{}", exchange.name);
     }
     println!("framed: {count} checked");
+}
+
+/// Text and thoughts, each put together, and a line for each call.
+fn meaning(answer: &Answer) -> (String, String, Vec<String>) {
+    let text = texts(answer, |kind| match kind {
+        PartKind::Text(text) => Some(&text.text),
+        _ => None,
+    });
+    let thoughts = texts(answer, |kind| match kind {
+        PartKind::Thinking(thinking) => Some(&thinking.text),
+        _ => None,
+    });
+    let parts = answer.choices.iter().flat_map(|choice| &choice.parts);
+    let calls = parts.filter_map(|part| match &part.kind {
+        PartKind::ToolCall(call) => Some(format!("{:?} {} {}", call.id, call.name, call.object()?.to_value())),
+        _ => None,
+    });
+    (text, thoughts, calls.collect())
+}
+
+/// Recorded answers and streams, told to a chat client, who understands the same.
+#[test]
+fn chat_clients_are_told_the_same() {
+    let rules = UsageRules::default();
+    let mut count = 0;
+    for exchange in exchanges(&["converse", "converse_stream"]).iter().filter(|exchange| exchange.status == 200) {
+        count += 1;
+        let name = &exchange.name;
+        let (before, events) = if name.contains("converse_stream") {
+            let events = decode(&messages(&exchange.body, usize::MAX));
+            (fold(events.clone()).unwrap(), events)
+        } else {
+            let answer = decode_answer(&exchange.body, &rules).unwrap();
+            (answer.clone(), unfold(answer))
+        };
+        let whole = openai_chat::encode_answer(&before, &mut reply());
+        let whole = openai_chat::decode_answer(whole.body.as_bytes(), &rules).unwrap();
+        assert_eq!(meaning(&whole), meaning(&before), "{name}");
+        assert_eq!(counted(&whole), counted(&before), "{name}");
+        let mut encoder = openai_chat::StreamEncoder::new(reply(), true);
+        let mut out = String::new();
+        events.iter().for_each(|event| encoder.push(event, &mut out));
+        let mut decoder = openai_chat::StreamDecoder::new(Arc::new(rules.clone()));
+        let mut again = Vec::new();
+        for frame in out.split_inclusive("\n\n") {
+            decoder.push(&Frame::new(frame.to_owned().into(), false), &mut again);
+        }
+        decoder.end(&mut again);
+        let streamed = fold(again).unwrap();
+        assert_eq!(meaning(&streamed), meaning(&before), "{name}");
+        assert_eq!(counted(&streamed), counted(&before), "{name}");
+    }
+    println!("told to chat clients: {count} checked");
 }
 
 /// What real callers say in OpenAI chat is written as AWS wants it, or refused with its place.

@@ -3,11 +3,9 @@
 use super::encode_request::Writing;
 use super::form::{BEDROCK, EFFORT, nested};
 use super::params::has_additional;
-use super::thinking;
+use super::reasoning::{self, Thinking};
 use crate::hub::write::{self, Obj};
-use crate::hub::{
-    Effort, Field, Format, Json, LossKind, Num, Params, Place, ReasoningStyle, Request, Schema, Tier, ToolChoice,
-};
+use crate::hub::{Effort, Field, Format, Json, LossKind, Num, Params, Place, ReasoningStyle, Request, Schema, Tier};
 use crate::json::Kind;
 
 /// The most of the caller's labels that AWS takes, and their longest name and value.
@@ -17,111 +15,13 @@ const MAX_LABEL: usize = 256;
 /// Writes the parameters.
 pub(super) fn write(o: &mut Obj<'_>, request: &Request, writing: &mut Writing<'_>) {
     let params = &request.params;
-    let thinking = if writing.same() { Thinking::default() } else { decided(request, writing) };
+    let thinking = if writing.same() { Thinking::default() } else { reasoning::decide(request, writing) };
     nested(o, "inferenceConfig", &request.extra, |o| inference(o, params, &thinking, writing));
     nested(o, "outputConfig", &request.extra, |o| output(o, params, &thinking, writing));
     additional(o, request, &thinking, writing);
     tier(o, params, writing);
     labels(o, params, writing);
     unsayable(request, writing);
-}
-
-/// How much to think, decided.
-#[derive(Debug, Default)]
-struct Thinking {
-    /// The model is told to think in Anthropic's older way, which binds the sampling.
-    budget: Option<u64>,
-    adaptive: bool,
-    off: bool,
-    effort: Option<Effort>,
-}
-
-fn decided(request: &Request, writing: &mut Writing<'_>) -> Thinking {
-    let reasoning = &request.params.reasoning;
-    let can = writing.capabilities();
-    let budget = reasoning.budget.as_ref().and_then(Num::as_u64);
-    let effort = reasoning.effort.clone().or_else(|| budget.map(Effort::of_budget));
-    let off = effort == Some(Effort::None) || (effort.is_none() && reasoning.enabled == Some(false));
-    let mut drop = |why: &str| {
-        writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
-        Thinking::default()
-    };
-    if reasoning.is_empty() {
-        return Thinking::default();
-    }
-    if can.reasoning == ReasoningStyle::None {
-        return drop("the model cannot be told how much to think");
-    }
-    if off {
-        return silent(writing);
-    }
-    match can.reasoning {
-        ReasoningStyle::Budget => match budget.or_else(|| effort.as_ref().and_then(Effort::budget)) {
-            Some(tokens) => budgeted(request, tokens.max(can.min_budget), writing),
-            None if reasoning.enabled == Some(true) => budgeted(request, can.min_budget, writing),
-            None => drop("the model takes a budget of tokens, and this word stands for none"),
-        },
-        ReasoningStyle::Adaptive => Thinking { adaptive: true, effort: grounded(effort), ..Thinking::default() },
-        ReasoningStyle::Effort | ReasoningStyle::None => match effort {
-            Some(_) => Thinking { effort, ..Thinking::default() },
-            None => drop("the model takes a word for how much to think"),
-        },
-    }
-}
-
-/// Adaptive models know no effort below low.
-fn grounded(effort: Option<Effort>) -> Option<Effort> {
-    effort.map(|effort| if effort == Effort::Minimal { Effort::Low } else { effort })
-}
-
-/// No thinking, or the least where it cannot be turned off.
-fn silent(writing: &mut Writing<'_>) -> Thinking {
-    let can = writing.capabilities();
-    let least = match can.reasoning {
-        ReasoningStyle::Effort if can.reasoning_off => {
-            return Thinking { effort: Some(Effort::None), ..Thinking::default() };
-        }
-        _ if can.reasoning_off => return Thinking { off: true, ..Thinking::default() },
-        ReasoningStyle::Budget => Thinking { budget: Some(can.min_budget), ..Thinking::default() },
-        style => {
-            let adaptive = style == ReasoningStyle::Adaptive;
-            Thinking { adaptive, effort: Some(Effort::Low), ..Thinking::default() }
-        }
-    };
-    writing.losses.param(Field::Reasoning, LossKind::Coerced, "the model always thinks: the least was asked for");
-    least
-}
-
-/// A budget must be less than the cap, and a tool cannot be forced beside it. Both of these say
-/// more exactly what the caller wants than how much to think.
-fn budgeted(request: &Request, tokens: u64, writing: &mut Writing<'_>) -> Thinking {
-    let least = writing.capabilities().min_budget;
-    let cap = request.params.max_output.as_ref().and_then(Num::as_u64);
-    let room = cap.map_or(u64::MAX, |cap| cap.saturating_sub(1));
-    let forced = matches!(
-        request.tool_choice,
-        Some(ToolChoice::Required | ToolChoice::Named { .. } | ToolChoice::Allowed { required: true, .. })
-    );
-    if forced && writing.capabilities().forced_tools {
-        let why = "a tool is forced, beside which the model does not think";
-        writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
-        return Thinking::default();
-    }
-    if thinking::is_missing(request) {
-        let why = "the thoughts before the last tool calls are missing, without which the model does not think on";
-        writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
-        return Thinking::default();
-    }
-    if room < least {
-        let why = format!("the cap on tokens leaves no room for the least budget, {least}");
-        writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
-        return Thinking::default();
-    }
-    if tokens > room {
-        let why = format!("the budget became {room}, to stay below the cap on tokens");
-        writing.losses.param(Field::Reasoning, LossKind::Coerced, why);
-    }
-    Thinking { budget: Some(tokens.min(room)), ..Thinking::default() }
 }
 
 fn inference(o: &mut Obj<'_>, params: &Params, thinking: &Thinking, writing: &mut Writing<'_>) {

@@ -41,6 +41,23 @@ pub(super) fn block<'p>(
     if result.call_id.is_none() && !writing.same() {
         writing.losses.refuse(part.at.as_str(), "the tool result names no call: give it the call's id");
     }
+    let blocks = held(result, shown, writing);
+    write::object(|o| {
+        o.object("toolResult", |o| {
+            if let Some(id) = &result.call_id {
+                o.text("toolUseId", &tool_id(id, writing));
+            }
+            o.raw("content", &format!("[{}]", blocks.join(",")));
+            if let Some(failed) = result.failed {
+                o.text("status", if failed { "error" } else { "success" });
+            }
+        });
+        o.extra(&part.extra, BEDROCK);
+    })
+}
+
+/// The blocks of what a tool gave back.
+fn held<'p>(result: &'p ToolResult, shown: &mut Vec<&'p Part>, writing: &mut Writing<'_>) -> Vec<String> {
     let mut blocks = Vec::new();
     for inner in &result.parts {
         match &inner.kind {
@@ -62,16 +79,5 @@ pub(super) fn block<'p>(
             _ => writing.losses.refuse_part(inner, "cannot stand in a tool result here"),
         }
     }
-    write::object(|o| {
-        o.object("toolResult", |o| {
-            if let Some(id) = &result.call_id {
-                o.text("toolUseId", &tool_id(id, writing));
-            }
-            o.raw("content", &format!("[{}]", blocks.join(",")));
-            if let Some(failed) = result.failed {
-                o.text("status", if failed { "error" } else { "success" });
-            }
-        });
-        o.extra(&part.extra, BEDROCK);
-    })
+    blocks
 }

@@ -7,9 +7,11 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::hub::{
-    CacheHint, Capabilities, Dialect, Document, EncodeError, Format, Ids, Media, Num, Part, PartKind, Place, Request,
-    Role, Seal, Source, Target, Text, Thinking, ToolCall, ToolChoice, ToolKind, ToolResult, Turn,
+    CacheHint, Capabilities, Dialect, Document, EncodeError, Format, Ids, Media, Num, Part, PartKind, Place,
+    ReasoningStyle, Reply, Request, Role, Seal, Source, Target, Text, Thinking, ToolCall, ToolChoice, ToolKind,
+    ToolResult, Turn,
 };
+use crate::rules::UsageRules;
 use crate::{bedrock, openai_chat};
 
 /// Text that is not blank.
@@ -305,4 +307,29 @@ fn a_blind_model_s_tools_are_refused_when_it_takes_none() {
             .body
             .contains("\"temperature\":1")
     );
+}
+
+/// A chat client that sends the model's message back sends its thoughts back, seals and all.
+#[test]
+fn thoughts_come_back_through_a_chat_client() {
+    let content = json!([
+        {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "sig=="}}},
+        {"reasoningContent": {"redactedContent": "RXU4RQ=="}},
+        {"text": "I look."},
+        {"toolUse": {"toolUseId": "tooluse_1", "name": "now", "input": {"zone": "utc"}}}]);
+    let answer = json!({"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "tool_use"});
+    let answer = bedrock::decode_answer(answer.to_string().as_bytes(), &UsageRules::default()).unwrap();
+    let mut reply = Reply { source: Dialect::Bedrock, now: 0, model: "m".into(), ids: Ids::new(1) };
+    let told: Value = serde_json::from_str(&openai_chat::encode_answer(&answer, &mut reply).body).unwrap();
+    let next = json!({"model": "m", "reasoning_effort": "low", "messages": [
+        {"role": "user", "content": "time?"}, told["choices"][0]["message"],
+        {"role": "tool", "tool_call_id": "tooluse_1", "content": "12:00"}]});
+    let request = openai_chat::decode_request(next.to_string().as_bytes()).unwrap();
+    let can = Capabilities { reasoning: ReasoningStyle::Budget, ..Capabilities::default() };
+    let encoded = bedrock::encode_request(&request, &target(&can, Dialect::OpenAiChat)).unwrap();
+    let body: Value = serde_json::from_str(&encoded.body).unwrap();
+    assert_eq!(body["messages"][1]["content"], content);
+    assert_eq!(body["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1024);
+    let lost: Vec<&str> = encoded.losses.iter().map(|loss| loss.field.as_str()).collect();
+    assert_eq!(lost, ["tools"], "definitions of the tools were left out");
 }
