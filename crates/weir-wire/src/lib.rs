@@ -2,14 +2,17 @@
 
 pub mod answer;
 pub mod base64;
+pub mod bedrock;
 pub mod cohere;
 pub mod counts;
 pub mod embed;
 pub mod estimate;
+pub mod eventstream;
 pub mod fault;
 pub mod hub;
 pub mod json;
 pub mod multipart;
+pub mod ndjson;
 pub mod openai_chat;
 pub mod request;
 pub mod rerank;
