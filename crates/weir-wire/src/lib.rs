@@ -1,6 +1,7 @@
 //! Weir's pure wire layer: bytes in, facts and bytes out. No I/O, no clock, no runtime.
 
 pub mod answer;
+pub mod anthropic;
 pub mod counts;
 pub mod estimate;
 pub mod fault;

@@ -1,0 +1,1 @@
+//! The laws of this dialect, and what it makes of other dialects' words.
