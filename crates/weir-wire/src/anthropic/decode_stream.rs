@@ -8,7 +8,7 @@ use super::usage::Cumulative;
 use super::{content, stop, usage};
 use crate::fault::{self, UpstreamError};
 use crate::hub::fold::MAX_PARTS;
-use crate::hub::{DecodeError, Event, Extra, Fields, Head, Mode, Node, Place, Spent};
+use crate::hub::{DecodeError, Event, Extra, Fields, Head, Mode, Node, Place, Spent, Stop};
 use crate::rules::UsageRules;
 use crate::sse::Frame;
 
@@ -24,6 +24,8 @@ pub struct StreamDecoder {
     /// The number of the next part.
     next: u32,
     open: Vec<Block>,
+    /// The reason that the beginning gave, for a message that was whole from the start.
+    early: Option<Stop>,
     finished: bool,
     closed: bool,
 }
@@ -33,7 +35,7 @@ impl StreamDecoder {
     #[must_use]
     pub fn new(rules: Arc<UsageRules>) -> Self {
         let usage = Cumulative::default();
-        Self { rules, usage, began: false, next: 0, open: Vec::new(), finished: false, closed: false }
+        Self { rules, usage, began: false, next: 0, open: Vec::new(), early: None, finished: false, closed: false }
     }
 
     /// Reads one frame and appends its events. Behind the last event nothing is read.
@@ -64,6 +66,8 @@ impl StreamDecoder {
 
     fn close(&mut self, events: &mut Vec<Event>) {
         self.end_blocks(events);
+        let early = self.early.take().filter(|_| !self.finished);
+        events.extend(early.map(|stop| Event::Finish { choice: 0, stop }));
         events.push(Event::End);
         self.closed = true;
     }
@@ -109,6 +113,7 @@ impl StreamDecoder {
         }
         let spent = self.usage.take(&mut message, &self.rules);
         let content = message.list("content")?;
+        self.early = stop::take(&mut message);
         let tier = spent.as_ref().and_then(usage::tier);
         let said = head(message)?;
         events.push(Event::Start(Head { tier, extra: audible(&said.extra), ..said }));

@@ -28,7 +28,8 @@ pub struct StreamEncoder {
     reply: Reply,
     order: OneAtATime,
     head: Head,
-    /// Members of the head not told yet.
+    /// Members of the head that were said at first, and those that came later.
+    first: Extra,
     news: Extra,
     usage: Option<Spent>,
     started: bool,
@@ -63,6 +64,7 @@ impl StreamEncoder {
             reply,
             order: OneAtATime::new(MAX_HELD),
             head: Head::default(),
+            first: Extra::default(),
             news: Extra::default(),
             usage: None,
             started: false,
@@ -110,7 +112,14 @@ impl StreamEncoder {
 
     fn ordered(&mut self, event: Event, out: &mut String) {
         match event {
-            Event::Start(head) | Event::Update(head) => self.update(head),
+            Event::Start(head) => {
+                self.first = Extra::new(OWN, head.extra.members_of(OWN).to_vec());
+                self.update(head);
+            }
+            Event::Update(head) => {
+                self.news.update(Extra::new(OWN, head.extra.members_of(OWN).to_vec()));
+                self.update(head);
+            }
             Event::Choice { extra, message_extra, .. } => {
                 let at = Place::root().member("choices");
                 self.losses.extra(&extra, &at);
@@ -136,7 +145,6 @@ impl StreamEncoder {
 
     fn update(&mut self, head: Head) {
         self.losses.extra(&head.extra, &Place::root());
-        self.news.update(Extra::new(OWN, head.extra.members_of(OWN).to_vec()));
         self.head.update(head);
     }
 
@@ -152,7 +160,7 @@ impl StreamEncoder {
         if std::mem::replace(&mut self.started, true) {
             return;
         }
-        let news = std::mem::take(&mut self.news);
+        let first = std::mem::take(&mut self.first);
         let known = Head { extra: Extra::default(), ..self.head.clone() };
         let message = write::object(|o| {
             head(o, &known, &mut self.reply);
@@ -160,7 +168,7 @@ impl StreamEncoder {
             usage::write(o, self.usage.as_ref(), self.head.tier.as_ref());
             o.null("stop_reason");
             o.null("stop_sequence");
-            o.extra(&news, OWN);
+            o.extra(&first, OWN);
         });
         let data = write::object(|o| {
             o.text("type", "message_start");

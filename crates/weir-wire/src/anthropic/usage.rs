@@ -39,8 +39,12 @@ pub(super) fn tier(spent: &Spent) -> Option<Tier> {
     }
 }
 
+/// The members that count input.
+const OF_INPUT: [&str; 3] = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+
 /// The usage of a stream, put together: what a later event says of a member replaces what an
-/// earlier one said, and is never added to it. A zero or null says nothing against a number.
+/// earlier one said, and is never added to it. Null says nothing, and neither do zeros of an event
+/// that counts no input at all: some servers write them at the end.
 #[derive(Debug, Default)]
 pub(super) struct Cumulative {
     members: Vec<(String, Json)>,
@@ -52,9 +56,12 @@ impl Cumulative {
         let at = fields.at().member("usage");
         let node = fields.take_kind("usage", Kind::Object).ok().flatten()?;
         let said = node.fields(at).ok()?.rest(OWN);
+        let input = |name: &str| said.get(OWN, name).is_some_and(|value| value.as_str() != "0" && value.as_str() != "null");
+        let counted = OF_INPUT.iter().any(|name| input(name));
         for (name, value) in said.members() {
+            let silent = value.as_str() == "null" || (!counted && OF_INPUT.contains(&name.as_str()));
             match self.members.iter_mut().find(|(known, _)| known == name) {
-                Some((_, known)) if matches!(value.as_str(), "0" | "null") && known.as_str() != "null" => {}
+                Some(_) if silent => {}
                 Some((_, known)) => *known = value.clone(),
                 None => self.members.push((name.clone(), value.clone())),
             }
