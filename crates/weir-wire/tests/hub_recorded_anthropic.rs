@@ -193,7 +193,9 @@ fn reported(frames: &[Frame]) -> Value {
     let mut all = serde_json::Map::new();
     for chunk in frames.iter().filter_map(|frame| serde_json::from_slice::<Value>(&frame.data()).ok()) {
         for usage in [&chunk["message"]["usage"], &chunk["usage"]] {
-            all.extend(usage.as_object().cloned().unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()));
+            all.extend(
+                usage.as_object().cloned().unwrap_or_default().into_iter().filter(|(_, value)| !value.is_null()),
+            );
         }
     }
     Value::Object(all)

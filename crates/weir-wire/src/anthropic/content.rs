@@ -105,13 +105,14 @@ fn enabled(node: Node<'_>, fields: &mut Fields<'_>) -> Result<Option<bool>, Deco
     Ok(enabled)
 }
 
-/// Thoughts: this dialect's own, or another maker's that were carried ([`seals`]).
-pub(super) fn thinking(fields: &mut Fields<'_>) -> Result<Part, DecodeError> {
+/// Thoughts: this dialect's own, or, sent back by a caller, another maker's ([`seals`]).
+fn thinking(fields: &mut Fields<'_>) -> Result<Part, DecodeError> {
     let words = fields.require_text("thinking")?;
     let signature = fields.word("signature")?;
-    let mut part = match signature.as_deref().map(seals::uncarry) {
-        Some(Some(carried)) => carried,
-        _ => {
+    let carried = signature.as_deref().filter(|_| fields.mode() == Mode::Request).and_then(seals::uncarry);
+    let mut part = match carried {
+        Some(carried) => carried,
+        None => {
             let signature = signature.map(|text| Seal { text, origin: Some(OWN) });
             let thinking = Thinking { origin: Some(OWN), ..Thinking::default() };
             Part { signature, ..Part::new(PartKind::Thinking(thinking)) }

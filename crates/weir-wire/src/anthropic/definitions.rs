@@ -37,7 +37,8 @@ fn tool(node: Node<'_>, at: Place) -> Result<Tool, DecodeError> {
 
 /// Writes the tools, or those of these names.
 pub(super) fn write(o: &mut Obj<'_>, tools: &[Tool], only: Option<&[String]>, writing: &mut Writing<'_>) {
-    let wanted = |tool: &&Tool| only.is_none_or(|names| tool.name().is_some_and(|name| names.iter().any(|n| n == name)));
+    let wanted =
+        |tool: &&Tool| only.is_none_or(|names| tool.name().is_some_and(|name| names.iter().any(|n| n == name)));
     let texts: Vec<String> = tools.iter().filter(wanted).filter_map(|tool| tool_text(tool, writing)).collect();
     if !texts.is_empty() {
         o.raw("tools", &format!("[{}]", texts.join(",")));

@@ -5,7 +5,9 @@ use super::form::OWN;
 use super::stop::Told;
 use super::{blocks, stop, usage};
 use crate::hub::write::{self, Obj};
-use crate::hub::{Answer, Capabilities, Choice, Encoded, Extra, Head, LossKind, Losses, Part, PartKind, Place, Reply, Target};
+use crate::hub::{
+    Answer, Capabilities, Choice, Encoded, Extra, Head, LossKind, Losses, Part, PartKind, Place, Reply, Target,
+};
 
 /// Writes an answer for a caller who speaks this dialect. An answer that came in it is written as
 /// it was, member for member. Never fails: what cannot be said is a loss.
@@ -22,8 +24,7 @@ pub fn encode_answer(answer: &Answer, reply: &mut Reply) -> Encoded {
     note(choice, &mut writing.losses);
     let body = write::object(|o| {
         head(o, &answer.head, reply);
-        let texts: Vec<String> =
-            choice.parts.iter().filter_map(|part| said(part, reply, &mut writing)).collect();
+        let texts: Vec<String> = choice.parts.iter().filter_map(|part| said(part, reply, &mut writing)).collect();
         o.raw("content", &format!("[{}]", texts.join(",")));
         stop::write(o, choice.stop.as_ref(), &Told::of(&choice.parts), &mut writing.losses);
         if answer.usage.is_some() || !writing.same() {

@@ -73,7 +73,11 @@ fn clamped(name: &str, value: &Num, writing: &mut Writing<'_>) -> Num {
     if name != "temperature" || writing.same() || value.as_f64() <= 1.0 {
         return value.clone();
     }
-    writing.losses.param(Field::Temperature, LossKind::Coerced, format!("{} became 1, the most there is", value.as_str()));
+    writing.losses.param(
+        Field::Temperature,
+        LossKind::Coerced,
+        format!("{} became 1, the most there is", value.as_str()),
+    );
     Num::whole(1)
 }
 
@@ -126,7 +130,9 @@ fn members(json: &Json) -> Option<Fields<'_>> {
 /// The format as this dialect has it. What must be asked for in words is [`instruction`]'s.
 fn format_text(format: &Format, writing: &mut Writing<'_>) -> Option<String> {
     match format {
-        Format::JsonSchema(Schema { schema: Some(schema), description, extra, .. }) if writing.capabilities().json_schema => {
+        Format::JsonSchema(Schema { schema: Some(schema), description, extra, .. })
+            if writing.capabilities().json_schema =>
+        {
             let at = Place::root().member(Field::Format.name(writing.target.caller));
             writing.losses.extra(extra, &at);
             if writing.same() {
@@ -161,7 +167,10 @@ fn of_schema(schema: &str) -> String {
 pub(super) fn instruction(params: &Params, writing: &mut Writing<'_>) -> Option<String> {
     let words = match params.format.as_ref()? {
         Format::JsonSchema(Schema { schema: Some(schema), .. }) if !writing.capabilities().json_schema => {
-            format!("Answer with one JSON object that fits this JSON schema, and with nothing else:\n{}", schema.as_str())
+            format!(
+                "Answer with one JSON object that fits this JSON schema, and with nothing else:\n{}",
+                schema.as_str()
+            )
         }
         Format::JsonObject | Format::JsonSchema(Schema { schema: None, .. }) => {
             "Answer with one JSON object, and with nothing else.".to_owned()
@@ -197,7 +206,11 @@ fn tier(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
         Some(Tier::Fast) => o.text("speed", "fast"),
         Some(Tier::Other(word)) if writing.same() => o.text("service_tier", word),
         Some(Tier::Priority) => {
-            writing.losses.param(Field::Tier, LossKind::Coerced, "priority became auto, which takes it if it is bought");
+            writing.losses.param(
+                Field::Tier,
+                LossKind::Coerced,
+                "priority became auto, which takes it if it is bought",
+            );
             o.text("service_tier", "auto");
         }
         Some(other) => {

@@ -7,8 +7,8 @@ use super::{blocks, citations, error, seals, stop, usage};
 use crate::hub::fold::apply;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
-    CallKind, Capabilities, Delta, Event, Extra, Head, Loss, LossKind, Losses, Mode, Node, OneAtATime, Opaque,
-    Part, PartKind, Place, Reply, Seal, Spent, Stop, Target, Text,
+    CallKind, Capabilities, Delta, Event, Extra, Head, Loss, LossKind, Losses, Mode, Node, OneAtATime, Opaque, Part,
+    PartKind, Place, Reply, Seal, Spent, Stop, Target, Text,
 };
 use crate::json::{Kind, quote};
 
@@ -113,7 +113,11 @@ impl StreamEncoder {
     fn ordered(&mut self, event: Event, out: &mut String) {
         match event {
             Event::Start(head) => {
-                self.first = Extra::new(OWN, head.extra.members_of(OWN).to_vec());
+                // Whole answers that are streamed have the details of their end in the head.
+                let members = head.extra.members_of(OWN).iter().cloned();
+                let (late, first) = members.partition(|(name, _)| name == "stop_details");
+                self.first = Extra::new(OWN, first);
+                self.news = Extra::new(OWN, late);
                 self.update(head);
             }
             Event::Update(head) => {

@@ -50,8 +50,8 @@ fn members(raw: &str) -> Option<Fields<'_>> {
 /// One schema. Nesting is bounded by the reader.
 fn one(raw: &str, lost: &mut Vec<&'static str>) -> String {
     let Some(mut fields) = members(raw) else { return raw.to_owned() };
-    let object = fields.peek("properties").is_some()
-        || fields.peek("type").is_some_and(|node| node.raw.trim() == "\"object\"");
+    let object =
+        fields.peek("properties").is_some() || fields.peek("type").is_some_and(|node| node.raw.trim() == "\"object\"");
     for name in UNKNOWN {
         if fields.take(name).is_some() {
             note(name, lost);

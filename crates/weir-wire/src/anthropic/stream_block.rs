@@ -42,7 +42,12 @@ enum Held {
 
 impl Block {
     /// Begins a block. What its beginning says already is told as what is added to it.
-    pub(super) fn begin(index: u64, node: Node<'_>, next: &mut u32, events: &mut Vec<Event>) -> Result<Self, DecodeError> {
+    pub(super) fn begin(
+        index: u64,
+        node: Node<'_>,
+        next: &mut u32,
+        events: &mut Vec<Event>,
+    ) -> Result<Self, DecodeError> {
         let mut part = content::block(node, Place::root(), Mode::Answer)?;
         part.extra = audible(&part.extra);
         if let PartKind::Opaque(_) = part.kind {
@@ -155,12 +160,7 @@ pub(super) fn audible(extra: &Extra) -> Extra {
 }
 
 /// Adds a delta to a held block: strings grow, `partial_json` is the input's text, citations gather.
-fn hold(
-    members: &mut Vec<(String, Held)>,
-    size: &mut usize,
-    kind: &str,
-    delta: Fields<'_>,
-) -> Result<(), DecodeError> {
+fn hold(members: &mut Vec<(String, Held)>, size: &mut usize, kind: &str, delta: Fields<'_>) -> Result<(), DecodeError> {
     for (name, value) in delta.rest(OWN).members() {
         *size += value.as_str().len();
         if *size > MAX_HELD {

@@ -56,7 +56,8 @@ impl Cumulative {
         let at = fields.at().member("usage");
         let node = fields.take_kind("usage", Kind::Object).ok().flatten()?;
         let said = node.fields(at).ok()?.rest(OWN);
-        let input = |name: &str| said.get(OWN, name).is_some_and(|value| value.as_str() != "0" && value.as_str() != "null");
+        let input =
+            |name: &str| said.get(OWN, name).is_some_and(|value| value.as_str() != "0" && value.as_str() != "null");
         let counted = OF_INPUT.iter().any(|name| input(name));
         for (name, value) in said.members() {
             let silent = value.as_str() == "null" || (!counted && OF_INPUT.contains(&name.as_str()));
