@@ -25,7 +25,10 @@ pub(super) fn note(part: &Part, writing: &mut Writing<'_>) {
 
 /// The same, for a stream.
 pub(super) fn note_in(part: &Part, losses: &mut Losses) {
-    losses.extra(&part.extra, &part.at);
+    // Members beside another dialect's thoughts number them and name their maker.
+    if !matches!(part.kind, PartKind::Thinking(_)) {
+        losses.extra(&part.extra, &part.at);
+    }
     match &part.kind {
         PartKind::Image(media) => {
             losses.extra(&media.extra, &part.at);
@@ -48,7 +51,7 @@ pub(super) fn block(part: &Part, writing: &mut Writing<'_>) -> Option<String> {
     }
     if let PartKind::Opaque(opaque) = &part.kind {
         let own = opaque.native.of(OWN).map(|json| json.as_str().to_owned());
-        if own.is_none() && writing.answer {
+        if own.is_none() && (writing.answer || writing.by_model) {
             writing.losses.drop_part(part, "cannot be said in this dialect");
         } else if own.is_none() {
             writing.losses.refuse_part(part, "cannot be said in this dialect");

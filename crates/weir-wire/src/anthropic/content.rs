@@ -20,13 +20,31 @@ pub(super) fn take(fields: &mut Fields<'_>, name: &str) -> Result<Vec<Part>, Dec
         }
         Some(node) if node.kind == Kind::Array => {
             fields.take(name);
-            node.items(&at)?.into_iter().map(|(at, node)| block(node, at, fields.mode())).collect()
+            blocks(node, &at, fields.mode())
         }
         Some(_) if fields.mode() == Mode::Answer => Ok(Vec::new()),
         Some(node) => {
             Err(fields.error(name, format!("expected a string or a list of blocks, found {}", node.kind.name())))
         }
     }
+}
+
+/// A list of blocks. A seal that stands before its part becomes the part's.
+fn blocks(node: Node<'_>, at: &Place, mode: Mode) -> Result<Vec<Part>, DecodeError> {
+    let mut parts = Vec::new();
+    let mut carried = None;
+    for (at, node) in node.items(at)? {
+        if mode == Mode::Request
+            && let Some(seal) = seals::uncarry_next(node)
+        {
+            carried = Some(seal);
+            continue;
+        }
+        let mut part = block(node, at, mode)?;
+        part.signature = part.signature.or_else(|| carried.take());
+        parts.push(part);
+    }
+    Ok(parts)
 }
 
 /// One block. In an answer, one that is not as it should be is kept whole.

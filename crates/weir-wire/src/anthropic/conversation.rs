@@ -67,6 +67,7 @@ fn as_written(turn: &Turn, writing: &mut Writing<'_>) -> Option<String> {
         Role::Assistant => "assistant",
         Role::User | Role::Tool => "user",
     };
+    writing.by_model = turn.role == Role::Assistant;
     let content = content(turn.parts.iter().map(Piece::Said).collect::<Vec<_>>().as_slice(), writing);
     // A turn of which nothing is left, such as one of another model's thoughts, is none.
     if content.is_none() && !turn.parts.is_empty() {
@@ -133,6 +134,7 @@ struct Message<'r> {
 
 impl Message<'_> {
     fn text(&self, writing: &mut Writing<'_>) -> Option<String> {
+        writing.by_model = self.role == "assistant";
         let content = content(&self.pieces, writing)?;
         Some(message(self.role, Some(&content), &Extra::default()))
     }

@@ -3,7 +3,7 @@
 use super::encode_request::Writing;
 use super::form::OWN;
 use super::stop::Told;
-use super::{blocks, stop, usage};
+use super::{blocks, seals, stop, usage};
 use crate::hub::write::{self, Obj};
 use crate::hub::{
     Answer, Capabilities, Choice, Encoded, Extra, Head, LossKind, Losses, Part, PartKind, Place, Reply, Target,
@@ -24,7 +24,12 @@ pub fn encode_answer(answer: &Answer, reply: &mut Reply) -> Encoded {
     note(choice, &mut writing.losses);
     let body = write::object(|o| {
         head(o, &answer.head, reply);
-        let texts: Vec<String> = choice.parts.iter().filter_map(|part| said(part, reply, &mut writing)).collect();
+        let mut texts = Vec::new();
+        for part in &choice.parts {
+            let Some(text) = said(part, reply, &mut writing) else { continue };
+            texts.extend(seals::carry_next(part));
+            texts.push(text);
+        }
         o.raw("content", &format!("[{}]", texts.join(",")));
         stop::write(o, choice.stop.as_ref(), &Told::of(&choice.parts), &mut writing.losses);
         if answer.usage.is_some() || !writing.same() {

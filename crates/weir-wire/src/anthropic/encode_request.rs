@@ -76,13 +76,15 @@ pub(super) struct Writing<'w> {
     pub(super) target: &'w Target<'w>,
     /// An answer is written, not a request.
     pub(super) answer: bool,
+    /// What is written was said by the model, so that what cannot be said again is dropped.
+    pub(super) by_model: bool,
     /// How many of the next cache hints are too many.
     pub(super) hints_to_skip: usize,
 }
 
 impl<'w> Writing<'w> {
     pub(super) fn new(target: &'w Target<'w>, answer: bool) -> Self {
-        Self { losses: Losses::new(target.caller, OWN), target, answer, hints_to_skip: 0 }
+        Self { losses: Losses::new(target.caller, OWN), target, answer, by_model: false, hints_to_skip: 0 }
     }
 
     pub(super) fn capabilities(&self) -> &'w Capabilities {

@@ -7,8 +7,8 @@ use super::{blocks, citations, error, seals, stop, usage};
 use crate::hub::fold::apply;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
-    CallKind, Capabilities, Delta, Event, Extra, Head, Loss, LossKind, Losses, Mode, Node, OneAtATime, Opaque, Part,
-    PartKind, Place, Reply, Seal, Spent, Stop, Target, Text,
+    CallKind, Capabilities, Delta, Dialect, Event, Extra, Head, Loss, LossKind, Losses, Mode, Node, OneAtATime, Opaque,
+    Part, PartKind, Place, Reply, Seal, Spent, Stop, Target, Text,
 };
 use crate::json::{Kind, quote};
 
@@ -53,6 +53,8 @@ struct Open {
     held: bool,
     /// Something was added to it.
     filled: bool,
+    /// What is added waits for the part's seal, which stands before it: these, of so many bytes.
+    waiting: Option<(Vec<Delta>, usize)>,
 }
 
 impl StreamEncoder {
@@ -199,17 +201,32 @@ impl StreamEncoder {
             _ => false,
         };
         let deltas = if held { Vec::new() } else { shell_deltas(&shell) };
+        let call = matches!(shell.kind, PartKind::ToolCall(_));
+        let waiting = (call && self.reply.source == Dialect::Gemini).then(Default::default);
         // A part of which nothing comes is none in this dialect, which refuses it when it is sent back.
-        let lazy = !self.same() && !matches!(shell.kind, PartKind::ToolCall(_));
-        self.open = Some(Open { part: shell, begun: false, held, filled: false });
+        let lazy = waiting.is_some() || (!self.same() && !call);
+        self.open = Some(Open { part: shell, begun: false, held, filled: false, waiting });
         if !held && !lazy {
             self.begin(out);
         }
         deltas.into_iter().for_each(|delta| self.delta(delta, out));
     }
 
+    /// Writes what waits for the part's seal, with that before it.
+    fn release(&mut self, out: &mut String) {
+        let Some((deltas, _)) = self.open.as_mut().and_then(|open| open.waiting.take()) else { return };
+        self.begin(out);
+        deltas.into_iter().for_each(|delta| self.delta(delta, out));
+    }
+
     /// Writes the beginning of the open part's block, unless it is written.
     fn begin(&mut self, out: &mut String) {
+        if let Some(open) = self.open.as_ref().filter(|open| !open.begun)
+            && let Some(carried) = seals::carry_next(&open.part)
+        {
+            self.block_start(&carried, out);
+            self.block_stop(out);
+        }
         let Some(open) = self.open.as_mut().filter(|open| !open.begun) else { return };
         open.begun = true;
         if let PartKind::ToolCall(call) = &mut open.part.kind
@@ -255,6 +272,21 @@ impl StreamEncoder {
         let Some(open) = self.open.as_mut() else { return };
         if open.held {
             apply(&mut open.part, delta);
+            return;
+        }
+        if let Some((deltas, size)) = &mut open.waiting {
+            match delta {
+                Delta::Signature(_) => drop(apply(&mut open.part, delta)),
+                Delta::Arguments(text) => {
+                    *size += text.len();
+                    let full = *size > MAX_HELD;
+                    deltas.push(Delta::Arguments(text));
+                    if full {
+                        self.release(out);
+                    }
+                }
+                _ => {}
+            }
             return;
         }
         match (&open.part.kind, delta) {
@@ -311,6 +343,7 @@ impl StreamEncoder {
     }
 
     fn part_end(&mut self, out: &mut String) {
+        self.release(out);
         let Some(open) = self.open.take() else { return };
         if open.held {
             return self.whole(&open.part, out);

@@ -5,7 +5,8 @@
 //! they are recognised: `weir:<maker>:<kind>:<id>:<seal>`. They are never sent to a provider of this
 //! dialect, which would refuse them.
 
-use crate::hub::{Dialect, Part, PartKind, Seal, Thinking};
+use crate::hub::{Dialect, Node, Part, PartKind, Place, Seal, Thinking, write};
+use crate::json::Kind;
 
 const PREFIX: &str = "weir:";
 
@@ -59,6 +60,33 @@ pub(super) fn uncarry(signature: &str) -> Option<Part> {
     Some(Part { signature, ..Part::new(PartKind::Thinking(thinking)) })
 }
 
+/// The block that carries a foreign seal of the part behind it; `None` for a part without one.
+pub(super) fn carry_next(part: &Part) -> Option<String> {
+    let seal = part.signature.as_ref().filter(|seal| !is_own(seal))?;
+    if matches!(part.kind, PartKind::Thinking(_)) {
+        return None;
+    }
+    let maker = MAKERS.iter().find(|(_, dialect)| Some(*dialect) == seal.origin).map(|(name, _)| name)?;
+    Some(write::object(|o| {
+        o.text("type", "thinking");
+        o.text("thinking", "");
+        o.text("signature", &format!("{PREFIX}{maker}:next:::{}", seal.text));
+    }))
+}
+
+/// The seal that a block of [`carry_next`] carries.
+pub(super) fn uncarry_next(node: Node<'_>) -> Option<Seal> {
+    if node.kind != Kind::Object || !node.raw.contains(PREFIX) {
+        return None;
+    }
+    let fields = node.fields(Place::root()).ok()?;
+    let text = |name: &str| fields.peek(name).and_then(Node::text);
+    let (kind, signature) = (text("type")?, text("signature")?);
+    let (maker, seal) = signature.strip_prefix(PREFIX)?.split_once(":next:::")?;
+    let (_, origin) = MAKERS.iter().find(|(name, _)| *name == maker)?;
+    (kind == "thinking").then(|| Seal { text: seal.to_owned(), origin: Some(*origin) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +112,16 @@ mod tests {
         let part = Part { signature: seal(Dialect::Gemini), ..Part::new(PartKind::Thinking(thinking.clone())) };
         assert_eq!(uncarry(&carry(&part, &thinking)), Some(part));
         assert_eq!(uncarry("EqQBCkgIARABGAIiQL"), None);
+    }
+
+    #[test]
+    fn the_seal_of_a_call_comes_back() {
+        let seal = Seal { text: "a:b==".into(), origin: Some(Dialect::Gemini) };
+        let part = Part { signature: Some(seal.clone()), ..Part::text("x") };
+        let block = carry_next(&part).unwrap();
+        let node = Node::of_body(block.as_bytes(), crate::hub::Mode::Request).unwrap();
+        assert_eq!(uncarry_next(node), Some(seal));
+        let own = Seal { text: "s".into(), origin: Some(Dialect::Anthropic) };
+        assert_eq!(carry_next(&Part { signature: Some(own), ..Part::text("x") }), None);
     }
 }
