@@ -19,6 +19,7 @@ mod decode_request;
 mod decode_stream;
 mod definitions;
 mod encode_answer;
+mod encode_block;
 mod encode_params;
 mod encode_request;
 mod encode_stream;

@@ -74,8 +74,8 @@ fn rules() -> UsageRules {
 fn requests_come_back_as_they_were() {
     let (mut odd, mut count) = (Vec::new(), 0);
     let capabilities = Capabilities::default();
-    let all = [exchanges("messages"), exchanges("count_tokens")].concat_all();
-    for exchange in all.iter().filter(|exchange| exchange.status == 200) {
+    let all = exchanges("messages").into_iter().chain(exchanges("count_tokens"));
+    for exchange in all.filter(|exchange| exchange.status == 200) {
         let Some(tree) = exchange.request.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
             continue;
         };
@@ -103,16 +103,6 @@ fn requests_come_back_as_they_were() {
         }
     }
     report("requests", &odd, count);
-}
-
-trait ConcatAll {
-    fn concat_all(self) -> Vec<Exchange>;
-}
-
-impl ConcatAll for [Vec<Exchange>; 2] {
-    fn concat_all(self) -> Vec<Exchange> {
-        self.into_iter().flatten().collect()
-    }
 }
 
 #[test]

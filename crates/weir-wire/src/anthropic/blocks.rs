@@ -212,7 +212,7 @@ fn result(o: &mut Obj<'_>, part: &Part, result: &ToolResult, writing: &mut Writi
         Some(id) => o.text("tool_use_id", &plain_id(id)),
         None => writing.losses.refuse(part.at.as_str(), "the tool result names no call: give it the call's id"),
     }
-    let parts: Vec<&Part> = result.parts.iter().filter(|inner| writing.same() || !is_silent(inner)).collect();
+    let parts: Vec<&Part> = result.parts.iter().filter(|inner| writing.same() || !silent(inner, writing)).collect();
     match parts[..] {
         [] => {}
         [only] if only.as_text().is_some() && only.cache.is_none() && !only.form.has(OWN, LIST) => {
@@ -227,8 +227,13 @@ fn result(o: &mut Obj<'_>, part: &Part, result: &ToolResult, writing: &mut Writi
     o.opt_flag("is_error", result.failed);
 }
 
-fn is_silent(part: &Part) -> bool {
-    part.as_text().is_some_and(|text| text.trim().is_empty())
+/// Whether a text is white space, which this dialect refuses. Saying nothing is no loss.
+pub(super) fn silent(part: &Part, writing: &mut Writing<'_>) -> bool {
+    let silent = part.as_text().is_some_and(|text| text.trim().is_empty());
+    if silent && !part.is_blank() {
+        writing.losses.drop_part(part, "white space alone is not taken");
+    }
+    silent
 }
 
 /// A block of a tool's result.

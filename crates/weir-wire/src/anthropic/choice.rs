@@ -49,11 +49,6 @@ pub(super) fn plan<'r>(request: &'r Request, writing: &mut Writing<'_>) -> Chose
         }
         choice = None;
     }
-    if choice.is_some_and(is_forced) && !writing.capabilities().forced_tools {
-        let why = "the model cannot be forced to call a tool: it may";
-        writing.losses.param(Field::ToolChoice, LossKind::Coerced, why);
-        choice = Some(&ToolChoice::Auto);
-    }
     let only = match choice {
         Some(ToolChoice::Allowed { names, .. }) => {
             writing.losses.param(Field::ToolChoice, LossKind::Approximated, "the tools not allowed were left out");
@@ -61,6 +56,11 @@ pub(super) fn plan<'r>(request: &'r Request, writing: &mut Writing<'_>) -> Chose
         }
         _ => None,
     };
+    if choice.is_some_and(is_forced) && !writing.capabilities().forced_tools {
+        let why = "the model cannot be forced to call a tool: it may";
+        writing.losses.param(Field::ToolChoice, LossKind::Coerced, why);
+        choice = Some(&ToolChoice::Auto);
+    }
     if let Some(ToolChoice::Opaque(native)) = choice
         && native.of(OWN).is_none()
     {

@@ -104,12 +104,18 @@ enum Piece<'r> {
     Said(&'r Part),
     /// An instruction behind the start, said as the user.
     Instruction(&'r Part),
+    /// An answer begun by the caller, without the white space at its end.
+    Begun(&'r Part),
 }
 
 impl Piece<'_> {
     fn text(&self, writing: &mut Writing<'_>) -> Option<String> {
         match self {
             Self::Said(part) => blocks::block(part, writing),
+            Self::Begun(part) => {
+                let words = part.as_text()?.trim_end();
+                blocks::block(&Part { cache: part.cache.clone(), at: part.at.clone(), ..Part::text(words) }, writing)
+            }
             Self::Instruction(part) => {
                 let words = format!("<system>\n{}\n</system>", part.as_text()?);
                 blocks::block(&Part { cache: part.cache.clone(), at: part.at.clone(), ..Part::text(words) }, writing)
@@ -157,23 +163,27 @@ fn conversation<'r>(request: &'r Request, writing: &mut Writing<'_>) -> Vec<Mess
             _ => "user",
         };
         let piece = |part: &&'r Part| if said_by_user { Piece::Instruction(part) } else { Piece::Said(part) };
-        let pieces = round.parts.iter().filter(|part| !silent(part, writing)).map(piece);
+        let pieces = round.parts.iter().filter(|part| !blocks::silent(part, writing)).map(piece);
         match messages.last_mut().filter(|last| last.role == role) {
             Some(last) => last.pieces.extend(pieces),
             None => messages.push(Message { role, pieces: pieces.collect() }),
         }
     }
     order(&mut messages);
+    if let Some(last) = messages.last_mut().filter(|last| last.role == "assistant") {
+        begin(last, writing);
+    }
     messages
 }
 
-/// Whether a text is white space, which this dialect refuses.
-fn silent(part: &Part, writing: &mut Writing<'_>) -> bool {
-    let silent = part.as_text().is_some_and(|text| text.trim().is_empty());
-    if silent {
-        writing.losses.drop_part(part, "white space alone is not taken");
+/// An answer begun by the caller may not end in white space.
+fn begin(message: &mut Message<'_>, writing: &mut Writing<'_>) {
+    let Some(Piece::Said(part)) = message.pieces.last().copied() else { return };
+    if part.as_text().is_some_and(|text| text.trim_end() != text) {
+        writing.losses.add(part.at.as_str(), LossKind::Coerced, "the white space at the end of a begun answer");
+        message.pieces.pop();
+        message.pieces.push(Piece::Begun(part));
     }
-    silent
 }
 
 /// Puts results first in their message, and their message next to the calls': instructions between

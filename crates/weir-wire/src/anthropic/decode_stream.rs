@@ -15,6 +15,9 @@ use crate::sse::Frame;
 /// The most blocks open at once. Providers have one.
 const MAX_OPEN: usize = 64;
 
+/// The most bytes of members beside the content, in all.
+const MAX_EXTRA: usize = 256 * 1024;
+
 /// Reads the frames of one stream.
 #[derive(Debug)]
 pub struct StreamDecoder {
@@ -27,6 +30,8 @@ pub struct StreamDecoder {
     /// The reason that the beginning gave, for a message that was whole from the start.
     early: Option<Stop>,
     finished: bool,
+    /// Bytes of members told beside the content.
+    extra: usize,
     closed: bool,
 }
 
@@ -35,7 +40,17 @@ impl StreamDecoder {
     #[must_use]
     pub fn new(rules: Arc<UsageRules>) -> Self {
         let usage = Cumulative::default();
-        Self { rules, usage, began: false, next: 0, open: Vec::new(), early: None, finished: false, closed: false }
+        Self {
+            rules,
+            usage,
+            began: false,
+            next: 0,
+            open: Vec::new(),
+            early: None,
+            finished: false,
+            extra: 0,
+            closed: false,
+        }
     }
 
     /// Reads one frame and appends its events. Behind the last event nothing is read.
@@ -197,6 +212,10 @@ impl StreamDecoder {
         }
         extra.update(audible(&fields.rest(super::form::OWN)));
         let tier = spent.as_ref().and_then(usage::tier);
+        self.extra += extra.size();
+        if self.extra > MAX_EXTRA {
+            return Err(DecodeError::new("", "too many members beside the content"));
+        }
         if !extra.is_empty() || tier.is_some() {
             events.push(Event::Update(Head { extra, tier, ..Head::default() }));
         }

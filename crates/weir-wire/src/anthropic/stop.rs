@@ -5,6 +5,9 @@ use crate::hub::write::Obj;
 use crate::hub::{Fields, LossKind, Losses, Node, Part, PartKind, Place, Stop, StopReason, Word};
 use crate::json::Kind;
 
+/// The most bytes of a refusal that explain it.
+const MAX_EXPLANATION: usize = 64 * 1024;
+
 /// Takes `stop_reason` and `stop_sequence`. The explanation of a refusal is read out of
 /// `stop_details`, which stay.
 pub(super) fn take(fields: &mut Fields<'_>) -> Option<Stop> {
@@ -52,9 +55,16 @@ impl Told {
     pub(super) fn add(&mut self, part: &Part) {
         match &part.kind {
             PartKind::ToolCall(_) => self.called = true,
-            PartKind::Refusal(words) => self.refused.get_or_insert_default().push_str(words),
+            PartKind::Refusal(words) => self.refuse(words),
             _ => {}
         }
+    }
+
+    /// Words of a refusal, of which the first are told again as its explanation.
+    pub(super) fn refuse(&mut self, words: &str) {
+        let known = self.refused.get_or_insert_default();
+        let room = MAX_EXPLANATION.saturating_sub(known.len());
+        known.push_str(words.get(..words.floor_char_boundary(room)).unwrap_or_default());
     }
 }
 

@@ -39,6 +39,9 @@ pub(super) fn tier(spent: &Spent) -> Option<Tier> {
     }
 }
 
+/// The most members of a stream's usage.
+const MAX_MEMBERS: usize = 256;
+
 /// The members that count input.
 const OF_INPUT: [&str; 3] = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
 
@@ -61,9 +64,11 @@ impl Cumulative {
         let counted = OF_INPUT.iter().any(|name| input(name));
         for (name, value) in said.members() {
             let silent = value.as_str() == "null" || (!counted && OF_INPUT.contains(&name.as_str()));
+            let full = self.members.len() >= MAX_MEMBERS;
             match self.members.iter_mut().find(|(known, _)| known == name) {
                 Some(_) if silent => {}
                 Some((_, known)) => *known = value.clone(),
+                None if full => {}
                 None => self.members.push((name.clone(), value.clone())),
             }
         }

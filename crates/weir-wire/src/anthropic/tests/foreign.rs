@@ -248,3 +248,37 @@ fn a_count_has_the_prompt_alone() {
     );
     assert_eq!(encoded.losses, vec![]);
 }
+
+#[test]
+fn a_begun_answer_has_no_white_space_at_its_end() {
+    let begun = placed(Part::text("a \n"), "messages[1].content");
+    let turns = vec![Turn::new(Role::User, vec![Part::text("q ")]), Turn::new(Role::Assistant, vec![begun])];
+    let (body, losses) = from_chat(&says(turns));
+    assert_eq!(body["messages"][0]["content"], "q ");
+    assert_eq!(body["messages"][1]["content"], json!([{"type": "text", "text": "a"}]));
+    assert_eq!(losses, ["messages[1].content coerced"]);
+}
+
+#[test]
+fn the_allowed_tools_are_those_given_even_where_none_can_be_forced() {
+    let function = |name: &str| json!({"type": "function", "function": {"name": name}});
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [], "tools": [function("f"), function("g")],
+        "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [function("g")]}}});
+    let request = openai_chat::decode_request(body.to_string().as_bytes()).unwrap();
+    let free = Capabilities { forced_tools: false, ..Capabilities::default() };
+    let (told, losses) = encode(&request, &free, Dialect::OpenAiChat);
+    assert_eq!((told["tools"].as_array().unwrap().len(), &told["tool_choice"]), (1, &json!({"type": "auto"})));
+    assert_eq!(losses, ["tool_choice approximated", "tool_choice coerced"]);
+    let (told, _) = from_chat(&request);
+    assert_eq!(told["tool_choice"], json!({"type": "any"}));
+}
+
+#[test]
+fn a_stream_s_members_are_bounded() {
+    let mut chunks = vec![];
+    for index in 0..20 {
+        let name = format!("x{index}");
+        chunks.push(json!({"type": "message_delta", "delta": {name: "y".repeat(20_000)}}));
+    }
+    assert!(matches!(decode(&chunks).last(), Some(Event::Error(_))));
+}
