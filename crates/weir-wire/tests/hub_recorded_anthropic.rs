@@ -285,3 +285,130 @@ fn counts_and_errors_are_read() {
     }
     println!("{counts} counts");
 }
+
+fn said(answer: &Answer) -> (String, Vec<(String, String)>) {
+    let first = answer.choices.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
+    let text = first.iter().filter_map(|part| part.as_text()).collect();
+    let calls = first.iter().filter_map(|part| match &part.kind {
+        PartKind::ToolCall(call) => {
+            let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
+            Some((call.name.clone(), arguments.to_string()))
+        }
+        _ => None,
+    });
+    (text, calls.collect())
+}
+
+/// Calls to which nothing was added take an empty object in this dialect; broken arguments are
+/// wrapped in a whole answer and cannot be in a stream.
+fn comparable(answer: &Answer) -> (String, Vec<(String, String)>) {
+    let (text, mut calls) = said(answer);
+    for (_, arguments) in &mut calls {
+        if arguments == "null" {
+            *arguments = "{}".to_owned();
+        }
+    }
+    (text, calls)
+}
+
+/// Streams of OpenAI's dialect, told to a caller of this one.
+#[test]
+fn streams_of_openai_s_say_the_same_in_this_dialect() {
+    let (mut odd, mut count) = (Vec::new(), 0);
+    for exchange in exchanges("chat_completions").iter().filter(|one| one.status == 200 && one.is_stream()) {
+        let mut decoder = weir_wire::openai_chat::StreamDecoder::new(Arc::new(UsageRules::default()));
+        let mut events = Vec::new();
+        frames(&exchange.body, usize::MAX).iter().for_each(|frame| decoder.push(frame, &mut events));
+        decoder.end(&mut events);
+        let mut encoder = StreamEncoder::new(Reply { source: Dialect::OpenAiChat, ..reply() });
+        let mut out = String::new();
+        events.iter().for_each(|event| encoder.push(event, &mut out));
+        let (before, after) = (fold(events), fold(decode(&frames(&out, usize::MAX))));
+        match (before, after) {
+            (Ok(before), Ok(after)) => {
+                count += 1;
+                let usage = |answer: &Answer| answer.usage.as_ref().map(|spent| spent.tokens).unwrap_or_default();
+                let (told, heard) = (usage(&before), usage(&after));
+                let same = (told.input, told.cached, told.output) == (heard.input, heard.cached, heard.output);
+                if comparable(&before) != comparable(&after) || !same {
+                    odd.push(format!(
+                        "{}: {same} {:?}\n  {:?}",
+                        exchange.name,
+                        comparable(&before),
+                        comparable(&after)
+                    ));
+                }
+            }
+            (Err(_), Err(_)) => {}
+            (before, after) => odd.push(format!("{}: {before:?} {after:?}", exchange.name)),
+        }
+    }
+    report("streams of chat", &odd, count);
+}
+
+/// Streams of this dialect, told to a caller of OpenAI's.
+#[test]
+fn streams_say_the_same_in_openai_s_dialect() {
+    let (mut odd, mut count) = (Vec::new(), 0);
+    for exchange in exchanges("messages").iter().filter(|one| one.status == 200 && one.is_stream()) {
+        let events = decode(&frames(&exchange.body, usize::MAX));
+        let mut encoder = weir_wire::openai_chat::StreamEncoder::new(reply(), true);
+        let mut out = String::new();
+        events.iter().for_each(|event| encoder.push(event, &mut out));
+        let mut decoder = weir_wire::openai_chat::StreamDecoder::new(Arc::new(UsageRules::default()));
+        let mut again = Vec::new();
+        frames(&out, usize::MAX).iter().for_each(|frame| decoder.push(frame, &mut again));
+        decoder.end(&mut again);
+        match (fold(events), fold(again)) {
+            (Ok(before), Ok(after)) => {
+                count += 1;
+                if comparable(&before) != comparable(&after) {
+                    odd.push(format!("{}: {:?}\n  {:?}", exchange.name, comparable(&before), comparable(&after)));
+                }
+            }
+            (Err(_), Err(_)) => {}
+            (before, after) => odd.push(format!("{}: {before:?} {after:?}", exchange.name)),
+        }
+    }
+    report("streams, to chat", &odd, count);
+}
+
+/// Requests of either dialect are written in the other, or refused with their place.
+#[test]
+fn requests_cross_or_are_refused_with_a_place() {
+    let capabilities = Capabilities::default();
+    let (mut crossed, mut refused) = (0, 0);
+    for (endpoint, caller) in [("chat_completions", Dialect::OpenAiChat), ("messages", Dialect::Anthropic)] {
+        for exchange in exchanges(endpoint).iter().filter(|exchange| exchange.status == 200) {
+            let body = exchange.request.as_deref().unwrap_or_default().as_bytes();
+            let read = match caller {
+                Dialect::Anthropic => anthropic::decode_request(body),
+                _ => weir_wire::openai_chat::decode_request(body),
+            };
+            let Ok(mut request) = read else { continue };
+            request.link_results(&mut Ids::new(1));
+            let target = Target { model: "m", capabilities: &capabilities, caller };
+            let written = match caller {
+                Dialect::Anthropic => weir_wire::openai_chat::encode_request(&request, &target),
+                _ => anthropic::encode_request(&request, &target),
+            };
+            match written {
+                Ok(encoded) => {
+                    crossed += 1;
+                    let body = encoded.body.as_bytes();
+                    let again = match caller {
+                        Dialect::Anthropic => weir_wire::openai_chat::decode_request(body).map(drop),
+                        _ => anthropic::decode_request(body).map(drop),
+                    };
+                    assert_eq!(again, Ok(()), "{}", exchange.name);
+                }
+                Err(error) => {
+                    refused += 1;
+                    println!("{}: {error}", exchange.name);
+                    assert!(!error.field.is_empty(), "{}: {error}", exchange.name);
+                }
+            }
+        }
+    }
+    println!("{crossed} crossed, {refused} refused");
+}

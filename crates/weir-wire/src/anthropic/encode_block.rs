@@ -8,7 +8,7 @@ use super::{blocks, citations, seals};
 use crate::hub::fold::apply;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
-    CallKind, Capabilities, Delta, Dialect, Mode, Node, Opaque, Part, PartKind, Place, Seal, Target, Text,
+    CallKind, Capabilities, Delta, Dialect, LossKind, Mode, Node, Opaque, Part, PartKind, Place, Seal, Target, Text,
 };
 use crate::json::{Kind, quote};
 
@@ -153,7 +153,10 @@ impl StreamEncoder {
                     self.begin(out);
                     self.block_delta("citations_delta", "citation", &json, out);
                 }
-                None => self.losses.drop_part(&Part::text(""), "a citation without an address has no words here"),
+                None => {
+                    let why = "a citation without an address has no words here";
+                    self.losses.add("content.citations", LossKind::Dropped, why);
+                }
             },
             (PartKind::ToolCall(_), Delta::Arguments(text)) => self.arguments(&text, out),
             (_, Delta::Extra(extra)) => self.losses.extra(&extra, &Place::root()),
@@ -219,7 +222,8 @@ impl StreamEncoder {
                 }
             }
             PartKind::ToolCall(call) if call.kind == CallKind::Custom => {
-                self.losses.drop_part(&open.part, "the input of a custom tool became an object");
+                let why = "the input of a custom tool became an object";
+                self.losses.add(open.part.at.as_str(), LossKind::Approximated, why);
                 let closing = if open.filled { "\"}" } else { "{\"input\":\"\"}" };
                 self.block_delta("input_json_delta", "partial_json", &quote(closing), out);
             }

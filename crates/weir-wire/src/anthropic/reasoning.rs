@@ -5,6 +5,9 @@ use super::form::OWN;
 use crate::hub::write::Obj;
 use crate::hub::{Effort, Field, LossKind, Num, PartKind, Reasoning, ReasoningStyle, Request, Role};
 
+/// The budget of thinking that was switched on without saying how much.
+const UNMEASURED: u64 = 4096;
+
 /// What is written of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -134,7 +137,14 @@ fn by_word(reasoning: &Reasoning, adaptive: bool, writing: &mut Writing<'_>) -> 
 fn budget(reasoning: &Reasoning, max_tokens: Option<u64>, writing: &mut Writing<'_>) -> Plan {
     let given = reasoning.budget.as_ref().and_then(Num::as_u64);
     let wanted = given.or(reasoning.effort.as_ref().and_then(Effort::budget));
-    let wanted = wanted.or((reasoning.enabled == Some(true)).then_some(4096));
+    let wanted = wanted.or_else(|| {
+        let unmeasured = reasoning.enabled == Some(true);
+        if unmeasured {
+            let why = format!("thinking without a measure became a budget of {UNMEASURED} tokens");
+            writing.losses.param(Field::Reasoning, LossKind::Coerced, why);
+        }
+        unmeasured.then_some(UNMEASURED)
+    });
     let Some(wanted) = wanted else {
         writing.losses.param(Field::Reasoning, LossKind::Dropped, "the model takes a budget in tokens alone");
         return Plan::default();
