@@ -69,8 +69,12 @@ pub(super) fn block(part: &Part, writing: &mut Writing<'_>) -> Option<String> {
     }))
 }
 
-/// Whether a thought may be said: to callers any, to providers their own.
+/// Whether a thought may be said: to callers any, to providers their own. A text that is another
+/// maker's seal alone is not said.
 fn sayable(part: &Part, writing: &mut Writing<'_>) -> bool {
+    if part.as_text() == Some("") && part.signature.as_ref().is_some_and(|seal| !seals::is_own(seal)) {
+        return false;
+    }
     let PartKind::Thinking(thinking) = &part.kind else { return true };
     if writing.answer || is_own_thought(part) {
         return true;

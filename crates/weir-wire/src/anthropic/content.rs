@@ -1,6 +1,7 @@
 //! `content`: a string, or a list of blocks. Read.
 
 use super::form::{DIRECT, LIST, OWN, bit_if, form};
+use super::seals::Beside;
 use super::source::opaque;
 use super::{cache, citations, seals, source};
 use crate::hub::{
@@ -34,17 +35,31 @@ fn blocks(node: Node<'_>, at: &Place, mode: Mode) -> Result<Vec<Part>, DecodeErr
     let mut parts = Vec::new();
     let mut carried = None;
     for (at, node) in node.items(at)? {
-        if mode == Mode::Request
-            && let Some(seal) = seals::uncarry_next(node)
-        {
-            carried = Some(seal);
-            continue;
+        let beside = if mode == Mode::Request { seals::uncarry_beside(node) } else { None };
+        match beside {
+            Some(Beside::Next(seal)) => {
+                carried = Some(seal);
+                continue;
+            }
+            Some(Beside::Last(seal)) => {
+                seal_last(&mut parts, seal, at);
+                continue;
+            }
+            None => {}
         }
         let mut part = block(node, at, mode)?;
         part.signature = part.signature.or_else(|| carried.take());
         parts.push(part);
     }
     Ok(parts)
+}
+
+/// Gives the seal to the text it stands behind, which is left out where it was empty.
+fn seal_last(parts: &mut Vec<Part>, seal: Seal, at: Place) {
+    match parts.last_mut().filter(|last| last.as_text().is_some() && last.signature.is_none()) {
+        Some(last) => last.signature = Some(seal),
+        None => parts.push(Part { signature: Some(seal), form: form(LIST), at, ..Part::text("") }),
+    }
 }
 
 /// One block. In an answer, one that is not as it should be is kept whole.

@@ -26,9 +26,10 @@ pub fn encode_answer(answer: &Answer, reply: &mut Reply) -> Encoded {
         head(o, &answer.head, reply);
         let mut texts = Vec::new();
         for part in &choice.parts {
-            let Some(text) = said(part, reply, &mut writing) else { continue };
-            texts.extend(seals::carry_next(part));
-            texts.push(text);
+            let text = said(part, reply, &mut writing);
+            texts.extend(text.as_ref().and_then(|_| seals::carry_next(part)));
+            texts.extend(text);
+            texts.extend(seals::carry_last(part));
         }
         o.raw("content", &format!("[{}]", texts.join(",")));
         stop::write(o, choice.stop.as_ref(), &Told::of(&choice.parts), &mut writing.losses);

@@ -158,6 +158,7 @@ impl StreamEncoder {
                     self.losses.add("content.citations", LossKind::Dropped, why);
                 }
             },
+            (PartKind::Text(_), delta @ Delta::Signature(_)) => open.seal(delta),
             (PartKind::ToolCall(_), Delta::Arguments(text)) => self.arguments(&text, out),
             (_, Delta::Extra(extra)) => self.losses.extra(&extra, &Place::root()),
             _ => {}
@@ -230,6 +231,10 @@ impl StreamEncoder {
             _ => {}
         }
         if open.begun {
+            self.block_stop(out);
+        }
+        if let Some(carried) = seals::carry_last(&open.part) {
+            self.block_start(&carried, out);
             self.block_stop(out);
         }
     }

@@ -60,8 +60,18 @@ pub(super) fn uncarry(signature: &str) -> Option<Part> {
     Some(Part { signature, ..Part::new(PartKind::Thinking(thinking)) })
 }
 
-/// The block that carries a foreign seal of the part behind it; `None` for a part without one.
+/// The block before a part that carries its foreign seal; `None` for a part without one, and for a
+/// text, whose seal comes at its end.
 pub(super) fn carry_next(part: &Part) -> Option<String> {
+    beside(part, "next").filter(|_| part.as_text().is_none())
+}
+
+/// The block behind a text that carries its foreign seal.
+pub(super) fn carry_last(part: &Part) -> Option<String> {
+    beside(part, "last").filter(|_| part.as_text().is_some())
+}
+
+fn beside(part: &Part, kind: &str) -> Option<String> {
     let seal = part.signature.as_ref().filter(|seal| !is_own(seal))?;
     if matches!(part.kind, PartKind::Thinking(_)) {
         return None;
@@ -70,21 +80,36 @@ pub(super) fn carry_next(part: &Part) -> Option<String> {
     Some(write::object(|o| {
         o.text("type", "thinking");
         o.text("thinking", "");
-        o.text("signature", &format!("{PREFIX}{maker}:next:::{}", seal.text));
+        o.text("signature", &format!("{PREFIX}{maker}:{kind}:::{}", seal.text));
     }))
 }
 
-/// The seal that a block of [`carry_next`] carries.
-pub(super) fn uncarry_next(node: Node<'_>) -> Option<Seal> {
+/// A seal that stands beside its part.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// Of the part behind it.
+    Next(Seal),
+    /// Of the text before it.
+    Last(Seal),
+}
+
+/// The seal that a block of [`carry_next`] or [`carry_last`] carries.
+pub(super) fn uncarry_beside(node: Node<'_>) -> Option<Beside> {
     if node.kind != Kind::Object || !node.raw.contains(PREFIX) {
         return None;
     }
     let fields = node.fields(Place::root()).ok()?;
     let text = |name: &str| fields.peek(name).and_then(Node::text);
     let (kind, signature) = (text("type")?, text("signature")?);
-    let (maker, seal) = signature.strip_prefix(PREFIX)?.split_once(":next:::")?;
-    let (_, origin) = MAKERS.iter().find(|(name, _)| *name == maker)?;
-    (kind == "thinking").then(|| Seal { text: seal.to_owned(), origin: Some(*origin) })
+    let (maker, rest) = signature.strip_prefix(PREFIX)?.split_once(':')?;
+    let (_, origin) = MAKERS.iter().find(|(name, _)| *name == maker).filter(|_| kind == "thinking")?;
+    let (place, text) = rest.split_once(":::")?;
+    let seal = Seal { text: text.to_owned(), origin: Some(*origin) };
+    match place {
+        "next" => Some(Beside::Next(seal)),
+        "last" => Some(Beside::Last(seal)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -117,11 +142,14 @@ mod tests {
     #[test]
     fn the_seal_of_a_call_comes_back() {
         let seal = Seal { text: "a:b==".into(), origin: Some(Dialect::Gemini) };
-        let part = Part { signature: Some(seal.clone()), ..Part::text("x") };
-        let block = carry_next(&part).unwrap();
-        let node = Node::of_body(block.as_bytes(), crate::hub::Mode::Request).unwrap();
-        assert_eq!(uncarry_next(node), Some(seal));
+        let read = |block: Option<String>| {
+            uncarry_beside(Node::of_body(block?.as_bytes(), crate::hub::Mode::Request).unwrap())
+        };
+        let text = Part { signature: Some(seal.clone()), ..Part::text("x") };
+        assert_eq!((read(carry_next(&text)), read(carry_last(&text))), (None, Some(Beside::Last(seal.clone()))));
+        let call = Part { signature: Some(seal.clone()), ..Part::new(PartKind::Refusal(String::new())) };
+        assert_eq!((read(carry_next(&call)), read(carry_last(&call))), (Some(Beside::Next(seal)), None));
         let own = Seal { text: "s".into(), origin: Some(Dialect::Anthropic) };
-        assert_eq!(carry_next(&Part { signature: Some(own), ..Part::text("x") }), None);
+        assert_eq!(carry_last(&Part { signature: Some(own), ..Part::text("x") }), None);
     }
 }

@@ -76,8 +76,9 @@ fn foreign_parts() -> Vec<Part> {
         origin: Some(Dialect::OpenAiResponses),
         ..Thinking::default()
     };
-    let signature = seal("sig", Dialect::Gemini);
-    vec![Part::new(PartKind::Thinking(hidden)), Part::text("a"), Part { signature, ..call("1") }]
+    let signature = || seal("sig", Dialect::Gemini);
+    let sealed = |text: &str| Part { signature: signature(), ..Part::text(text) };
+    vec![Part::new(PartKind::Thinking(hidden)), sealed("a"), sealed(""), Part { signature: signature(), ..call("1") }]
 }
 
 /// Form and place apart, the parts are the same.
