@@ -47,7 +47,8 @@
 //!   elsewhere. A part that is blank all the same ([`Part::is_blank`]) is left out by others.
 //! - **A seal is for its maker.** Signatures and encrypted thoughts carry their origin, and are
 //!   written for that dialect alone; Bedrock's are those of the model behind it. A chat client
-//!   carries them in `reasoning_details`.
+//!   carries them in `reasoning_details`, an Anthropic client in signatures that name their maker
+//!   (`anthropic/seals.rs`).
 //! - **Usage** is in [`crate::usage::Usage`]'s classes, where totals include their subsets, whatever
 //!   the dialect's convention; [`Spent::native`] is what was written.
 //!

@@ -1,6 +1,7 @@
 //! Weir's pure wire layer: bytes in, facts and bytes out. No I/O, no clock, no runtime.
 
 pub mod answer;
+pub mod anthropic;
 pub mod base64;
 pub mod bedrock;
 pub mod cohere;

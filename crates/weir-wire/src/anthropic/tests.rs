@@ -1,0 +1,7 @@
+//! The laws of this dialect, and what it makes of other dialects' words.
+
+mod across;
+mod foreign;
+mod generate;
+mod laws;
+mod streams;
