@@ -270,18 +270,48 @@ impl Form {
 }
 
 /// Members that only one dialect understands, in order. The same dialect writes them again, any
-/// other reports them as losses ([`Losses::extra`]).
+/// other reports them as losses ([`Losses::extra`]), unless they are quiet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extra {
     dialect: Option<Dialect>,
+    /// The quiet ones first.
     members: Vec<(String, Json)>,
+    /// How many are quiet.
+    quiet: usize,
 }
 
 impl Extra {
     /// These members of this dialect.
     #[must_use]
     pub fn new(dialect: Dialect, members: Vec<(String, Json)>) -> Self {
-        Self { dialect: (!members.is_empty()).then_some(dialect), members }
+        Self { dialect: (!members.is_empty()).then_some(dialect), members, quiet: 0 }
+    }
+
+    /// Makes these members quiet: they say nothing that another dialect would have to know (ids of
+    /// items, echoes of the request), so that leaving them out is no loss.
+    #[must_use]
+    pub fn quieten(mut self, is_quiet: impl Fn(&str) -> bool) -> Self {
+        let loud = self.members.split_off(self.quiet);
+        let (quiet, loud): (Vec<_>, Vec<_>) = loud.into_iter().partition(|(name, _)| is_quiet(name));
+        self.members.extend(quiet);
+        self.quiet = self.members.len();
+        self.members.extend(loud);
+        self
+    }
+
+    /// The members that are not quiet.
+    #[must_use]
+    pub fn loud(&self) -> &[(String, Json)] {
+        self.members.get(self.quiet..).unwrap_or_default()
+    }
+
+    /// Takes a member out, if it is this dialect's.
+    pub fn remove(&mut self, dialect: Dialect, name: &str) -> Option<Json> {
+        let at = self.members_of(dialect).iter().position(|(key, _)| key == name)?;
+        self.quiet -= usize::from(at < self.quiet);
+        let (_, value) = self.members.remove(at);
+        self.dialect = self.dialect.filter(|_| !self.members.is_empty());
+        Some(value)
     }
 
     /// Whose they are, if there are any.
@@ -324,9 +354,13 @@ impl Extra {
             *self = later;
             return;
         }
-        for (name, value) in later.members {
+        for (at, (name, value)) in later.members.into_iter().enumerate() {
             match self.members.iter_mut().find(|(key, _)| *key == name) {
                 Some((_, place)) => *place = value,
+                None if at < later.quiet => {
+                    self.members.insert(self.quiet, (name, value));
+                    self.quiet += 1;
+                }
                 None => self.members.push((name, value)),
             }
         }
