@@ -8,6 +8,7 @@ pub mod hub;
 pub mod json;
 pub mod multipart;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod request;
 pub mod rules;
 pub mod sse;

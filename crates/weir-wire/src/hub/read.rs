@@ -75,6 +75,12 @@ impl<'a> Node<'a> {
         read().map_err(|error: crate::json::JsonError| DecodeError::new("", error.to_string()))
     }
 
+    /// How strictly it is read.
+    #[must_use]
+    pub fn mode(self) -> Mode {
+        self.mode
+    }
+
     /// The value as text to keep.
     #[must_use]
     pub fn json(self) -> Json {
