@@ -108,8 +108,12 @@ impl StreamEncoder {
 
     fn event(&mut self, event: Event, out: &mut String) {
         match event {
-            Event::Start(head) | Event::Update(head) => {
+            Event::Start(mut head) | Event::Update(mut head) => {
                 self.losses.extra(&head.extra, &Place::root());
+                if self.started {
+                    // What the first event said of these holds for all.
+                    (head.id, head.created) = (None, None);
+                }
                 self.head.update(head);
                 self.start(out);
             }
@@ -255,6 +259,7 @@ impl StreamEncoder {
                     o.text("text", &thinking.text);
                 })
             }
+            PartKind::ToolCall(_) => String::new(),
             _ => {
                 let list =
                     self.writing(|writing| write::array(|a| parts::listed(a, last, true, &item.tokens, writing)));

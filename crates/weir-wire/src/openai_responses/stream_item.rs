@@ -1,7 +1,7 @@
 //! The items of a stream: what their events say of parts.
 
 use super::content;
-use super::form::{CONTINUES, LIST, RESPONSES, form};
+use super::form::{CONTINUES, ITEM_ID, LIST, RESPONSES, form};
 use super::item::{self, item_id};
 use super::logprobs;
 use crate::hub::fold::MAX_PARTS;
@@ -166,8 +166,15 @@ impl Items {
         Ok(())
     }
 
-    /// An item of the whole response: told now if it was not done.
+    /// An item of the whole response: told now if it was not done, under whatever number.
     pub(super) fn complete(&mut self, index: u64, node: Node<'_>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        let id = match node.kind {
+            crate::json::Kind::Object => node.fields(Place::root())?.word("id")?,
+            _ => None,
+        };
+        if id.is_some() && self.items.iter().any(|item| item.done && item.id == id) {
+            return Ok(());
+        }
         self.done(index, node, events)
     }
 
@@ -254,7 +261,11 @@ impl Items {
         let Some(told) = self.items.get(at).and_then(|item| item.parts.get(index)) else { return };
         let (bytes, citations, known) = (told.bytes, told.citations, told.shell.extra.clone());
         let tokens = if told.logprobs { None } else { logprobs::of_part(&full) };
-        let (shell, deltas) = split(full);
+        let (mut shell, deltas) = split(full);
+        // An id once told stays: there are providers whose ids change from event to event.
+        for name in [ITEM_ID, "id"].into_iter().filter(|name| known.get(RESPONSES, name).is_some()) {
+            shell.extra.remove(RESPONSES, name);
+        }
         let mut seen = 0;
         for delta in deltas {
             let delta = match delta {
@@ -268,7 +279,7 @@ impl Items {
             };
             self.more(at, index, delta, events);
         }
-        if shell.extra != known && !shell.extra.is_empty() {
+        if !shell.extra.is_empty() {
             self.more(at, index, Delta::Extra(shell.extra), events);
         }
         events.extend(tokens.map(|more| Event::Logprobs { choice: 0, more }));
