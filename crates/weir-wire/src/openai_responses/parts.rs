@@ -131,10 +131,8 @@ fn write_text(o: &mut Obj<'_>, part: &Part, text: &Text, model: bool, writing: &
         },
     );
     o.text("text", &text.text);
-    if writing.same() && text.citations.is_empty() {
-        return;
-    }
-    if output && (writing.answer || writing.same()) {
+    let told = if writing.same() { !text.citations.is_empty() } else { output && writing.answer };
+    if told {
         o.array("annotations", |a| text.citations.iter().for_each(|citation| a.raw(&write_citation(citation))));
     }
 }
