@@ -92,9 +92,12 @@ impl StreamDecoder {
                 Some(item) => self.items.done(index, item, events),
                 None => Ok(()),
             },
-            "response.content_part.done" => {
+            "response.content_part.done" | "response.reasoning_summary_part.done" => {
                 let Some(part) = fields.take("part") else { return Ok(()) };
-                let key = Key::Content(fields.count("content_index")?.unwrap_or_default());
+                let key = match kind {
+                    "response.content_part.done" => Key::Content(fields.count("content_index")?.unwrap_or_default()),
+                    _ => Key::Summary(fields.count("summary_index")?.unwrap_or_default()),
+                };
                 self.items.part_done(index, key, part, events)
             }
             "response.output_text.annotation.added" => {

@@ -3,7 +3,7 @@
 use super::encode_answer::{explanation, head, status, tail, usage, with_id};
 use super::form::{HOLLOW, RESPONSES};
 use super::parts;
-use super::said::{Sort, item, known_id};
+use super::said::{self, Sort, item, known_id};
 use super::stream_out::{OpenItem, Told};
 use super::written::Writing;
 use crate::fault::UpstreamError;
@@ -183,13 +183,17 @@ impl StreamEncoder {
     fn announce(&mut self, out: &mut String) {
         let same = self.same();
         let index = self.output.len();
+        let whole = match &self.item {
+            Some(item) if item.is_told_at_once() => self.last_part(),
+            _ => String::new(),
+        };
         let Some(item) = &mut self.item else { return };
         let mut told = Vec::new();
         if !std::mem::replace(&mut item.announced, true) {
             told.push(("response.output_item.added", format!("\"item\":{}", item.beginning())));
         }
         if !std::mem::replace(&mut item.part_open, true) {
-            told.extend(item.part_added(same));
+            told.extend(item.part_added(&whole, same));
         }
         self.tell(told, index, out);
     }
@@ -254,10 +258,7 @@ impl StreamEncoder {
         let text = item.parts.last().map(|last| match &last.kind {
             PartKind::Thinking(thinking) => {
                 let kind = if thinking.summary || !self.same() { "summary_text" } else { "reasoning_text" };
-                write::object(|o| {
-                    o.text("type", kind);
-                    o.text("text", &thinking.text);
-                })
+                write::object(|o| said::thought(o, kind, last, thinking))
             }
             PartKind::ToolCall(_) => String::new(),
             _ => {

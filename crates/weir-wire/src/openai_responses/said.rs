@@ -256,15 +256,18 @@ fn write_thoughts(o: &mut Obj<'_>, name: &'static str, kind: &str, thoughts: &[(
     }
     o.array(name, |a| {
         for (part, thinking) in thoughts {
-            a.object(|o| {
-                o.text("type", kind);
-                o.text("text", &thinking.text);
-                let mut extra = part.extra.clone();
-                extra.remove(RESPONSES, super::form::ITEM);
-                o.extra(&extra, RESPONSES);
-            });
+            a.object(|o| thought(o, kind, part, thinking));
         }
     });
+}
+
+/// One element of a reasoning item's lists.
+pub(super) fn thought(o: &mut Obj<'_>, kind: &str, part: &Part, thinking: &Thinking) {
+    o.text("type", kind);
+    o.text("text", &thinking.text);
+    let mut extra = part.extra.clone();
+    extra.remove(RESPONSES, super::form::ITEM);
+    o.extra(&extra, RESPONSES);
 }
 
 fn tool_call(part: &Part, call: &ToolCall, id: Option<&str>, writing: &mut Writing<'_>) -> String {

@@ -3,7 +3,7 @@
 use super::content;
 use super::form::{CONTINUES, ITEM_ID, LIST, RESPONSES, form};
 use super::item::{self, item_id};
-use super::logprobs;
+use super::{logprobs, thinking};
 use crate::hub::fold::MAX_PARTS;
 use crate::hub::{DecodeError, Delta, Event, Logprobs, Node, Part, PartKind, Place, Text, Thinking, ToolCall};
 
@@ -70,7 +70,8 @@ impl Items {
         if let [only] = read.parts.as_mut_slice()
             && let PartKind::ToolCall(call) = &mut only.kind
         {
-            // What it is called with is told by deltas, or at the end.
+            // What it is called with is told by deltas, or at the end; and so is its state.
+            only.extra.remove(RESPONSES, "status");
             call.arguments = String::new();
             only.form = form(0);
             self.begin(at, Key::Whole, read.parts.remove(0), events)?;
@@ -119,7 +120,7 @@ impl Items {
         }
     }
 
-    /// An element of a message's content has ended: what it says and was not told is told now.
+    /// An element of a message's content, or of a reasoning item's lists, has ended: what it says and was not told is told now.
     pub(super) fn part_done(
         &mut self,
         index: u64,
@@ -128,11 +129,17 @@ impl Items {
         events: &mut Vec<Event>,
     ) -> Result<(), DecodeError> {
         let at = self.at(index)?;
-        let full = content::one(node, Place::root(), true, 0)?;
-        if matches!(full.kind, PartKind::Opaque(_)) {
-            return Ok(());
-        }
+        let thought = match key {
+            Key::Summary(_) => thinking::element(node, Place::root(), "summary_text", true)?,
+            _ => thinking::element(node, Place::root(), "reasoning_text", false)?,
+        };
+        let full = match thought {
+            Some(thought) => thought,
+            None => content::one(node, Place::root(), true, 0)?,
+        };
+        let opaque = matches!(full.kind, PartKind::Opaque(_));
         match self.find(at, key) {
+            Some(_) if opaque => {}
             Some(told) => self.rest(at, told, full, events),
             None => {
                 let (shell, deltas) = split(full);

@@ -86,8 +86,15 @@ impl OpenItem {
         }
     }
 
-    /// The event with which the last part begins, if such parts are told of.
-    pub(super) fn part_added(&mut self, same: bool) -> Option<Told> {
+    /// Whether the last part is an element of a message that nothing is added to.
+    pub(super) fn is_told_at_once(&self) -> bool {
+        let told = |part: &Part| !matches!(part.kind, PartKind::Text(_) | PartKind::Refusal(_));
+        self.sort == Sort::Message && self.parts.last().is_some_and(told)
+    }
+
+    /// The event with which the last part begins, if such parts are told of; `whole` is a part that
+    /// is told at once.
+    pub(super) fn part_added(&mut self, whole: &str, same: bool) -> Option<Told> {
         let kind = self.parts.last().map(|part| &part.kind)?;
         let part = match kind {
             PartKind::Text(_) => write::object(|o| {
@@ -106,6 +113,7 @@ impl OpenItem {
                 return Some(("response.reasoning_summary_part.added", self.with_place(same, |o| o.raw("part", part))));
             }
             PartKind::Thinking(_) => r#"{"type":"reasoning_text","text":""}"#.to_owned(),
+            _ if !whole.is_empty() => whole.to_owned(),
             _ => return None,
         };
         self.contents += 1;
@@ -181,6 +189,7 @@ impl OpenItem {
                 };
                 vec![("response.function_call_arguments.done", self.with_place(same, more))]
             }
+            _ if self.is_told_at_once() => vec![whole("response.content_part.done")],
             _ => Vec::new(),
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn read(mut fields: Fields<'_>) -> Result<Option<Vec<Part>>, DecodeEr
 }
 
 /// One summary or thought, if it is one.
-fn element(node: Node<'_>, at: Place, word: &str, summary: bool) -> Result<Option<Part>, DecodeError> {
+pub(super) fn element(node: Node<'_>, at: Place, word: &str, summary: bool) -> Result<Option<Part>, DecodeError> {
     if node.kind != Kind::Object {
         return Ok(None);
     }
