@@ -17,7 +17,7 @@
 //! | [`PartKind::Document`] | `file` | `input_file` | `document` | `inlineData`, `fileData` | `document` | `documents` |
 //! | [`PartKind::Audio`] | `input_audio`, `audio` | `input_audio` | - | `inlineData` | `audio` | - |
 //! | [`Thinking`] | `reasoning*` | `reasoning` item | `thinking`, `redacted_thinking` | `thought` | `reasoningContent` | `thinking`, `tool_plan` |
-//! | [`Part::signature`] | `extra_content`, detail `signature` | - | `signature` | `thoughtSignature` | `signature` | - |
+//! | [`Part::signature`] | `extra_content`, detail `signature` | `extra_content`, marked `encrypted_content` | `signature` | `thoughtSignature` | `signature` | - |
 //! | [`Thinking::encrypted`] | detail `data` | `encrypted_content` | `redacted_thinking.data` | - | `redactedContent` | - |
 //! | [`ToolCall`] | `tool_calls` | `function_call`, `custom_tool_call` | `tool_use` | `functionCall` | `toolUse` | `tool_calls` |
 //! | [`ToolResult`] | message's content | `output` | `tool_result` | `functionResponse` | `toolResult` | message's content |
@@ -47,7 +47,7 @@
 //!   elsewhere. A part that is blank all the same ([`Part::is_blank`]) is left out by others.
 //! - **A seal is for its maker.** Signatures and encrypted thoughts carry their origin, and are
 //!   written for that dialect alone; Bedrock's are those of the model behind it. A chat client
-//!   carries them in `reasoning_details`.
+//!   carries them in `reasoning_details`, a Responses client in `encrypted_content`, marked.
 //! - **Usage** is in [`crate::usage::Usage`]'s classes, where totals include their subsets, whatever
 //!   the dialect's convention; [`Spent::native`] is what was written.
 //!
@@ -56,7 +56,9 @@
 //! Decoding and encoding again in the same dialect gives the same JSON. Three things make it so, and
 //! encoders of other dialects see none of them:
 //!
-//! - [`Extra`]: members nobody took, in order. They go back with [`write::Obj::extra`], last.
+//! - [`Extra`]: members nobody took, in order. They go back with [`write::Obj::extra`], last. Those that
+//!   say nothing to others (ids and states of items, echoes of the request) are quiet
+//!   ([`Extra::quieten`]): no loss.
 //! - [`Form`]: which of several spellings was used, in bits that one codec defines
 //!   (`openai_chat/form.rs`). Bits 0 must be the spelling that is written for other dialects' parts.
 //! - [`Native`] and [`Word`]: the JSON or word of what is also read into neutral members (citations,

@@ -202,7 +202,7 @@ fn reasoning(all: &[Part], id: Option<&str>, writing: &mut Writing<'_>) -> Optio
     let list = |summary: bool| -> Vec<(&Part, &Thinking)> {
         thoughts().filter(|(part, t)| shown(part, t) && (t.summary || shortened) == summary).collect()
     };
-    all.iter().for_each(|part| parts::note(part, writing));
+    // Members beside the words, the seal and the id are how another dialect spelt them.
     Some(write::object(|o| {
         o.text("type", "reasoning");
         o.opt_text("id", id);

@@ -5,7 +5,12 @@ use super::form::{CONTINUES, ITEM_ID, LIST, RESPONSES, form};
 use super::item::{self, item_id};
 use super::{logprobs, thinking};
 use crate::hub::fold::MAX_PARTS;
-use crate::hub::{DecodeError, Delta, Event, Logprobs, Node, Part, PartKind, Place, Text, Thinking, ToolCall};
+use crate::hub::{
+    DecodeError, Delta, Event, Json, Logprobs, Native, Node, Opaque, Part, PartKind, Place, Text, Thinking, ToolCall,
+};
+
+/// The most bytes of members held.
+const MAX_HELD: usize = 8 << 20;
 
 /// Which part of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub(super) enum Key {
 pub(super) struct Items {
     items: Vec<Item>,
     parts: usize,
+    /// Bytes of members held for comparison with those at the end of their items.
+    held: usize,
     called: bool,
 }
 
@@ -224,15 +231,18 @@ impl Items {
     }
 
     fn begin(&mut self, at: usize, key: Key, shell: Part, events: &mut Vec<Event>) -> Result<usize, DecodeError> {
-        if self.parts >= MAX_PARTS {
-            return Err(DecodeError::new("output", "too many parts"));
+        self.held = self.held.saturating_add(shell.extra.size());
+        if self.parts >= MAX_PARTS || self.held > MAX_HELD {
+            return Err(DecodeError::new("output", "too many parts, or too many members beside what they say"));
         }
         let part = u32::try_from(self.parts).unwrap_or(u32::MAX);
         self.called |= matches!(shell.kind, PartKind::ToolCall(_));
         let Some(item) = self.items.get_mut(at) else { return Ok(0) };
         item.end(events);
         self.parts += 1;
-        events.push(Event::PartStart { choice: 0, part, shell: Box::new(shell.clone()) });
+        let told = Part { kind: remembered(&shell.kind), extra: shell.extra.clone(), ..Part::text("") };
+        events.push(Event::PartStart { choice: 0, part, shell: Box::new(shell) });
+        let shell = told;
         item.parts.push(Told { key, part, shell, bytes: 0, citations: 0, logprobs: false, ended: false });
         Ok(item.parts.len() - 1)
     }
@@ -318,6 +328,17 @@ fn keyed(parts: Vec<Part>) -> Vec<(Key, Part)> {
         }
     };
     parts.into_iter().map(|part| (next(&part), part)).collect()
+}
+
+/// What sort of part it is, without what an item of this dialect's own says.
+fn remembered(kind: &PartKind) -> PartKind {
+    match kind {
+        PartKind::Opaque(opaque) => {
+            let native = Native { dialect: RESPONSES, json: Json::string("") };
+            PartKind::Opaque(Opaque { name: opaque.name.clone(), native })
+        }
+        other => other.clone(),
+    }
 }
 
 /// Whether a delta can be added to such a part.

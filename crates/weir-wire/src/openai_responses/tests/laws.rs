@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::generate::{answer, request, word};
 use crate::hub::{Capabilities, Dialect, Ids, Reply, Target};
+use crate::openai_chat;
 use crate::openai_responses::{decode_answer, decode_request, echo, encode_answer, encode_request};
 use crate::rules::UsageRules;
-use crate::{openai_chat, openai_responses};
 
 /// A reply to what came in this dialect.
 pub(super) fn reply(source: Dialect) -> Reply {
@@ -70,7 +70,7 @@ proptest! {
         if let Ok(answer) = decode_answer(said.to_string().as_bytes(), &UsageRules::default()) {
             tree(&encode_answer(&answer, &mut reply(Dialect::OpenAiResponses)).body);
             tree(&openai_chat::encode_answer(&answer, &mut reply(Dialect::OpenAiResponses)).body);
-            tree(&openai_responses::encode_answer(&answer, &mut reply(Dialect::Anthropic)).body);
+            tree(&encode_answer(&answer, &mut reply(Dialect::Anthropic)).body);
         }
     }
 }
