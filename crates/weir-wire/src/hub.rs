@@ -17,7 +17,7 @@
 //! | [`PartKind::Document`] | `file` | `input_file` | `document` | `inlineData`, `fileData` | `document` | `documents` |
 //! | [`PartKind::Audio`] | `input_audio`, `audio` | `input_audio` | - | `inlineData` | `audio` | - |
 //! | [`Thinking`] | `reasoning*` | `reasoning` item | `thinking`, `redacted_thinking` | `thought` | `reasoningContent` | `thinking`, `tool_plan` |
-//! | [`Part::signature`] | `extra_content`, detail `signature` | - | `signature` | `thoughtSignature` | `signature` | - |
+//! | [`Part::signature`] | `extra_content`, detail `signature` | `extra_content`, marked `encrypted_content` | `signature` | `thoughtSignature` | `signature` | - |
 //! | [`Thinking::encrypted`] | detail `data` | `encrypted_content` | `redacted_thinking.data` | - | `redactedContent` | - |
 //! | [`ToolCall`] | `tool_calls` | `function_call`, `custom_tool_call` | `tool_use` | `functionCall` | `toolUse` | `tool_calls` |
 //! | [`ToolResult`] | message's content | `output` | `tool_result` | `functionResponse` | `toolResult` | message's content |
@@ -48,7 +48,7 @@
 //! - **A seal is for its maker.** Signatures and encrypted thoughts carry their origin, and are
 //!   written for that dialect alone; Bedrock's are those of the model behind it. A chat client
 //!   carries them in `reasoning_details`, an Anthropic client in signatures that name their maker
-//!   (`anthropic/seals.rs`).
+//!   (`anthropic/seals.rs`), a Responses client in `encrypted_content`, marked.
 //! - **Usage** is in [`crate::usage::Usage`]'s classes, where totals include their subsets, whatever
 //!   the dialect's convention; [`Spent::native`] is what was written.
 //!
@@ -57,7 +57,9 @@
 //! Decoding and encoding again in the same dialect gives the same JSON. Three things make it so, and
 //! encoders of other dialects see none of them:
 //!
-//! - [`Extra`]: members nobody took, in order. They go back with [`write::Obj::extra`], last.
+//! - [`Extra`]: members nobody took, in order. They go back with [`write::Obj::extra`], last. Those that
+//!   say nothing to others (ids and states of items, echoes of the request) are quiet
+//!   ([`Extra::quieten`]): no loss.
 //! - [`Form`]: which of several spellings was used, in bits that one codec defines
 //!   (`openai_chat/form.rs`). Bits 0 must be the spelling that is written for other dialects' parts.
 //! - [`Native`] and [`Word`]: the JSON or word of what is also read into neutral members (citations,
@@ -271,18 +273,48 @@ impl Form {
 }
 
 /// Members that only one dialect understands, in order. The same dialect writes them again, any
-/// other reports them as losses ([`Losses::extra`]).
+/// other reports them as losses ([`Losses::extra`]), unless they are quiet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extra {
     dialect: Option<Dialect>,
+    /// The quiet ones first.
     members: Vec<(String, Json)>,
+    /// How many are quiet.
+    quiet: usize,
 }
 
 impl Extra {
     /// These members of this dialect.
     #[must_use]
     pub fn new(dialect: Dialect, members: Vec<(String, Json)>) -> Self {
-        Self { dialect: (!members.is_empty()).then_some(dialect), members }
+        Self { dialect: (!members.is_empty()).then_some(dialect), members, quiet: 0 }
+    }
+
+    /// Makes these members quiet: they say nothing that another dialect would have to know (ids of
+    /// items, echoes of the request), so that leaving them out is no loss.
+    #[must_use]
+    pub fn quieten(mut self, is_quiet: impl Fn(&str) -> bool) -> Self {
+        let loud = self.members.split_off(self.quiet);
+        let (quiet, loud): (Vec<_>, Vec<_>) = loud.into_iter().partition(|(name, _)| is_quiet(name));
+        self.members.extend(quiet);
+        self.quiet = self.members.len();
+        self.members.extend(loud);
+        self
+    }
+
+    /// The members that are not quiet.
+    #[must_use]
+    pub fn loud(&self) -> &[(String, Json)] {
+        self.members.get(self.quiet..).unwrap_or_default()
+    }
+
+    /// Takes a member out, if it is this dialect's.
+    pub fn remove(&mut self, dialect: Dialect, name: &str) -> Option<Json> {
+        let at = self.members_of(dialect).iter().position(|(key, _)| key == name)?;
+        self.quiet -= usize::from(at < self.quiet);
+        let (_, value) = self.members.remove(at);
+        self.dialect = self.dialect.filter(|_| !self.members.is_empty());
+        Some(value)
     }
 
     /// Whose they are, if there are any.
@@ -325,9 +357,13 @@ impl Extra {
             *self = later;
             return;
         }
-        for (name, value) in later.members {
+        for (at, (name, value)) in later.members.into_iter().enumerate() {
             match self.members.iter_mut().find(|(key, _)| *key == name) {
                 Some((_, place)) => *place = value,
+                None if at < later.quiet => {
+                    self.members.insert(self.quiet, (name, value));
+                    self.quiet += 1;
+                }
                 None => self.members.push((name, value)),
             }
         }

@@ -15,6 +15,7 @@ pub mod json;
 pub mod multipart;
 pub mod ndjson;
 pub mod openai_chat;
+pub mod openai_responses;
 pub mod request;
 pub mod rerank;
 pub mod rules;

@@ -157,7 +157,7 @@ fn seal(place: &mut Option<Seal>, more: Seal) {
 }
 
 /// Bytes of text of a delta.
-pub(super) fn size(delta: &Delta) -> usize {
+pub(crate) fn size(delta: &Delta) -> usize {
     match delta {
         Delta::Text(text) | Delta::Arguments(text) | Delta::Data(text) | Delta::Transcript(text) => text.len(),
         Delta::Signature(seal) | Delta::Encrypted(seal) => seal.text.len(),

@@ -139,7 +139,7 @@ impl Losses {
         if extra.dialect() == Some(self.target) {
             return;
         }
-        for (name, _) in extra.members().iter().filter(|(_, value)| !value.is_empty()) {
+        for (name, _) in extra.loud().iter().filter(|(_, value)| !value.is_empty()) {
             let why = format!("unknown to {}", self.target.name());
             self.add(at.member(name).as_str(), LossKind::Dropped, why);
         }
@@ -262,6 +262,26 @@ mod tests {
         assert_eq!(count(Dialect::OpenAiChat), []);
         let lost = count(Dialect::Cohere);
         assert_eq!((lost.len(), lost[0].field.as_str()), (1, "messages[1].a"));
+    }
+
+    #[test]
+    fn quiet_members_are_no_loss() {
+        let at = Dialect::OpenAiResponses;
+        let member = |name: &str| (name.to_owned(), Json::string("x"));
+        let mut extra = Extra::new(at, vec![member("a"), member("id")]).quieten(|name| name == "id");
+        extra.update(Extra::new(at, vec![member("b"), member("status")]).quieten(|name| name == "status"));
+        let names = |members: &[(String, Json)]| members.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(extra.members()), ["id", "status", "a", "b"]);
+        let mut losses = Losses::new(at, Dialect::Gemini);
+        losses.extra(&extra, &Place::root());
+        let told = losses.seal(String::new()).unwrap().losses;
+        assert_eq!(told.iter().map(|loss| loss.field.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(extra.remove(at, "id").is_some() && extra.remove(Dialect::Gemini, "a").is_none());
+        assert_eq!(names(extra.loud()), ["a", "b"]);
+        for name in ["status", "a", "b"] {
+            assert!(extra.remove(at, name).is_some());
+        }
+        assert_eq!(extra, Extra::default());
     }
 
     #[test]
