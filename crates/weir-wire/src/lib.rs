@@ -4,6 +4,7 @@ pub mod answer;
 pub mod counts;
 pub mod estimate;
 pub mod fault;
+pub mod gemini;
 pub mod hub;
 pub mod json;
 pub mod multipart;
