@@ -123,6 +123,9 @@ fn requests_are_said_in_another_dialect() {
     report("requests said otherwise", &odd, count);
 }
 
+/// What OpenAI chat's encoder says of a result that it cannot say.
+const NOTES: [&str; 2] = ["[the tool failed]", "[shown in the next message]"];
+
 /// All texts, and all calls with their results.
 fn said(request: &Request) -> (String, Vec<String>) {
     let (mut text, mut calls) = (String::new(), Vec::new());
@@ -135,7 +138,8 @@ fn said(request: &Request) -> (String, Vec<String>) {
             }
             PartKind::ToolResult(result) => {
                 let texts: Vec<&str> = result.parts.iter().filter_map(|part| part.as_text()).collect();
-                calls.push(format!("{:?} {:?} {}", result.call_id, result.name, texts.first().unwrap_or(&"")));
+                let text = texts.into_iter().find(|text| !NOTES.contains(text)).unwrap_or_default();
+                calls.push(format!("{:?} {:?} {text}", result.call_id, result.name));
             }
             _ => {}
         }
@@ -178,7 +182,9 @@ fn same_usage(answer: &Answer, reported: &Value, name: &str) {
     assert_eq!(tokens.output, count("candidatesTokenCount") + count("thoughtsTokenCount"), "{name}");
     assert_eq!(tokens.reasoning, count("thoughtsTokenCount"), "{name}");
     assert_eq!(tokens.cached, count("cachedContentTokenCount"), "{name}");
-    assert_eq!(tokens.input + tokens.output, count("totalTokenCount"), "{name}");
+    if reported["totalTokenCount"].is_u64() {
+        assert_eq!(tokens.input + tokens.output, count("totalTokenCount"), "{name}");
+    }
 }
 
 /// The chunks of a stream: server-sent events or an array, cut like this.
@@ -259,7 +265,7 @@ fn streams_fold_to_their_answers() {
                 continue;
             }
         };
-        let reported = trees.iter().rev().find(|tree| tree["usageMetadata"]["totalTokenCount"].is_u64());
+        let reported = trees.iter().rev().find(|tree| tree["usageMetadata"].is_object());
         same_usage(&answer, reported.map_or(&Value::Null, |tree| &tree["usageMetadata"]), &exchange.name);
         for thoughts in [false, true] {
             let (said, whole) = (concatenated(&trees, thoughts), texts(&answer, thoughts));
@@ -270,6 +276,15 @@ fn streams_fold_to_their_answers() {
     }
     println!("{unfinished} never came to their end");
     report("streams", &odd, count);
+}
+
+/// Line breaks in arguments become spaces too.
+fn compact(answer: &mut Answer) {
+    for part in answer.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+        if let PartKind::ToolCall(call) = &mut part.kind {
+            call.arguments = call.arguments.replace('\n', " ");
+        }
+    }
 }
 
 #[test]
@@ -284,12 +299,16 @@ fn streams_come_back_with_the_same_meaning() {
             events.iter().for_each(|event| encoder.push(event, &mut out));
             let losses = encoder.into_losses();
             let after = fold(decode(&chunks(&out, usize::MAX)));
-            let Ok(before) = fold(events.clone()) else {
+            let Ok(mut before) = fold(events.clone()) else {
                 assert!(after.is_err(), "{}", exchange.name);
                 continue;
             };
             count += 1;
-            let after = after.unwrap();
+            let mut after = after.unwrap();
+            // Line breaks in the usage's JSON become spaces.
+            let usage = [&mut before, &mut after].map(|answer| answer.usage.take().map(|spent| spent.tokens));
+            assert_eq!(usage[0], usage[1], "{}", exchange.name);
+            [&mut before, &mut after].map(compact);
             if before != after || !losses.is_empty() {
                 odd.push(format!("{}: {losses:?}\n  {before:?}\n  {after:?}", exchange.name));
             }

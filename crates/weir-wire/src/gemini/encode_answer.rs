@@ -70,7 +70,8 @@ fn candidate(choice: &Choice, writing: &mut Writing<'_>) -> String {
             o.raw("content", &content(&parts, &choice.message_extra));
         }
         if let Some(stop) = &choice.stop {
-            write_stop(o, stop, writing);
+            o.raw("finishReason", &stop_word(stop, writing));
+            o.opt_text("finishMessage", stop.detail.as_deref());
         }
         if choice.extra.get(GEMINI, "index").is_none() {
             o.count("index", u64::from(choice.index));
@@ -127,15 +128,14 @@ pub(super) fn explanation<'s>(stop: Option<&'s Stop>, parts: &[Part]) -> Option<
     stop.detail.as_deref().filter(|_| parts.iter().all(Part::is_blank))
 }
 
-/// Writes `finishReason` and `finishMessage`.
-pub(super) fn write_stop(o: &mut Obj<'_>, stop: &Stop, writing: &mut Writing<'_>) {
+/// The JSON of `finishReason`.
+pub(super) fn stop_word(stop: &Stop, writing: &mut Writing<'_>) -> String {
     let (word, exact) = stop::json(stop);
     if !exact {
         let why = format!("the reason {:?} became {word}", stop.reason);
         writing.losses.add("candidates.finishReason", LossKind::Approximated, why);
     }
-    o.raw("finishReason", &word);
-    o.opt_text("finishMessage", stop.detail.as_deref());
+    word
 }
 
 /// What was consumed, for chunks too.

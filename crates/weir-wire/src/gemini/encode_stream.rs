@@ -1,6 +1,6 @@
 //! A streamed answer, written chunk by chunk.
 
-use super::encode_answer::{answer_part, content, explanation, head, told, write_stop, write_usage};
+use super::encode_answer::{answer_part, content, explanation, head, stop_word, told, write_usage};
 use super::encode_request::Writing;
 use super::form::{GEMINI, is_missing};
 use super::{error, grounding, logprobs, stop};
@@ -258,7 +258,7 @@ impl StreamEncoder {
     fn candidate(&mut self, choice: u32, fill: impl FnOnce(&mut Obj<'_>)) -> String {
         let state = self.choice(choice);
         let extra = std::mem::take(&mut state.extra);
-        let no_index = state.no_index;
+        let no_index = state.no_index && choice == 0;
         write::object(|o| {
             fill(o);
             if !no_index && extra.get(GEMINI, "index").is_none() {
@@ -322,20 +322,20 @@ impl StreamEncoder {
                 continue;
             }
             let silent = state.written == 0;
-            let why = explanation(stop.as_ref(), &[]).filter(|_| silent && !same).map(|why| part_of(why));
+            let why = explanation(stop.as_ref(), &[]).filter(|_| silent && !same).map(part_of);
             let cited: Vec<(usize, &str, &Citation)> =
                 cited.iter().map(|(part, text, citation)| (*part, text.as_str(), citation)).collect();
             let grounding = grounding::metadata(&cited).filter(|_| !same);
-            let reason = self.writing(|writing| stop.as_ref().map(|stop| finish(stop, writing)));
+            let word = self.writing(|writing| stop.as_ref().map(|stop| stop_word(stop, writing)));
             let extra = std::mem::take(&mut self.choice(number).message_extra);
             candidates.push(self.candidate(number, |o| {
                 if why.is_some() || !extra.is_empty() {
                     o.raw("content", &content(why.as_slice(), &extra));
                 }
-                if let Some((word, detail)) = &reason {
+                if let Some(word) = &word {
                     o.raw("finishReason", word);
-                    o.opt_text("finishMessage", detail.as_deref());
                 }
+                o.opt_text("finishMessage", stop.as_ref().and_then(|stop| stop.detail.as_deref()));
                 if let Some(grounding) = &grounding {
                     o.raw("groundingMetadata", grounding);
                 }
@@ -348,12 +348,6 @@ impl StreamEncoder {
 
 fn part_of(text: &str) -> String {
     write::object(|o| o.text("text", text))
-}
-
-/// The word for a stop, and the message with it.
-fn finish(stop: &Stop, writing: &mut Writing<'_>) -> (String, Option<String>) {
-    write::object(|o| write_stop(o, stop, writing));
-    (stop::json(stop).0, stop.detail.clone())
 }
 
 /// The members, with the mark that one is missing.

@@ -29,8 +29,9 @@ pub(super) fn part(node: Node<'_>, at: Place, mode: Mode) -> Result<Part, Decode
     let mut fields = node.fields(at.clone())?;
     let (signature, seal_bits) = seal(&mut fields)?;
     let Some((kind, bits, inner)) = kind(&mut fields)? else {
-        let rest = fields.rest(GEMINI);
-        let name = rest.members().iter().map(|(name, _)| name.as_str()).find(|name| *name != "thought");
+        let all = node.fields(at.clone())?.rest(GEMINI);
+        let beside = ["thought", "thoughtSignature", "thought_signature"];
+        let name = all.members().iter().map(|(name, _)| name.as_str()).find(|name| !beside.contains(name));
         return Ok(opaque(node, at, name.unwrap_or_default()));
     };
     let extra = joined(fields.rest(GEMINI), "functionResponse", &inner);

@@ -168,7 +168,7 @@ fn write_function(o: &mut Obj<'_>, tool: &Tool, function: &Function, writing: &m
 fn write_schema(o: &mut Obj<'_>, tool: &Tool, function: &Function, parameters: &Json, writing: &mut Writing<'_>) {
     let has = |bit| tool.form.has(GEMINI, bit);
     let open = writing.capabilities().schemas == SchemaStyle::OpenApi;
-    if function.extra.get(GEMINI, "parameters").is_some() {
+    if has(OPENAPI) && function.extra.get(GEMINI, "parameters").is_some() {
         return;
     }
     if has(OPENAPI) {

@@ -64,10 +64,13 @@ fn note(part: &Part, writing: &mut Writing<'_>) {
 /// spoken answer is known to its maker alone.
 fn sayable(part: &Part, writing: &mut Writing<'_>) -> bool {
     let why = match &part.kind {
-        PartKind::Thinking(thinking) if writing.answer => match thinking.text.is_empty() {
-            true if part.signature.is_none() || !writing.same() => "hidden thoughts: only their maker can read them",
-            _ => return true,
-        },
+        PartKind::Thinking(_) if writing.same() => return true,
+        PartKind::Thinking(thinking) if writing.answer => {
+            if !thinking.text.is_empty() {
+                return true;
+            }
+            "hidden thoughts: only their maker can read them"
+        }
         PartKind::Thinking(thinking) if thinking.origin != Some(GEMINI) => {
             "the model takes no thoughts back but its own"
         }
