@@ -308,7 +308,7 @@ fn streams_come_back_with_the_same_meaning() {
             // Line breaks in the usage's JSON become spaces.
             let usage = [&mut before, &mut after].map(|answer| answer.usage.take().map(|spent| spent.tokens));
             assert_eq!(usage[0], usage[1], "{}", exchange.name);
-            [&mut before, &mut after].map(compact);
+            [&mut before, &mut after].into_iter().for_each(compact);
             if before != after || !losses.is_empty() {
                 odd.push(format!("{}: {losses:?}\n  {before:?}\n  {after:?}", exchange.name));
             }

@@ -48,7 +48,10 @@ pub(super) fn write_in_turn<'p>(
 
 /// What of a part this dialect does not say.
 fn note(part: &Part, writing: &mut Writing<'_>) {
-    writing.losses.extra(&part.extra, &part.at);
+    // Beside a thought stands but how its maker counts and names it.
+    if !matches!(part.kind, PartKind::Thinking(_)) {
+        writing.losses.extra(&part.extra, &part.at);
+    }
     if part.cache.is_some() {
         writing.losses.add(part.at.as_str(), LossKind::Dropped, "cache hint: the provider caches as it likes");
     }
