@@ -59,7 +59,12 @@ fn rules() -> UsageRules {
 
 type Encode = fn(&Request, &Target<'_>) -> Result<Encoded, EncodeError>;
 
-fn request(case: &Value, mut request: Request, caller: Dialect, encode: Encode) -> Result<(Value, Vec<Loss>), EncodeError> {
+fn request(
+    case: &Value,
+    mut request: Request,
+    caller: Dialect,
+    encode: Encode,
+) -> Result<(Value, Vec<Loss>), EncodeError> {
     request.link_results(&mut Ids::new(7));
     let capabilities: Capabilities = match &case["capabilities"] {
         Value::Null => Capabilities::default(),

@@ -132,8 +132,9 @@ fn said<'p>(role: Role, parts: &[&'p Part], shown: &mut Vec<&'p Part>, writing: 
     writing.model_s = role == Role::Assistant;
     let first = parts.iter().position(|part| matches!(part.kind, PartKind::ToolCall(_)));
     let each = parts.iter().enumerate();
-    let written =
-        each.filter_map(|(index, part)| write_parts::write_in_turn(part, Some(index) == first, shown, writing)).collect();
+    let written = each
+        .filter_map(|(index, part)| write_parts::write_in_turn(part, Some(index) == first, shown, writing))
+        .collect();
     writing.model_s = false;
     written
 }

@@ -3,9 +3,7 @@
 use super::form::GEMINI;
 use super::{candidate, grounding, stop, usage};
 use crate::fault;
-use crate::hub::{
-    Answer, AnswerError, Choice, DecodeError, Fields, Head, Mode, Native, Node, PartKind, Place, Spent,
-};
+use crate::hub::{Answer, AnswerError, Choice, DecodeError, Fields, Head, Mode, Native, Node, PartKind, Place, Spent};
 use crate::json::Kind;
 use crate::rules::UsageRules;
 

@@ -1,7 +1,7 @@
 //! A `generateContent` answer, written whole.
 
 use super::encode_request::Writing;
-use super::form::{GEMINI, is_missing, outside};
+use super::form::{GEMINI, is_missing};
 use super::{grounding, logprobs, stop, usage, write_parts};
 use crate::hub::write::{self, Obj};
 use crate::hub::{
@@ -48,25 +48,14 @@ pub(super) fn head(o: &mut Obj<'_>, head: &Head, reply: &mut Reply) {
 }
 
 fn candidate(choice: &Choice, writing: &mut Writing<'_>) -> String {
-    let same = writing.same();
     let at = Place::root().member("candidates");
     writing.losses.extra(&choice.extra, &at);
     writing.losses.extra(&choice.message_extra, &at);
-    let mut parts = Vec::new();
-    let mut cited = Vec::new();
-    for part in choice.parts.iter().filter(|part| same || !part.is_blank()) {
-        let Some(text) = answer_part(part, writing) else { continue };
-        cited.extend(citations(part).iter().map(|citation| (parts.len(), part.as_text().unwrap_or_default(), citation)));
-        parts.push(text);
-    }
-    if let Some(why) = explanation(choice.stop.as_ref(), &choice.parts).filter(|_| !same) {
-        parts.push(write::object(|o| o.text("text", why)));
-    }
-    let grounding = grounding::metadata(&cited).filter(|_| !same);
+    let (parts, grounding) = said(choice, writing);
+    // Content that was missing, or that was no object, is not made up.
+    let silent = parts.is_empty() && choice.extra.get(GEMINI, "content").is_some();
     write::object(|o| {
-        if !(is_missing(&choice.extra, "content") && parts.is_empty()) && choice.extra.get(GEMINI, "content").is_none()
-            || !parts.is_empty()
-        {
+        if !silent {
             o.raw("content", &content(&parts, &choice.message_extra));
         }
         if let Some(stop) = &choice.stop {
@@ -86,6 +75,23 @@ fn candidate(choice: &Choice, writing: &mut Writing<'_>) -> String {
     })
 }
 
+/// The parts of a candidate, and where another dialect's texts come from.
+fn said(choice: &Choice, writing: &mut Writing<'_>) -> (Vec<String>, Option<String>) {
+    let same = writing.same();
+    let (mut parts, mut cited) = (Vec::new(), Vec::new());
+    for part in choice.parts.iter().filter(|part| same || !part.is_blank()) {
+        let Some(text) = answer_part(part, writing) else { continue };
+        cited
+            .extend(citations(part).iter().map(|citation| (parts.len(), part.as_text().unwrap_or_default(), citation)));
+        parts.push(text);
+    }
+    if same {
+        return (parts, None);
+    }
+    parts.extend(explanation(choice.stop.as_ref(), &choice.parts).map(|why| write::object(|o| o.text("text", why))));
+    (parts, grounding::metadata(&cited))
+}
+
 /// A part of an answer: a tool's result is no part of one.
 pub(super) fn answer_part(part: &Part, writing: &mut Writing<'_>) -> Option<String> {
     if matches!(part.kind, PartKind::ToolResult(_)) && !writing.same() {
@@ -99,7 +105,7 @@ pub(super) fn answer_part(part: &Part, writing: &mut Writing<'_>) -> Option<Stri
 pub(super) fn told(extra: &Extra, marks: &[&str]) -> Extra {
     let members = extra.members_of(GEMINI).iter();
     let kept = members.filter(|(name, _)| !(marks.contains(&name.as_str()) && is_missing(extra, name)));
-    outside(&Extra::new(GEMINI, kept.cloned().collect()), &[])
+    Extra::new(GEMINI, kept.cloned().collect())
 }
 
 /// A candidate's content.

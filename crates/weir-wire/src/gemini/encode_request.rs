@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use super::form::{BODY_MODEL, GEMINI, outside};
 use super::{contents, encode_params, tool_config, tools};
 use crate::hub::write;
-use crate::hub::{
-    Capabilities, EncodeError, Encoded, Field, LossKind, Losses, Part, PartKind, Place, Request, Target,
-};
+use crate::hub::{Capabilities, EncodeError, Encoded, Field, LossKind, Losses, Part, PartKind, Place, Request, Target};
 
 /// Writes a request for a provider that speaks this dialect. The model goes into the path, and so does
 /// whether to stream. A request that came in this dialect, for a target that takes all, is written as

@@ -11,8 +11,11 @@ use crate::hub::{
     Stop, Target, Text, Thinking,
 };
 
-/// The most bytes of calls, pictures and sounds held until they are whole.
+/// The most bytes of calls, pictures and sounds held until they are whole, and of texts for their
+/// citations.
 const MAX_HELD: usize = 32 << 20;
+/// The most citations held until the end.
+const MAX_CITED: usize = 4096;
 
 /// How a stream's chunks are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,8 @@ struct ChoiceOut {
     no_role: bool,
     parts: Vec<PartOut>,
     written: usize,
-    cited: Vec<(usize, String, Citation)>,
+    /// The citations of another dialect, each with the place of its text among the parts.
+    cited: Vec<(usize, Citation)>,
     stop: Option<Stop>,
 }
 
@@ -173,19 +177,27 @@ impl StreamEncoder {
     }
 
     fn delta(&mut self, choice: u32, part: u32, delta: &Delta, out: &mut String) {
+        let foreign = !self.same();
+        let room = MAX_HELD.saturating_sub(self.held);
         let state = self.choice(choice);
         let Some(held) = state.parts.get_mut(part as usize) else { return };
         let mut said = match (&held.shell.kind, delta) {
             (PartKind::Text(_), Delta::Citation(citation)) => {
-                state.cited.push((held.number, held.text.clone(), citation.clone()));
+                if foreign && state.cited.len() < MAX_CITED {
+                    state.cited.push((part as usize, citation.clone()));
+                }
                 return;
             }
             (PartKind::Text(_) | PartKind::Thinking(_), Delta::Text(text)) if text.is_empty() => return,
             (PartKind::Text(_) | PartKind::Thinking(_), Delta::Text(_) | Delta::Signature(_)) => held.shell.clone(),
             _ => return self.hold(choice, part, delta, out),
         };
-        if let (PartKind::Text(_), Delta::Text(text)) = (&said.kind, delta) {
+        if let (PartKind::Text(_), Delta::Text(text)) = (&said.kind, delta)
+            && foreign
+            && text.len() <= room
+        {
             held.text.push_str(text);
+            self.held += text.len();
         }
         apply(&mut said, delta.clone());
         self.write_part(choice, &said, out);
@@ -312,37 +324,49 @@ impl StreamEncoder {
 
     /// The last chunk: why each candidate ended, where its text comes from, and what was consumed.
     fn end(&mut self, out: &mut String) {
-        let same = self.same();
         let numbers: Vec<u32> = self.choices.iter().map(|choice| choice.index).collect();
-        let mut candidates = Vec::new();
-        for number in numbers {
-            let state = self.choice(number);
-            let (stop, cited) = (state.stop.take(), std::mem::take(&mut state.cited));
-            if stop::is_blocked(stop.as_ref()) {
-                continue;
-            }
-            let silent = state.written == 0;
-            let why = explanation(stop.as_ref(), &[]).filter(|_| silent && !same).map(part_of);
-            let cited: Vec<(usize, &str, &Citation)> =
-                cited.iter().map(|(part, text, citation)| (*part, text.as_str(), citation)).collect();
-            let grounding = grounding::metadata(&cited).filter(|_| !same);
-            let word = self.writing(|writing| stop.as_ref().map(|stop| stop_word(stop, writing)));
-            let extra = std::mem::take(&mut self.choice(number).message_extra);
-            candidates.push(self.candidate(number, |o| {
-                if why.is_some() || !extra.is_empty() {
-                    o.raw("content", &content(why.as_slice(), &extra));
-                }
-                if let Some(word) = &word {
-                    o.raw("finishReason", word);
-                }
-                o.opt_text("finishMessage", stop.as_ref().and_then(|stop| stop.detail.as_deref()));
-                if let Some(grounding) = &grounding {
-                    o.raw("groundingMetadata", grounding);
-                }
-            }));
-        }
+        let candidates: Vec<String> = numbers.into_iter().filter_map(|number| self.last(number)).collect();
         self.chunk(&candidates, out);
         self.close(out);
+    }
+
+    /// What is left to be said of a candidate: nothing, if the prompt was blocked.
+    fn last(&mut self, number: u32) -> Option<String> {
+        let same = self.same();
+        let state = self.choice(number);
+        let stop = state.stop.take();
+        if stop::is_blocked(stop.as_ref()) {
+            return None;
+        }
+        let silent = state.written == 0;
+        let why = explanation(stop.as_ref(), &[]).filter(|_| silent && !same).map(part_of);
+        let grounding = state.grounding();
+        let extra = std::mem::take(&mut state.message_extra);
+        let word = self.writing(|writing| stop.as_ref().map(|stop| stop_word(stop, writing)));
+        Some(self.candidate(number, |o| {
+            if why.is_some() || !extra.is_empty() {
+                o.raw("content", &content(why.as_slice(), &extra));
+            }
+            if let Some(word) = &word {
+                o.raw("finishReason", word);
+            }
+            o.opt_text("finishMessage", stop.as_ref().and_then(|stop| stop.detail.as_deref()));
+            if let Some(grounding) = &grounding {
+                o.raw("groundingMetadata", grounding);
+            }
+        }))
+    }
+}
+
+impl ChoiceOut {
+    /// The citations of another dialect, as this one has them.
+    fn grounding(&mut self) -> Option<String> {
+        let cited = std::mem::take(&mut self.cited);
+        let placed = cited.iter().filter_map(|(at, citation)| {
+            let part = self.parts.get(*at)?;
+            Some((part.number, part.text.as_str(), citation))
+        });
+        grounding::metadata(&placed.collect::<Vec<_>>())
     }
 }
 

@@ -141,7 +141,8 @@ fn split<'p>(
             Some(text) => texts.push(text.to_owned()),
             None if within => media.push(part),
             None => {
-                let why = format!("{}: the model's results hold text alone, so it follows as the user's", part.kind.name());
+                let why =
+                    format!("{}: the model's results hold text alone, so it follows as the user's", part.kind.name());
                 writing.losses.add(part.at.as_str(), LossKind::Approximated, why);
                 texts.push("[shown in the next message]".to_owned());
                 shown.push(part);

@@ -127,8 +127,10 @@ pub(super) fn attach(extra: &Extra, parts: &mut [Part]) {
 /// The `groundingMetadata` of another dialect's citations: each with the number of its part, the part's
 /// text, and itself. `None` if there are none.
 pub(super) fn metadata(citations: &[(usize, &str, &Citation)]) -> Option<String> {
-    let foreign: Vec<_> =
-        citations.iter().filter(|(_, _, citation)| citation.raw.as_ref().is_none_or(|raw| raw.dialect != GEMINI)).collect();
+    let foreign: Vec<_> = citations
+        .iter()
+        .filter(|(_, _, citation)| citation.raw.as_ref().is_none_or(|raw| raw.dialect != GEMINI))
+        .collect();
     if foreign.is_empty() {
         return None;
     }

@@ -93,7 +93,9 @@ fn modalities(fields: &mut Fields<'_>, aliases: &mut Aliases) -> Result<Vec<Stri
     let name = aliases.of(fields, "responseModalities");
     let usual = |node: Node<'_>| {
         let items = node.items(&Place::root()).unwrap_or_default();
-        items.iter().all(|(_, node)| node.text().is_some_and(|word| !word.bytes().any(|byte| byte.is_ascii_lowercase())))
+        items
+            .iter()
+            .all(|(_, node)| node.text().is_some_and(|word| !word.bytes().any(|byte| byte.is_ascii_lowercase())))
     };
     if !fields.peek(name).is_some_and(usual) {
         aliases.0.retain(|alias| *alias != "responseModalities");

@@ -55,7 +55,11 @@ impl PartialArgs {
             },
         };
         self.size += path.len() + value.as_str().map_or(8, str::len);
-        let steps = steps(&path).filter(|_| self.size <= MAX_BYTES);
+        let steps = steps(&path).unwrap_or_default();
+        // A place far down a list is paid for with the places before it.
+        let places = steps.iter().map(|step| if let Step::Index(index) = step { 32 * index } else { 32 });
+        self.size += places.sum::<usize>();
+        let steps = Some(steps).filter(|steps| !steps.is_empty() && self.size <= MAX_BYTES);
         let steps = steps.ok_or_else(|| fields.error("jsonPath", "no path that is followed, or too much behind it"))?;
         let goes_on = self.open.as_deref() == Some(path.as_str());
         self.open = more.then_some(path);
@@ -149,5 +153,11 @@ mod tests {
         for path in ["", "a", "$", "$x", "$[", "$[-1]", "$[99999]", "$['a", &format!("${}", ".a".repeat(65))] {
             assert!(gathered(&format!("[{{\"jsonPath\": {}}}]", Json::string(path).as_str())).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn lists_do_not_grow_without_end() {
+        let piece = format!("{{\"jsonPath\": \"${}\"}}", "[4095]".repeat(60));
+        assert!(gathered(&format!("[{piece}]")).is_err());
     }
 }

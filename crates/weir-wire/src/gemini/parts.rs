@@ -1,8 +1,6 @@
 //! `parts`, read.
 
-use super::form::{
-    GEMINI, KIND_SNAKE, NO_ARGS, NO_TEXT, NOT_THOUGHT, ONE_PART, SEAL_SNAKE, bit_if, form, joined,
-};
+use super::form::{GEMINI, KIND_SNAKE, NO_ARGS, NO_TEXT, NOT_THOUGHT, ONE_PART, SEAL_SNAKE, bit_if, form, joined};
 use super::names::name_of;
 use super::{functions, media};
 use crate::hub::{

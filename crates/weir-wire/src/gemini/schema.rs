@@ -15,10 +15,28 @@ const MAX_DEPTH: usize = 48;
 /// The most schemas written, references followed.
 const MAX_SCHEMAS: usize = 4096;
 
+/// The most bytes of schemas that references bring in.
+const MAX_FOLLOWED: usize = 4 << 20;
+
 /// The keywords that mean the same in both and are taken as they are.
 const KEPT: [&str; 17] = [
-    "title", "description", "nullable", "maxItems", "minItems", "minProperties", "maxProperties", "minLength",
-    "maxLength", "pattern", "example", "propertyOrdering", "default", "minimum", "maximum", "required", "format",
+    "title",
+    "description",
+    "nullable",
+    "maxItems",
+    "minItems",
+    "minProperties",
+    "maxProperties",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "example",
+    "propertyOrdering",
+    "default",
+    "minimum",
+    "maximum",
+    "required",
+    "format",
 ];
 
 /// The keywords that say nothing about what is valid.
@@ -118,7 +136,7 @@ fn raise(schema: &Value, depth: usize) -> Value {
 #[must_use]
 pub fn to_openapi(schema: &Json, at: &str, losses: &mut Losses) -> Option<Json> {
     let root = schema.to_value();
-    let mut writer = Writer { root: &root, dropped: BTreeSet::new(), written: 0, cut: false };
+    let mut writer = Writer { root: &root, dropped: BTreeSet::new(), written: 0, followed: 0, cut: false };
     let open = writer.schema(&root, &mut Vec::new());
     if !writer.dropped.is_empty() {
         let names: Vec<&str> = writer.dropped.iter().map(String::as_str).collect();
@@ -137,6 +155,8 @@ struct Writer<'s> {
     root: &'s Value,
     dropped: BTreeSet<String>,
     written: usize,
+    /// Bytes that references brought in.
+    followed: usize,
     cut: bool,
 }
 
@@ -165,10 +185,12 @@ impl<'s> Writer<'s> {
     /// What a reference points to, unless it is within that itself.
     fn reference(&mut self, reference: &'s str, path: &mut Vec<&'s str>) -> Map<String, Value> {
         let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-        let Some(target) = target.filter(|_| !path.contains(&reference)) else {
+        let target = target.filter(|_| !path.contains(&reference) && self.followed <= MAX_FOLLOWED);
+        let Some(target) = target else {
             self.cut = true;
             return any_object();
         };
+        self.followed = self.followed.saturating_add(target.to_string().len());
         path.push(reference);
         let open = self.schema(target, path);
         path.pop();

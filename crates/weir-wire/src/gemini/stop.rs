@@ -22,11 +22,27 @@ fn of_word(word: &str) -> Stop {
     let reason = match word {
         "STOP" | "1" => StopReason::End,
         "MAX_TOKENS" | "2" => StopReason::Length,
-        "SAFETY" | "3" | "RECITATION" | "4" | "LANGUAGE" | "BLOCKLIST" | "6" | "PROHIBITED_CONTENT" | "7" | "SPII"
-        | "8" | "IMAGE_SAFETY" | "IMAGE_PROHIBITED_CONTENT" | "IMAGE_RECITATION" | "IMAGE_OTHER" | "MODEL_ARMOR" => {
-            StopReason::Filter
-        }
-        "MALFORMED_FUNCTION_CALL" | "9" | "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MALFORMED_RESPONSE"
+        "SAFETY"
+        | "3"
+        | "RECITATION"
+        | "4"
+        | "LANGUAGE"
+        | "BLOCKLIST"
+        | "6"
+        | "PROHIBITED_CONTENT"
+        | "7"
+        | "SPII"
+        | "8"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "IMAGE_OTHER"
+        | "MODEL_ARMOR" => StopReason::Filter,
+        "MALFORMED_FUNCTION_CALL"
+        | "9"
+        | "UNEXPECTED_TOOL_CALL"
+        | "TOO_MANY_TOOL_CALLS"
+        | "MALFORMED_RESPONSE"
         | "MISSING_THOUGHT_SIGNATURE" => StopReason::Malformed,
         "CONTINUATION" => StopReason::Pause,
         _ => StopReason::Unknown,

@@ -4,9 +4,7 @@
 //! tool of its own in the hub, the first of an element says so.
 
 use super::encode_request::Writing;
-use super::form::{
-    CAPITALS, DECLARATIONS_SNAKE, FIRST, GEMINI, JSON_SCHEMA, OPENAPI, SCHEMA_SNAKE, bit_if, form,
-};
+use super::form::{CAPITALS, DECLARATIONS_SNAKE, FIRST, GEMINI, JSON_SCHEMA, OPENAPI, SCHEMA_SNAKE, bit_if, form};
 use super::names::{name_of, snake, spelt};
 use super::schema;
 use crate::hub::write::{self, Obj};

@@ -24,7 +24,10 @@ fn said() -> impl Strategy<Value = Said> {
         let named = |(name, arguments, result): (&str, &str, String)| (format!("{name} {arguments}"), result);
         calls.into_iter().map(named).collect::<Vec<_>>()
     });
-    prop_oneof![vec(word(), 1..3).prop_map(Said::User), (option::of(word()), calls).prop_map(|(text, calls)| Said::Model(text, calls))]
+    prop_oneof![
+        vec(word(), 1..3).prop_map(Said::User),
+        (option::of(word()), calls).prop_map(|(text, calls)| Said::Model(text, calls))
+    ]
 }
 
 fn messages(instructions: Vec<String>, turns: Vec<Said>) -> Vec<Value> {
@@ -43,13 +46,16 @@ fn messages(instructions: Vec<String>, turns: Vec<Said>) -> Vec<Value> {
                 if let Some(text) = text {
                     message["content"] = text.into();
                 }
-                let mut results = Vec::new();
+                let (mut made, mut results) = (Vec::new(), Vec::new());
                 for (index, (call, result)) in calls.into_iter().enumerate() {
                     let (name, arguments) = call.split_once(' ').unwrap();
                     let id = format!("call_{number}_{index}");
                     let function = json!({"name": name, "arguments": arguments});
-                    message["tool_calls"][index] = json!({"id": id, "type": "function", "function": function});
+                    made.push(json!({"id": id, "type": "function", "function": function}));
                     results.push(json!({"role": "tool", "tool_call_id": id, "content": result}));
+                }
+                if !made.is_empty() {
+                    message["tool_calls"] = made.into();
                 }
                 messages.push(message);
                 messages.append(&mut results);
@@ -77,13 +83,20 @@ fn params() -> impl Strategy<Value = Value> {
         ("metadata", json!({"a": "b"})),
         ("modalities", json!(["text", "image"])),
         ("store", json!(true)),
-        ("response_format", json!({"type": "json_schema", "json_schema": {"name": "response", "schema": {"type": "object"}}})),
-        ("tools", json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}}},
-            {"type": "function", "function": {"name": "g"}}])),
+        (
+            "response_format",
+            json!({"type": "json_schema", "json_schema": {"name": "response", "schema": {"type": "object"}}}),
+        ),
+        (
+            "tools",
+            json!([{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": ["string", "null"]}}}}},
+            {"type": "function", "function": {"name": "g"}}]),
+        ),
         ("tool_choice", json!({"type": "function", "function": {"name": "f"}})),
     ];
-    proptest::sample::subsequence(given, 0..19)
-        .prop_map(|given| given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>().into())
+    proptest::sample::subsequence(given, 0..19).prop_map(|given| {
+        given.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
+    })
 }
 
 /// Who says what, in order: texts of one side put together, calls and results by themselves.

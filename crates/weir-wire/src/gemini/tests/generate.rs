@@ -47,7 +47,8 @@ fn one_of(values: Vec<Value>) -> BoxedStrategy<Value> {
 
 /// Members nobody knows, nulls among them.
 fn unknown() -> BoxedStrategy<Value> {
-    let value = one_of(vec![Value::Null, "x".into(), 7.into(), json!({"x": [1, null]}), json!([]), json!({}), "".into()]);
+    let value =
+        one_of(vec![Value::Null, "x".into(), 7.into(), json!({"x": [1, null]}), json!([]), json!({}), "".into()]);
     proptest::collection::btree_map("x_[a-z]{1,4}", value, 0..3)
         .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>()))
         .boxed()
@@ -83,16 +84,20 @@ fn args() -> BoxedStrategy<Value> {
 }
 
 fn call() -> BoxedStrategy<Value> {
-    let call = merged(object(vec![("id", text()), ("args", args())]), name().prop_map(|name| json!({"name": name})).boxed());
+    let call =
+        merged(object(vec![("id", text()), ("args", args())]), name().prop_map(|name| json!({"name": name})).boxed());
     call.prop_map(|call| json!({"functionCall": call})).boxed()
 }
 
 fn media() -> BoxedStrategy<Value> {
-    let mime = one_of(["image/png", "audio/wav", "video/mp4", "application/pdf", "text/plain"].map(Value::from).to_vec());
+    let mime =
+        one_of(["image/png", "audio/wav", "video/mp4", "application/pdf", "text/plain"].map(Value::from).to_vec());
     let inline = object(vec![("mimeType", mime.clone()), ("displayName", text())]);
     let inline = merged(inline, Just(json!({"data": "AAAA"})).boxed()).prop_map(|data| json!({"inlineData": data}));
     let uri = one_of(
-        ["https://x.test/a.png", "gs://b/a", "https://x.test/v1beta/files/a"].map(|uri| json!({"fileUri": uri})).to_vec(),
+        ["https://x.test/a.png", "gs://b/a", "https://x.test/v1beta/files/a"]
+            .map(|uri| json!({"fileUri": uri}))
+            .to_vec(),
     );
     let file = merged(object(vec![("mimeType", mime)]), uri).prop_map(|data| json!({"fileData": data}));
     prop_oneof![inline, file].boxed()
@@ -311,7 +316,10 @@ fn answered(candidates: BoxedStrategy<Value>) -> BoxedStrategy<Value> {
 /// An answer's body.
 pub(super) fn answer() -> BoxedStrategy<Value> {
     let content = merged(
-        object(vec![("parts", vec(part(), 0..4).prop_map(Value::from).boxed()), ("role", one_of(vec!["model".into(), "user".into()]))]),
+        object(vec![
+            ("parts", vec(part(), 0..4).prop_map(Value::from).boxed()),
+            ("role", one_of(vec!["model".into(), "user".into()])),
+        ]),
         unknown(),
     );
     let extra = object(vec![
@@ -321,7 +329,8 @@ pub(super) fn answer() -> BoxedStrategy<Value> {
         ("safetyRatings", Just(json!([{"category": "x", "probability": "LOW"}])).boxed()),
         ("groundingMetadata", grounding()),
     ]);
-    let blocked = Just(json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}})).boxed();
+    let blocked =
+        Just(json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 3}})).boxed();
     prop_oneof![8 => merged(answered(candidates(content, extra)), unknown()), 1 => blocked].boxed()
 }
 
@@ -338,13 +347,22 @@ pub(super) fn streamable() -> BoxedStrategy<Value> {
     let said = word().prop_map(|text| json!({"text": text})).boxed();
     let sealed = merged(said.clone(), Just(json!({"thoughtSignature": "AAAA"})).boxed());
     let thought = merged(said.clone(), Just(json!({"thought": true})).boxed());
-    let whole = prop_oneof![merged(call(), seal()), media(), one_of(vec![json!({"executableCode": {"code": "1"}})])].boxed();
+    let whole =
+        prop_oneof![merged(call(), seal()), media(), one_of(vec![json!({"executableCode": {"code": "1"}})])].boxed();
     let parts = (option::of(thought), option::of(prop_oneof![said, sealed]), vec(whole, 0..3));
     let content = parts.prop_map(|(thought, said, whole)| {
         let parts: Vec<Value> = thought.into_iter().chain(said).chain(whole).collect();
-        if parts.is_empty() { json!({"parts": [{"text": "x"}], "role": "model"}) } else { json!({"parts": parts, "role": "model"}) }
+        if parts.is_empty() {
+            json!({"parts": [{"text": "x"}], "role": "model"})
+        } else {
+            json!({"parts": parts, "role": "model"})
+        }
     });
-    let extra = object(vec![("avgLogprobs", Just(json!(-0.25)).boxed()), ("logprobsResult", logprobs()), ("groundingMetadata", grounding())]);
+    let extra = object(vec![
+        ("avgLogprobs", Just(json!(-0.25)).boxed()),
+        ("logprobsResult", logprobs()),
+        ("groundingMetadata", grounding()),
+    ]);
     let whole = candidates(content.boxed(), extra).prop_filter("with content", |candidates| {
         candidates.as_array().into_iter().flatten().all(|candidate| candidate["content"].is_object())
     });

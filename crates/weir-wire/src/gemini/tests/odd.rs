@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::gemini::{Framing, decode_answer, decode_request, encode_error, encode_request, read_usage, schema};
 use crate::hub::{
-    Capabilities, CallKind, Custom, Dialect, Extra, Form, Json, Losses, Media, Native, Num, Opaque, Part, PartKind, Place,
-    Reasoning, ReasoningStyle, Request, Role, Seal, Source, StopReason, Target, Tool, ToolCall, ToolKind, ToolResult, Turn,
+    CallKind, Capabilities, Custom, Dialect, Extra, Form, Json, Losses, Media, Native, Num, Opaque, Part, PartKind,
+    Place, Reasoning, ReasoningStyle, Request, Role, Seal, Source, StopReason, Target, Tool, ToolCall, ToolKind,
+    ToolResult, Turn,
 };
 use crate::rules::UsageRules;
 
@@ -50,10 +51,22 @@ fn result(id: &str, parts: Vec<Part>, failed: bool) -> Part {
 fn what_is_no_request_is_told_with_its_place() {
     for (body, told) in [
         (json!({}), "contents: missing, expected a list of contents"),
-        (json!({"contents": [{"role": "assistant"}]}), "contents[0].role: unknown role \"assistant\", expected user or model"),
-        (json!({"contents": [{"parts": [{"text": 7}]}]}), "contents[0].parts[0].text: expected a string, found a number"),
-        (json!({"contents": [{"parts": [{"functionCall": {}}]}]}), "contents[0].parts[0].functionCall.name: missing, expected a string"),
-        (json!({"contents": [], "generationConfig": {"topP": "x"}}), "generationConfig.topP: expected a number, found a string"),
+        (
+            json!({"contents": [{"role": "assistant"}]}),
+            "contents[0].role: unknown role \"assistant\", expected user or model",
+        ),
+        (
+            json!({"contents": [{"parts": [{"text": 7}]}]}),
+            "contents[0].parts[0].text: expected a string, found a number",
+        ),
+        (
+            json!({"contents": [{"parts": [{"functionCall": {}}]}]}),
+            "contents[0].parts[0].functionCall.name: missing, expected a string",
+        ),
+        (
+            json!({"contents": [], "generationConfig": {"topP": "x"}}),
+            "generationConfig.topP: expected a number, found a string",
+        ),
         (json!({"contents": [], "a.b": 1}), "a.b: unknown member"),
     ] {
         assert_eq!(decode_request(body.to_string().as_bytes()).unwrap_err().to_string(), told);
@@ -64,7 +77,10 @@ fn what_is_no_request_is_told_with_its_place() {
 fn results_hold_pictures_where_the_model_takes_them() {
     let request = says(vec![
         Turn::new(Role::Assistant, vec![call("1", "f"), call("2", "g")]),
-        Turn::new(Role::User, vec![result("1", vec![Part::text("a"), image()], false), result("2", vec![], true), Part::text("so?")]),
+        Turn::new(
+            Role::User,
+            vec![result("1", vec![Part::text("a"), image()], false), result("2", vec![], true), Part::text("so?")],
+        ),
     ]);
     let (body, losses) = encode(&request, &Capabilities::default(), FROM);
     let data = json!({"inlineData": {"mimeType": "image/png", "data": "iVBORw"}});
@@ -92,7 +108,10 @@ fn results_stand_directly_behind_their_calls() {
     ]);
     let (body, losses) = encode(&request, &Capabilities::default(), FROM);
     let contents = body["contents"].as_array().unwrap();
-    assert_eq!(contents.iter().map(|content| content["parts"].as_array().unwrap().len()).collect::<Vec<_>>(), [1, 2, 2, 1]);
+    assert_eq!(
+        contents.iter().map(|content| content["parts"].as_array().unwrap().len()).collect::<Vec<_>>(),
+        [1, 2, 2, 1]
+    );
     assert_eq!(contents[3]["parts"][0]["text"], "late");
     assert_eq!(losses, [" coerced"]);
 }
@@ -108,7 +127,13 @@ fn what_the_user_said_is_refused_and_what_the_model_said_dropped() {
     let orphan = says(vec![Turn::new(Role::User, vec![result("9", vec![], false)])]);
     assert!(refused(&orphan).starts_with("result: the tool result answers no call"));
     let custom = Custom { name: "sh".into(), description: None, format: None, extra: Extra::default() };
-    let tool = Tool { kind: ToolKind::Custom(custom), cache: None, form: Form::default(), at: Place::root(), extra: Extra::default() };
+    let tool = Tool {
+        kind: ToolKind::Custom(custom),
+        cache: None,
+        form: Form::default(),
+        at: Place::root(),
+        extra: Extra::default(),
+    };
     assert!(refused(&Request { tools: vec![tool], ..Request::default() }).contains("make sh a function"));
 }
 
@@ -126,7 +151,8 @@ fn a_custom_call_and_a_foreign_seal_are_told() {
 fn thinking(reasoning: Reasoning, style: ReasoningStyle, off: bool) -> (Value, usize) {
     let mut request = says(vec![Turn::new(Role::User, vec![Part::text("a")])]);
     request.params.reasoning = reasoning;
-    let capabilities = Capabilities { reasoning: style, reasoning_off: off, min_budget: 128, ..Capabilities::default() };
+    let capabilities =
+        Capabilities { reasoning: style, reasoning_off: off, min_budget: 128, ..Capabilities::default() };
     let (body, losses) = encode(&request, &capabilities, FROM);
     (body["generationConfig"]["thinkingConfig"].clone(), losses.len())
 }
@@ -172,17 +198,30 @@ fn open(tree: &Value) -> (Option<Value>, usize) {
 fn schemas_are_said_in_the_subset() {
     for (tree, expected, losses) in [
         (json!({"type": ["string", "null"]}), json!({"type": "STRING", "nullable": true}), 0),
-        (json!({"type": ["string", "integer", "null"]}), json!({"nullable": true, "anyOf": [{"type": "STRING"}, {"type": "INTEGER"}]}), 0),
+        (
+            json!({"type": ["string", "integer", "null"]}),
+            json!({"nullable": true, "anyOf": [{"type": "STRING"}, {"type": "INTEGER"}]}),
+            0,
+        ),
         (json!({"enum": ["a", null]}), json!({"type": "STRING", "enum": ["a"], "nullable": true}), 0),
         (json!({"type": "integer", "enum": [1, 2]}), json!({"type": "INTEGER"}), 1),
         (json!({"const": "a"}), json!({"type": "STRING", "enum": ["a"]}), 0),
         (json!({"type": "array"}), json!({"type": "ARRAY", "items": {"type": "STRING"}}), 0),
-        (json!({"properties": {"a": {"type": "string", "format": "uri"}}, "required": ["a", "b"]}),
-            json!({"type": "OBJECT", "properties": {"a": {"type": "STRING"}}, "required": ["a"]}), 1),
-        (json!({"allOf": [{"properties": {"a": {"type": "string"}}}, {"properties": {"b": {"type": "number"}}}]}),
-            json!({"type": "OBJECT", "properties": {"a": {"type": "STRING"}, "b": {"type": "NUMBER"}}}), 0),
-        (json!({"anyOf": [{"type": "null"}, {"type": "boolean", "description": "d"}]}),
-            json!({"type": "BOOLEAN", "description": "d", "nullable": true}), 0),
+        (
+            json!({"properties": {"a": {"type": "string", "format": "uri"}}, "required": ["a", "b"]}),
+            json!({"type": "OBJECT", "properties": {"a": {"type": "STRING"}}, "required": ["a"]}),
+            1,
+        ),
+        (
+            json!({"allOf": [{"properties": {"a": {"type": "string"}}}, {"properties": {"b": {"type": "number"}}}]}),
+            json!({"type": "OBJECT", "properties": {"a": {"type": "STRING"}, "b": {"type": "NUMBER"}}}),
+            0,
+        ),
+        (
+            json!({"anyOf": [{"type": "null"}, {"type": "boolean", "description": "d"}]}),
+            json!({"type": "BOOLEAN", "description": "d", "nullable": true}),
+            0,
+        ),
         (json!({"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"type": "string"}}}), json!({"type": "STRING"}), 0),
     ] {
         assert_eq!(open(&tree), (Some(expected), losses), "{tree}");

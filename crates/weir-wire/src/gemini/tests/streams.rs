@@ -154,7 +154,9 @@ fn arguments_in_pieces_become_one_object() {
     let piece = |value: Value| part(json!({"functionCall": value}));
     let answer = fold(events(&[
         part(json!({"functionCall": {"id": "1", "name": "f", "willContinue": true}, "thoughtSignature": "AA"})),
-        piece(json!({"partialArgs": [{"jsonPath": "$.a", "stringValue": "x", "willContinue": true}], "willContinue": true})),
+        piece(
+            json!({"partialArgs": [{"jsonPath": "$.a", "stringValue": "x", "willContinue": true}], "willContinue": true}),
+        ),
         piece(json!({"partialArgs": [{"jsonPath": "$.a", "stringValue": "y"}], "willContinue": true})),
         piece(json!({})),
         finish(),
@@ -169,15 +171,18 @@ fn arguments_in_pieces_become_one_object() {
 
 #[test]
 fn a_call_in_an_earlier_chunk_makes_the_reason_tool_use() {
-    let told = fold(events(&[part(json!({"functionCall": {"name": "f", "args": {}}})), part(json!({"text": ""})), finish()]));
+    let told =
+        fold(events(&[part(json!({"functionCall": {"name": "f", "args": {}}})), part(json!({"text": ""})), finish()]));
     let choice = &told.unwrap().choices[0];
     assert_eq!((choice.parts.len(), choice.stop.as_ref().unwrap().reason), (1, StopReason::ToolUse));
 }
 
 #[test]
 fn the_last_usage_and_the_last_reason_count() {
-    let chunk = |reason: &str, prompt: u64| json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": reason}],
-        "usageMetadata": {"promptTokenCount": prompt, "candidatesTokenCount": 1, "thoughtsTokenCount": 2, "toolUsePromptTokenCount": 5}});
+    let chunk = |reason: &str, prompt: u64| {
+        json!({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": reason}],
+        "usageMetadata": {"promptTokenCount": prompt, "candidatesTokenCount": 1, "thoughtsTokenCount": 2, "toolUsePromptTokenCount": 5}})
+    };
     let answer = fold(events(&[chunk("STOP", 3), chunk("MAX_TOKENS", 4)])).unwrap();
     let tokens = answer.usage.unwrap().tokens;
     assert_eq!((tokens.input, tokens.output, tokens.reasoning), (9, 3, 2));
@@ -187,7 +192,8 @@ fn the_last_usage_and_the_last_reason_count() {
 
 #[test]
 fn a_blocked_prompt_is_an_answer_without_a_word() {
-    let blocked = json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 3}});
+    let blocked =
+        json!({"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": {"promptTokenCount": 3}});
     let streamed = fold(events(std::slice::from_ref(&blocked))).unwrap();
     let whole = decode_answer(blocked.to_string().as_bytes(), &UsageRules::default()).unwrap();
     assert_eq!(streamed, whole);
@@ -205,7 +211,9 @@ fn errors_come_as_objects_and_in_lists() {
         assert_eq!((error.message.as_str(), error.status()), ("too many", Some(429)));
         assert!(decode_answer(body.to_string().as_bytes(), &UsageRules::default()).is_err());
         let out = encode(&told, Framing::Sse);
-        assert!(out.ends_with("data: {\"error\":{\"code\":429,\"message\":\"too many\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n\n"));
+        assert!(out.ends_with(
+            "data: {\"error\":{\"code\":429,\"message\":\"too many\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n\n"
+        ));
     }
 }
 
