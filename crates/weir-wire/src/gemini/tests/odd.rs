@@ -290,3 +290,48 @@ fn errors_are_google_s() {
     assert_eq!(encode_error(404, &error, Framing::Sse), body);
     assert_eq!(encode_error(404, &error, Framing::Array), format!("[{body}]"));
 }
+
+/// A text of another dialect with a source, and what is said behind it.
+fn cited() -> crate::hub::Answer {
+    use crate::hub::{Answer, Choice, Citation, Stop, Text};
+    let citation = Citation { start: Some(4), end: Some(9), url: Some("https://x.test".into()), ..Citation::default() };
+    let text = PartKind::Text(Text { text: "née Curie".into(), citations: vec![citation] });
+    let thought = PartKind::Thinking(crate::hub::Thinking { text: "hm".into(), ..Default::default() });
+    let parts = vec![Part::new(thought), Part::new(text), call("1", "f")];
+    let choice = Choice { parts, stop: Some(Stop::new(StopReason::ToolUse)), ..Choice::default() };
+    Answer { choices: vec![choice], ..Answer::default() }
+}
+
+#[test]
+fn sources_of_another_dialect_point_by_bytes_in_answers_and_streams() {
+    use crate::gemini::{StreamEncoder, encode_answer};
+    let reply = || crate::hub::Reply { source: FROM, now: 0, model: "m".into(), ids: crate::hub::Ids::new(1) };
+    let support = json!({"segment": {"partIndex": 1, "startIndex": 5, "endIndex": 10}, "groundingChunkIndices": [0]});
+    let whole: Value = serde_json::from_str(&encode_answer(&cited(), &mut reply()).body).unwrap();
+    assert_eq!(whole["candidates"][0]["groundingMetadata"]["groundingSupports"][0], support);
+    let mut encoder = StreamEncoder::new(reply(), Framing::Array);
+    let mut out = String::new();
+    crate::hub::unfold(cited()).iter().for_each(|event| encoder.push(event, &mut out));
+    assert_eq!(encoder.into_losses(), vec![]);
+    let chunks: Value = serde_json::from_str(&out).unwrap();
+    let last = chunks.as_array().unwrap().last().unwrap();
+    assert_eq!(last["candidates"][0]["groundingMetadata"]["groundingSupports"][0], support);
+    assert_eq!(last["candidates"][0]["finishReason"], "STOP");
+    assert_eq!(last["responseId"], chunks[0]["responseId"]);
+}
+
+#[test]
+fn a_call_too_large_to_hold_ends_the_stream() {
+    use crate::gemini::StreamEncoder;
+    use crate::hub::{Delta, Event};
+    let reply = crate::hub::Reply { source: FROM, now: 0, model: "m".into(), ids: crate::hub::Ids::new(1) };
+    let mut encoder = StreamEncoder::new(reply, Framing::Array);
+    let mut out = String::new();
+    encoder.push(&Event::PartStart { choice: 0, part: 0, shell: Box::new(call("1", "f")) }, &mut out);
+    let piece = Event::Delta { choice: 0, part: 0, delta: Delta::Arguments("x".repeat(8 << 20)) };
+    (0..9).for_each(|_| encoder.push(&piece, &mut out));
+    encoder.push(&Event::End, &mut out);
+    let chunks: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(chunks[0]["error"]["status"], "INTERNAL");
+    assert_eq!(chunks.as_array().unwrap().len(), 1);
+}
