@@ -132,7 +132,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use answer::{Answer, AnswerError, Choice, Head, Logprobs, Reply, Spent, Stop, StopReason, TokenLogprob, Word};
-pub use capabilities::{CacheStyle, Capabilities, MaxTokensName, ReasoningReplay, ReasoningStyle};
+pub use capabilities::{CacheStyle, Capabilities, MaxTokensName, ReasoningReplay, ReasoningStyle, SchemaStyle};
 pub use event::{Delta, Event};
 pub use fold::{Fold, FoldError, unfold};
 pub use ids::Ids;

@@ -10,6 +10,7 @@ pub mod embed;
 pub mod estimate;
 pub mod eventstream;
 pub mod fault;
+pub mod gemini;
 pub mod hub;
 pub mod json;
 pub mod multipart;

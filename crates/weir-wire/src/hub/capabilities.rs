@@ -67,6 +67,14 @@ pub struct Capabilities {
     pub cache_style: CacheStyle,
     /// `stream_options` is known (OpenAI chat).
     pub stream_options: bool,
+    /// In which dialect schemas are written (Gemini).
+    pub schemas: SchemaStyle,
+    /// Calls in the history may come without the seal of the model (Gemini).
+    pub unsealed_calls: bool,
+    /// The effort `minimal` is known; else it is said as `low` (Gemini).
+    pub minimal_effort: bool,
+    /// The caller's labels are taken (Gemini: Vertex AI takes them, the Gemini API does not).
+    pub labels: bool,
 }
 
 impl Default for Capabilities {
@@ -102,6 +110,10 @@ impl Default for Capabilities {
             max_stops: None,
             cache_style: CacheStyle::AsWritten,
             stream_options: true,
+            schemas: SchemaStyle::JsonSchema,
+            unsealed_calls: true,
+            minimal_effort: true,
+            labels: true,
         }
     }
 }
@@ -160,6 +172,16 @@ pub enum CacheStyle {
     Breakpoint,
     /// `cache_control`
     CacheControl,
+}
+
+/// In which dialect schemas are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaStyle {
+    /// As JSON schemas; of a caller who has two dialects, as it wrote them.
+    JsonSchema,
+    /// In the subset of OpenAPI 3.0 that Gemini's older models take.
+    OpenApi,
 }
 
 #[cfg(test)]

@@ -66,6 +66,9 @@ pub struct Params {
     pub stream_extra: super::Extra,
     /// How the dialect spelt them.
     pub form: Form,
+    /// The members that were written by their second name, where the dialect has two for each
+    /// (Gemini's `top_p` for `topP`), by their first; the same dialect writes them so again.
+    pub aliases: Vec<&'static str>,
 }
 
 /// How much to think.

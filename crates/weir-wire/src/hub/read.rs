@@ -273,6 +273,12 @@ impl<'a> Fields<'a> {
         Extra::new(dialect, members)
     }
 
+    /// How many members nobody took, nulls among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Whether every member has been taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
