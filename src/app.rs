@@ -142,6 +142,8 @@ impl App {
 
     /// Drains and stops; `hurry` ends the wait early.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        // In this order: whoever is told that the gateway drains finds its doors closed.
+        self.lifecycle.soft_stop.cancel();
         self.gateway.readiness.drain();
         self.lifecycle.stop(self.drain, hurry).await;
         self.gateway.db.close().await;

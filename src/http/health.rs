@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::admin;
@@ -25,7 +25,12 @@ pub async fn ready(State(gateway): State<Shared>) -> Response {
     } else {
         (StatusCode::OK, "ready")
     };
-    (status, Json(json!({"status": why}))).into_response()
+    let mut response = (status, Json(json!({"status": why}))).into_response();
+    if gateway.readiness.is_draining() {
+        // The next probe finds out on a new connection whether anybody still listens.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// `GET /health/details`: each component and provider, for the admin key.
