@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 
 pub use model::{Capabilities, Mode, Model, ModelStatus, OffPeak, PriceEntry, PriceStatus, Window};
 pub use provider::{
-    AUTH_STYLES, Auth, AuthStyle, BaseUrlError, Dialect, Env, FromEnv, OPERATIONS, Operation, Provider, ProviderFault,
-    QUIRKS, Quirk, USAGE_RULES,
+    AUTH_STYLES, Auth, AuthStyle, BaseUrlError, Dialect, EmbedApi, Env, FromEnv, ModelRule, OPERATIONS, Operation,
+    Provider, ProviderFault, QUIRKS, Quirk, RerankApi, USAGE_RULES,
 };
 pub use table::Row;
 use table::Table;

@@ -58,22 +58,157 @@ pub struct Provider {
     /// Query parameters sent with every request; values may hold placeholders.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// Paths under the base URL that differ from [`Operation::path`]; `{deployment}` is the model.
+    /// Paths under the base URL that differ from [`Operation::path`]; `{deployment}` and `{model}` are
+    /// the model.
     #[serde(default)]
     pub paths: BTreeMap<Operation, String>,
+    /// Paths of streamed calls that differ from [`Operation::stream_path`].
+    #[serde(default)]
+    pub stream_paths: BTreeMap<Operation, String>,
+    /// Members that every JSON body of this dialect's own calls gets (`anthropic_version` at Vertex).
+    #[serde(default)]
+    pub body: serde_json::Map<String, serde_json::Value>,
+    /// How its embeddings are spoken.
+    #[serde(default)]
+    pub embeddings_api: EmbedApi,
+    /// What it embeds at once.
+    #[serde(default)]
+    pub embeddings_limits: weir_wire::embed::Limits,
+    /// How its reranking is spoken.
+    #[serde(default)]
+    pub rerank_api: RerankApi,
+    /// What its models take, over the defaults of [`weir_wire::hub::Capabilities`]: its keys.
+    #[serde(default)]
+    pub capabilities: serde_json::Map<String, serde_json::Value>,
+    /// What holds for some models only. Every rule that fits applies, in order: later over earlier.
+    #[serde(default)]
+    pub models: Vec<ModelRule>,
     /// Where its usage numbers deviate from OpenAI's.
     #[serde(default)]
     pub usage: UsageRules,
 }
 
-/// The wire format of a provider.
+/// What holds for some models of a provider.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelRule {
+    /// Globs of model names (`*` and `?`), without regard to case; any one must fit.
+    pub models: Vec<String>,
+    /// The operations that serve a conversation with these models, best first, in place of those of
+    /// [`Provider::operations`]. Empty: no word about it.
+    pub conversation: Vec<Operation>,
+    /// As [`Provider::paths`].
+    pub paths: BTreeMap<Operation, String>,
+    /// As [`Provider::stream_paths`].
+    pub stream_paths: BTreeMap<Operation, String>,
+    /// As [`Provider::body`].
+    pub body: serde_json::Map<String, serde_json::Value>,
+    /// As [`Provider::embeddings_api`].
+    pub embeddings_api: Option<EmbedApi>,
+    /// As [`Provider::embeddings_limits`].
+    pub embeddings_limits: Option<weir_wire::embed::Limits>,
+    /// As [`Provider::rerank_api`].
+    pub rerank_api: Option<RerankApi>,
+    /// As [`Provider::capabilities`].
+    pub capabilities: serde_json::Map<String, serde_json::Value>,
+}
+
+impl ModelRule {
+    /// Whether it is about this model.
+    #[must_use]
+    pub fn fits(&self, model: &str) -> bool {
+        self.models.iter().any(|glob| glob_fits(glob.as_bytes(), model.as_bytes()))
+    }
+}
+
+/// `*` stands for any bytes, `?` for one; case does not matter. Linear in the product of the lengths.
+fn glob_fits(glob: &[u8], text: &[u8]) -> bool {
+    let (mut g, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match glob.get(g) {
+            Some(b'*') => {
+                star = Some((g, t));
+                g += 1;
+            }
+            Some(c) if *c == b'?' || c.eq_ignore_ascii_case(&text[t]) => {
+                g += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    (g, t) = (at + 1, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    glob[g..].iter().all(|c| *c == b'*')
+}
+
+/// The API that a provider's paths belong to.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// OpenAI's API.
     Openai,
+    /// Anthropic's API.
+    Anthropic,
+    /// Gemini's API, at Google or on Vertex AI.
+    Gemini,
+    /// Bedrock's runtime API.
+    Bedrock,
+    /// Cohere's API.
+    Cohere,
+    /// Ollama's own API.
+    Ollama,
     /// The built-in demo: no network.
     Demo,
+}
+
+/// How a provider's embeddings are spoken.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum EmbedApi {
+    /// OpenAI `/embeddings`.
+    #[default]
+    Openai,
+    /// Cohere `/v2/embed`.
+    Cohere,
+    /// Gemini `:batchEmbedContents`.
+    Gemini,
+    /// Vertex AI `:predict` with `instances`.
+    Vertex,
+    /// Voyage `/embeddings`.
+    Voyage,
+    /// Jina `/embeddings`.
+    Jina,
+    /// Text Embeddings Inference `/embed`.
+    Tei,
+    /// Hugging Face's feature extraction.
+    FeatureExtraction,
+    /// Ollama `/api/embed`.
+    Ollama,
+    /// Bedrock `InvokeModel` of Titan's models: one text a call.
+    BedrockTitan,
+    /// Bedrock `InvokeModel` of Cohere's models.
+    BedrockCohere,
+}
+
+/// How a provider's reranking is spoken.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum RerankApi {
+    /// Cohere `/v2/rerank`.
+    #[default]
+    Cohere,
+    /// Jina `/v1/rerank`.
+    Jina,
+    /// Voyage `/v1/rerank`.
+    Voyage,
+    /// Text Embeddings Inference `/rerank`.
+    Tei,
 }
 
 /// How a key is sent.
@@ -104,6 +239,12 @@ pub enum AuthStyle {
     None,
     /// As bearer if there is a key, else nothing.
     OptionalBearer,
+    /// AWS Signature, version 4, with credentials of the environment, a profile, a container, a web
+    /// identity or an instance's role; as bearer if there is a key (Bedrock API keys).
+    Sigv4,
+    /// Google access tokens of a service account, a user's refresh token or the metadata server; as
+    /// bearer if there is a key.
+    Gcp,
 }
 
 impl Auth {
@@ -111,7 +252,9 @@ impl Auth {
     #[must_use]
     pub fn header_and_prefix(&self) -> Option<(&str, &str)> {
         match self.style {
-            AuthStyle::Bearer | AuthStyle::OptionalBearer => Some(("authorization", "Bearer ")),
+            AuthStyle::Bearer | AuthStyle::OptionalBearer | AuthStyle::Sigv4 | AuthStyle::Gcp => {
+                Some(("authorization", "Bearer "))
+            }
             AuthStyle::Header => Some((self.header.as_deref().unwrap_or_default(), "")),
             AuthStyle::Prefix => Some(("authorization", self.prefix.as_deref().unwrap_or_default())),
             AuthStyle::None => None,
@@ -145,11 +288,18 @@ pub struct Env {
 /// What a provider may serve. The names are those of the files.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is the OpenAI endpoint of its path")]
+#[expect(missing_docs, reason = "each is the endpoint of its path")]
 pub enum Operation {
     Chat,
     Completions,
     Responses,
+    Messages,
+    CountTokens,
+    GenerateContent,
+    CountContent,
+    Converse,
+    CohereChat,
+    OllamaChat,
     Embeddings,
     ImagesGenerations,
     ImagesEdits,
@@ -169,13 +319,20 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The path under an OpenAI base URL.
+    /// The path under a base URL of the API it belongs to; `{model}` is the model.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
             Self::Chat => "/chat/completions",
             Self::Completions => "/completions",
             Self::Responses => "/responses",
+            Self::Messages => "/messages",
+            Self::CountTokens => "/messages/count_tokens",
+            Self::GenerateContent => "/models/{model}:generateContent",
+            Self::CountContent => "/models/{model}:countTokens",
+            Self::Converse => "/model/{model}/converse",
+            Self::CohereChat => "/chat",
+            Self::OllamaChat => "/api/chat",
             Self::Embeddings => "/embeddings",
             Self::ImagesGenerations => "/images/generations",
             Self::ImagesEdits => "/images/edits",
@@ -193,6 +350,31 @@ impl Operation {
             Self::Rerank => "/rerank",
             Self::Realtime => "/realtime",
         }
+    }
+
+    /// The path of streamed calls, where it is another.
+    #[must_use]
+    pub const fn stream_path(self) -> Option<&'static str> {
+        match self {
+            Self::GenerateContent => Some("/models/{model}:streamGenerateContent?alt=sse"),
+            Self::Converse => Some("/model/{model}/converse-stream"),
+            _ => None,
+        }
+    }
+
+    /// The dialect of a conversation, for operations that are one.
+    #[must_use]
+    pub const fn conversation(self) -> Option<weir_wire::hub::Dialect> {
+        use weir_wire::hub::Dialect;
+        Some(match self {
+            Self::Chat => Dialect::OpenAiChat,
+            Self::Responses => Dialect::OpenAiResponses,
+            Self::Messages => Dialect::Anthropic,
+            Self::GenerateContent => Dialect::Gemini,
+            Self::Converse => Dialect::Bedrock,
+            Self::CohereChat => Dialect::Cohere,
+            _ => return None,
+        })
     }
 }
 
@@ -217,6 +399,13 @@ pub const OPERATIONS: &[&str] = &[
     "chat",
     "completions",
     "responses",
+    "messages",
+    "count_tokens",
+    "generate_content",
+    "count_content",
+    "converse",
+    "cohere_chat",
+    "ollama_chat",
     "embeddings",
     "images_generations",
     "images_edits",
@@ -238,7 +427,7 @@ pub const OPERATIONS: &[&str] = &[
 pub const QUIRKS: &[&str] =
     &["no_stream_options", "rename_max_completion_tokens", "rename_seed", "no_message_name", "stop_as_array"];
 /// Names of authentication styles.
-pub const AUTH_STYLES: &[&str] = &["bearer", "header", "prefix", "none", "optional_bearer"];
+pub const AUTH_STYLES: &[&str] = &["bearer", "header", "prefix", "none", "optional_bearer", "sigv4", "gcp"];
 /// Names of usage rules.
 pub const USAGE_RULES: &[&str] =
     &["usage_in", "reasoning_outside_output", "citations_outside_output", "cache_outside_input", "no_done"];

@@ -29,12 +29,39 @@ impl Provider {
         self.url_faults(&mut fault);
         self.auth_faults(&mut fault);
         self.env_faults(&mut fault);
-        for path in self.paths.values().chain(std::iter::once(&self.api_path).filter(|path| !path.is_empty())) {
+        self.model_faults(&mut fault);
+        for path in self
+            .paths
+            .values()
+            .chain(self.stream_paths.values())
+            .chain(std::iter::once(&self.api_path).filter(|path| !path.is_empty()))
+        {
             if !path.starts_with('/') || path.ends_with('/') {
                 fault("paths", "a path starts with '/' and does not end with one");
             }
         }
         faults
+    }
+
+    /// Capabilities must be those that the codecs know.
+    fn model_faults(&self, fault: &mut dyn FnMut(&'static str, &str)) {
+        let all = std::iter::once(&self.capabilities).chain(self.models.iter().map(|rule| &rule.capabilities));
+        for capabilities in all {
+            let read: Result<weir_wire::hub::Capabilities, _> = serde_json::from_value(capabilities.clone().into());
+            if let Err(error) = read {
+                fault("capabilities", &error.to_string());
+            }
+        }
+        if self.models.iter().any(|rule| rule.models.is_empty()) {
+            fault("models", "a rule names the models it is for");
+        }
+        let talks = self.models.iter().flat_map(|rule| &rule.conversation);
+        if talks.clone().any(|operation| operation.conversation().is_none()) {
+            fault("models.conversation", "name operations that are conversations: chat, messages, ...");
+        }
+        if talks.clone().any(|operation| !self.operations.contains(operation)) {
+            fault("models.conversation", "name operations of the provider");
+        }
     }
 
     fn url_faults(&self, fault: &mut dyn FnMut(&'static str, &str)) {
