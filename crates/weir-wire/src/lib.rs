@@ -23,4 +23,5 @@ pub mod rules;
 pub mod sse;
 pub mod tap;
 pub mod text;
+pub mod translate;
 pub mod usage;

@@ -42,6 +42,10 @@ pub enum Shape {
     Embeddings,
     /// `responses`: `input`, a string or an array of items.
     Responses,
+    /// Anthropic `messages`: `messages` is required and an array.
+    Messages,
+    /// Gemini `generateContent`: `contents` is required and an array; the model is in the path.
+    Gemini,
     /// `images/*` as JSON: `prompt` is a string.
     Images,
     /// `audio/speech`: `input` is required and a string.
@@ -75,7 +79,7 @@ pub struct Peek {
     pub service_tier: Option<String>,
     /// `encoding_format` of embeddings, treated like `user`.
     pub encoding_format: Option<String>,
-    /// `messages`, `prompt` or `input`: where it lies and what it is.
+    /// `messages`, `prompt`, `input` or `contents`: where it lies and what it is.
     pub prompt: Option<Prompt>,
     /// `models`, Weir's extension: alternatives in order.
     pub models: Vec<String>,

@@ -7,6 +7,7 @@
 mod chunk;
 mod output;
 mod splice;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -15,15 +16,17 @@ use std::sync::Arc;
 
 use chunk::Chunk;
 pub use output::OUTPUT_CAP;
-use output::Output;
+pub(crate) use output::Output;
 pub use splice::splice_cost;
 
 use crate::counts::Reading;
 use crate::fault::UpstreamError;
+use crate::hub::Dialect;
 use crate::json::Span;
 use crate::rules::UsageRules;
 use crate::sse::Frame;
 use crate::usage::Usage;
+use watch::Watch;
 
 /// The family of a stream, which decides what its end looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,21 @@ pub enum Flavor {
     Responses,
     /// Images, speech, transcriptions: end with a terminal event or `[DONE]`.
     Other,
+    /// Anthropic messages: ends with `message_stop`.
+    Messages,
+    /// Gemini: ends when every candidate has said why it ended.
+    Gemini,
+}
+
+impl Flavor {
+    /// The dialect whose decoder reads such streams; none where reading in passing is enough.
+    fn decoded(self) -> Option<Dialect> {
+        match self {
+            Self::Messages => Some(Dialect::Anthropic),
+            Self::Gemini => Some(Dialect::Gemini),
+            Self::Chat | Self::Completions | Self::Responses | Self::Other => None,
+        }
+    }
 }
 
 /// What a frame turned out to be. Of several things the first in this order:
@@ -64,6 +82,8 @@ pub struct StreamTap {
     rules: Arc<UsageRules>,
     facts: Facts,
     output: Output,
+    /// Reads the stream in place of the above.
+    watch: Option<Box<Watch>>,
 }
 
 /// What the frames said about the answer.
@@ -85,13 +105,19 @@ impl StreamTap {
     /// A tap for one stream of a provider with these usage rules.
     #[must_use]
     pub fn new(flavor: Flavor, rules: Arc<UsageRules>) -> Self {
-        Self { flavor, rules, facts: Facts::default(), output: Output::default() }
+        let watch = flavor.decoded().map(|dialect| Box::new(Watch::new(dialect, Arc::clone(&rules))));
+        Self { flavor, rules, facts: Facts::default(), output: Output::default(), watch }
     }
 
     /// Reads one frame. Frames after the end are read too: usage may come late.
     pub fn observe(&mut self, frame: &Frame) -> Seen {
         self.facts.frames += 1;
         self.facts.usage_span = None;
+        if let Some(watch) = &mut self.watch {
+            let seen = watch.observe(frame);
+            self.facts.deltas += u64::from(seen == Seen::Delta);
+            return seen;
+        }
         let data = frame.data();
         let payload = data.trim_ascii();
         if payload.is_empty() {
@@ -112,10 +138,13 @@ impl StreamTap {
     #[must_use]
     pub fn complete(&self) -> bool {
         let facts = &self.facts;
+        if let Some(watch) = &self.watch {
+            return watch.complete();
+        }
         match self.flavor {
             Flavor::Chat | Flavor::Completions => facts.done || (self.rules.no_done && facts.finished),
             Flavor::Responses => facts.terminal,
-            Flavor::Other => facts.terminal || facts.done,
+            Flavor::Other | Flavor::Messages | Flavor::Gemini => facts.terminal || facts.done,
         }
     }
 
@@ -123,7 +152,10 @@ impl StreamTap {
     /// is cumulative). Never a sum.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        self.facts.usage.map(|reading| reading.usage)
+        match &self.watch {
+            Some(watch) => watch.facts.usage,
+            None => self.facts.usage.map(|reading| reading.usage),
+        }
     }
 
     /// Whether a usage value was bent into range ([`crate::counts`]).
@@ -141,25 +173,25 @@ impl StreamTap {
     /// The model that serves, as the stream names it.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
-        self.facts.model.as_deref()
+        self.watch.as_ref().map_or(&self.facts.model, |watch| &watch.facts.model).as_deref()
     }
 
     /// The tier that is billed: the last one named.
     #[must_use]
     pub fn service_tier(&self) -> Option<&str> {
-        self.facts.service_tier.as_deref()
+        self.watch.as_ref().map_or(&self.facts.service_tier, |watch| &watch.facts.tier).as_deref()
     }
 
     /// The answer's id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.facts.id.as_deref()
+        self.watch.as_ref().map_or(&self.facts.id, |watch| &watch.facts.id).as_deref()
     }
 
     /// Whether any choice gave its finish reason.
     #[must_use]
     pub fn finish_seen(&self) -> bool {
-        self.facts.finished
+        self.watch.as_ref().map_or(self.facts.finished, |watch| watch.complete())
     }
 
     /// How many frames were observed, comments and the end included.
@@ -178,12 +210,12 @@ impl StreamTap {
     /// in order of arrival; the first [`OUTPUT_CAP`] bytes of it.
     #[must_use]
     pub fn output_text(&self) -> &str {
-        self.output.text()
+        self.watch.as_ref().map_or(self.output.text(), |watch| watch.facts.output_text())
     }
 
     /// How many bytes of text were produced, kept or not.
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
-        self.output.bytes()
+        self.watch.as_ref().map_or(self.output.bytes(), |watch| watch.facts.output_bytes())
     }
 }

@@ -58,8 +58,7 @@ impl StreamDecoder {
         if self.closed {
             return;
         }
-        let whole = self.candidates.iter().all(|candidate| candidate.stop.is_some());
-        if !whole || (self.candidates.is_empty() && self.blocked.is_none()) {
+        if !self.could_end() {
             return self.fail(broken("it ended before its finish reason"), events);
         }
         if self.candidates.is_empty() {
@@ -69,6 +68,13 @@ impl StreamDecoder {
         self.candidates.iter_mut().for_each(|candidate| candidate.finish(events));
         events.push(Event::End);
         self.closed = true;
+    }
+
+    /// Whether all has been said that must be: every candidate why it ended, or why there is none.
+    #[must_use]
+    pub fn could_end(&self) -> bool {
+        let whole = self.candidates.iter().all(|candidate| candidate.stop.is_some());
+        whole && (!self.candidates.is_empty() || self.blocked.is_some())
     }
 
     fn fail(&mut self, error: UpstreamError, events: &mut Vec<Event>) {

@@ -22,7 +22,7 @@ pub fn encode_answer(answer: &Answer, reply: &mut Reply) -> Encoded {
             answer.choices.iter().map(|choice| one_choice(choice, reply, &mut writing)).collect();
         o.raw("choices", &format!("[{}]", choices.join(",")));
         if let Some(spent) = &answer.usage {
-            usage(o, spent);
+            usage(o, spent, None);
         }
         o.opt_text("service_tier", answer.head.tier.as_ref().map(Tier::word));
         writing.losses.extra(&answer.head.extra, &Place::root());
@@ -204,8 +204,9 @@ fn write_token(o: &mut Obj<'_>, token: &TokenLogprob) {
     o.extra(&token.extra, CHAT);
 }
 
-/// Writes `usage`: as it was, or in this dialect's members.
-pub(super) fn usage(o: &mut Obj<'_>, spent: &Spent) {
+/// Writes `usage`: as it was, or in this dialect's members, with what it cost in dollars where the
+/// head of a stream came before that was known.
+pub(super) fn usage(o: &mut Obj<'_>, spent: &Spent, cost: Option<&str>) {
     if let Some(json) = spent.native.as_ref().and_then(|native| native.of(CHAT)) {
         return o.raw("usage", json.as_str());
     }
@@ -223,5 +224,6 @@ pub(super) fn usage(o: &mut Obj<'_>, spent: &Spent) {
             o.count("reasoning_tokens", reasoning);
             o.count("audio_tokens", audio_output);
         });
+        o.opt_text("cost_usd", cost);
     });
 }

@@ -22,6 +22,8 @@ pub struct StreamEncoder {
     news: Extra,
     choices: Vec<ChoiceOut>,
     usage: Option<Spent>,
+    /// What it cost, in dollars.
+    cost: Option<String>,
     losses: Losses,
     /// A chunk was written.
     told: bool,
@@ -48,6 +50,7 @@ impl StreamEncoder {
             news: Extra::default(),
             choices: Vec::new(),
             usage: None,
+            cost: None,
             losses,
             told: false,
             closed: false,
@@ -77,6 +80,11 @@ impl StreamEncoder {
             }
             Event::End => self.end(out),
         }
+    }
+
+    /// Says what the answer cost, in dollars, which stands as `cost_usd` in the usage. Before the end.
+    pub fn cost(&mut self, usd: &str) {
+        self.cost = Some(usd.to_owned());
     }
 
     /// What was lost, once the stream has ended.
@@ -267,13 +275,14 @@ impl StreamEncoder {
         // Every chunk has the same id, whoever gave it.
         let known = Head { id: Some(self.id()), extra: Extra::default(), ..self.head.clone() };
         let news = std::mem::take(&mut self.news);
+        let cost = self.cost.take_if(|_| spent.is_some());
         self.told = true;
         write::object(|o| {
             head(o, &known, "chat.completion.chunk", &mut self.reply);
             o.opt_text("service_tier", known.tier.as_ref().map(Tier::word));
             o.raw("choices", choices);
             match spent {
-                Some(spent) => usage(o, spent),
+                Some(spent) => usage(o, spent, cost.as_deref()),
                 None if self.include_usage => o.null("usage"),
                 None => {}
             }

@@ -24,6 +24,10 @@ pub(super) enum Known {
     Instructions,
     Models,
     Fallbacks,
+    System,
+    SystemInstruction,
+    Contents,
+    GenerationConfig,
 }
 
 impl Known {
@@ -54,6 +58,10 @@ impl Known {
             Self::Instructions => "instructions",
             Self::Models => "models",
             Self::Fallbacks => "fallbacks",
+            Self::System => "system",
+            Self::SystemInstruction => "systemInstruction",
+            Self::Contents => "contents",
+            Self::GenerationConfig => "generationConfig",
         }
     }
 
@@ -77,6 +85,10 @@ impl Known {
             "instructions" => Self::Instructions,
             "models" => Self::Models,
             "fallbacks" => Self::Fallbacks,
+            "system" => Self::System,
+            "systemInstruction" | "system_instruction" => Self::SystemInstruction,
+            "contents" => Self::Contents,
+            "generationConfig" | "generation_config" => Self::GenerationConfig,
             _ => return None,
         })
     }
@@ -85,14 +97,20 @@ impl Known {
     fn read_in(self, shape: Shape) -> bool {
         let generates = matches!(shape, Shape::Chat | Shape::Completions | Shape::Responses);
         match self {
-            Self::Model | Self::Stream | Self::User | Self::Models | Self::Fallbacks => true,
-            Self::StreamOptions | Self::MaxTokens | Self::MaxCompletionTokens => generates,
-            Self::MaxOutputTokens | Self::Tools | Self::Functions => generates,
+            Self::Models | Self::Fallbacks => true,
+            // Its model and whether it streams are in the path.
+            Self::Model | Self::Stream | Self::User => shape != Shape::Gemini,
+            Self::MaxTokens => generates || shape == Shape::Messages,
+            Self::Tools => generates || matches!(shape, Shape::Messages | Shape::Gemini),
+            Self::StreamOptions | Self::MaxCompletionTokens => generates,
+            Self::MaxOutputTokens | Self::Functions => generates,
+            Self::System => shape == Shape::Messages,
+            Self::SystemInstruction | Self::GenerationConfig => shape == Shape::Gemini,
             Self::N => generates || shape == Shape::Images,
-            Self::ServiceTier => generates || shape == Shape::Embeddings,
+            Self::ServiceTier => generates || matches!(shape, Shape::Embeddings | Shape::Messages),
             Self::EncodingFormat => shape == Shape::Embeddings,
             Self::Instructions => matches!(shape, Shape::Responses | Shape::Speech),
-            Self::Messages | Self::Prompt | Self::Input => prompt_rule(shape).is_some_and(|rule| rule.key == self),
+            Self::Messages | Self::Prompt | Self::Input | Self::Contents => prompt_rule(shape).is_some_and(|rule| rule.key == self),
         }
     }
 }
@@ -111,7 +129,8 @@ pub(super) fn prompt_rule(shape: Shape) -> Option<PromptRule> {
     const LIST: &[Kind] = &[Kind::Array];
     const TEXT_OR_LIST: &[Kind] = &[Kind::String, Kind::Array];
     let (key, kinds, required) = match shape {
-        Shape::Chat => (Known::Messages, LIST, true),
+        Shape::Chat | Shape::Messages => (Known::Messages, LIST, true),
+        Shape::Gemini => (Known::Contents, LIST, true),
         Shape::Completions => (Known::Prompt, TEXT_OR_LIST, false),
         // A stored prompt (`prompt: {id}`) or a continued conversation needs no input.
         Shape::Responses => (Known::Input, TEXT_OR_LIST, false),

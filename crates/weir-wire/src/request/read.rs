@@ -82,10 +82,13 @@ impl Collector<'_> {
             Known::N => peek.n = given.count(1, MAX_CHOICES)?,
             Known::ServiceTier => peek.service_tier = given.label()?,
             Known::EncodingFormat => peek.encoding_format = given.label()?,
-            Known::Messages | Known::Prompt | Known::Input => {
+            Known::Messages | Known::Prompt | Known::Input | Known::Contents => {
                 peek.prompt = prompt(self.shape, &given)?;
             }
-            Known::Tools | Known::Functions | Known::Instructions => peek.context.push(given.span),
+            Known::Tools | Known::Functions | Known::Instructions | Known::System | Known::SystemInstruction => {
+                peek.context.push(given.span);
+            }
+            Known::GenerationConfig => generation_config(&given, peek)?,
             Known::Models => peek.models = given.names()?,
             Known::Fallbacks => peek.fallbacks = given.names()?,
         }
@@ -232,6 +235,36 @@ fn prompt(shape: Shape, given: &Given<'_>) -> Read<Option<Prompt>> {
         return Err(given.wrong_type(expected));
     }
     Ok(Some(Prompt { span: given.span, kind: given.kind }))
+}
+
+/// The caps in Gemini's `generationConfig`, in either spelling.
+fn generation_config(given: &Given<'_>, peek: &mut Peek) -> Read<()> {
+    match given.kind {
+        Kind::Null => return Ok(()),
+        Kind::Object => {}
+        _ => return Err(given.wrong_type("an object")),
+    }
+    let mut caps = Ok(());
+    let mut cap = |field: &Field<'_>| {
+        let inner = |name| Given::new(given.body, name, field.value.shift(given.span.start), field.kind);
+        match &*field.key {
+            "maxOutputTokens" | "max_output_tokens" => {
+                peek.max_output_tokens = inner("generationConfig.maxOutputTokens").count(0, MAX_TOKEN_CAP)?;
+            }
+            "candidateCount" | "candidate_count" => {
+                peek.n = inner("generationConfig.candidateCount").count(1, MAX_CHOICES)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    };
+    scan_object(given.span.of(given.body), |field| {
+        if caps.is_ok() {
+            caps = cap(&field);
+        }
+    })
+    .map_err(broken)?;
+    caps
 }
 
 fn stream_options(given: &Given<'_>) -> Read<StreamOptions> {

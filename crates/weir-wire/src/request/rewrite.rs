@@ -22,6 +22,8 @@ pub struct Change<'a> {
     pub remove: &'a [&'a str],
     /// Put the value of this top-level key into an array, if it is a string.
     pub wrap: Option<&'a str>,
+    /// Top-level members to add, in place of those of the same name, with their JSON.
+    pub set: &'a [(String, String)],
     /// Spans to leave out, as [`Peek::message_names`] finds them.
     pub cut: &'a [Span],
 }
@@ -115,7 +117,7 @@ impl Plan<'_> {
     fn members(&mut self) {
         let strips = self.change.strip_extensions && self.peek.has_extensions;
         let renames = !self.change.rename.is_empty() || self.change.wrap.is_some();
-        if !strips && !renames && self.change.remove.is_empty() {
+        if !strips && !renames && self.change.remove.is_empty() && self.change.set.is_empty() {
             return;
         }
         let members = &self.peek.members;
@@ -139,7 +141,7 @@ impl Plan<'_> {
 
     fn removes(&self, key: &str) -> bool {
         let extension = self.change.strip_extensions && (key == "models" || key == "fallbacks");
-        extension || self.change.remove.contains(&key)
+        extension || self.change.remove.contains(&key) || self.change.set.iter().any(|(name, _)| name == key)
     }
 
     /// Whether `key` is to be renamed to a key that is there already.
@@ -169,7 +171,8 @@ impl Plan<'_> {
 
     /// The model and `include_usage`, in place or as new first members.
     fn insertions(&mut self) {
-        let mut new = Vec::new();
+        let set = self.change.set.iter().map(|(name, json)| format!("{}:{json}", quote(name)));
+        let mut new: Vec<String> = set.collect();
         if let Some(model) = self.change.model.filter(|_| !self.removes("model")) {
             self.model(model, &mut new);
         }

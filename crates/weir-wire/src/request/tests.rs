@@ -430,6 +430,7 @@ proptest! {
             rename: if rename { &[("max_tokens", "max_completion_tokens"), ("a", "c")] } else { &[] },
             remove: &remove,
             wrap: Some("b"),
+            set: &[],
             cut: &names,
         };
         let segments = peek.rewrite(&bytes, &change);
@@ -465,4 +466,30 @@ proptest! {
             let _ = peek.prompt_size(&bytes);
         }
     }
+}
+
+#[test]
+fn other_dialects_are_read_for_what_metering_needs() {
+    let body = br#"{"model":"m","system":"be brief","messages":[{"role":"user","content":"hi"}],"max_tokens":5,"stream":true,"n":"x"}"#;
+    let peek = Peek::read(body, Shape::Messages).unwrap();
+    assert_eq!((peek.model.as_deref(), peek.stream, peek.max_output()), (Some("m"), true, Some(5)));
+    assert!(peek.prompt_size(body).text_bytes > 10 + 30);
+    let error = Peek::read(br#"{"model":"m","messages":"hi"}"#, Shape::Messages).unwrap_err();
+    assert_eq!(error.param, Some("messages"));
+
+    let body = br#"{"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":{"max_output_tokens":7,"candidateCount":2},"model":{},"stream":"no"}"#;
+    let peek = Peek::read(body, Shape::Gemini).unwrap();
+    assert_eq!((peek.model.as_deref(), peek.stream, peek.max_output(), peek.n), (None, false, Some(7), Some(2)));
+    let error = Peek::read(br#"{"contents":[],"generationConfig":{"maxOutputTokens":"7"}}"#, Shape::Gemini).unwrap_err();
+    assert_eq!(error.param, Some("generationConfig.maxOutputTokens"));
+    assert_eq!(Peek::read(b"{}", Shape::Gemini).unwrap_err().param, Some("contents"));
+}
+
+#[test]
+fn members_are_set_in_place_of_what_was_there() {
+    let body = Bytes::from_static(br#"{"model":"m","v":1,"messages":[]}"#);
+    let peek = Peek::read(&body, Shape::Messages).unwrap();
+    let set = [("v".to_owned(), "\"x\"".to_owned()), ("w".to_owned(), "[1]".to_owned())];
+    let change = Change { remove: &["model"], set: &set, ..Change::default() };
+    assert_eq!(peek.rewrite(&body, &change).to_bytes(), r#"{"v":"x","w":[1],"messages":[]}"#);
 }

@@ -8,7 +8,7 @@ pub const OUTPUT_CAP: usize = 256 * 1024;
 
 /// Produced text up to [`OUTPUT_CAP`], and how much there was in all.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     text: String,
     bytes: u64,
     /// Whether the cap was reached: text behind a cut must not be joined to what is before it.
@@ -16,15 +16,15 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, more: &str) {
+    pub(crate) fn push(&mut self, more: &str) {
         self.bytes += more.len() as u64;
         if self.full {
             return;
@@ -36,7 +36,7 @@ impl Output {
 
     /// Reads a value that holds text: a string, or parts with text in them (Mistral's content
     /// lists). Says whether there was any.
-    pub(super) fn value(&mut self, reader: &mut Reader<'_>) -> Result<bool, JsonError> {
+    pub(crate) fn value(&mut self, reader: &mut Reader<'_>) -> Result<bool, JsonError> {
         match reader.kind()? {
             Kind::String => {
                 let text = reader.string()?;
@@ -50,7 +50,7 @@ impl Output {
     }
 
     /// Reads a value that is text or, from some servers, the JSON the text would spell.
-    pub(super) fn arguments(&mut self, reader: &mut Reader<'_>) -> Result<bool, JsonError> {
+    pub(crate) fn arguments(&mut self, reader: &mut Reader<'_>) -> Result<bool, JsonError> {
         match reader.kind()? {
             Kind::Object | Kind::Array => {
                 let value = reader.skip()?;
