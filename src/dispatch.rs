@@ -6,18 +6,24 @@
 
 pub mod attempt;
 pub mod classify;
+pub mod count;
+mod flow;
 pub mod forward;
+pub mod prepare;
 pub mod stream;
+pub mod translation;
 pub mod whole;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
+use weir_wire::gemini::Framing;
+use weir_wire::hub;
 use weir_wire::request::Peek;
 
 use crate::clock::{Entropy, MonoNs};
@@ -68,6 +74,16 @@ pub struct Job {
     pub deadline: MonoNs,
     /// Tokens it may use: the prompt's and the most that may be generated.
     pub estimate: u64,
+    /// Whether it is refused when a target cannot be told all of it (`x-weir-strict`).
+    pub strict: bool,
+    /// The conversation before this request, where Weir keeps it (`previous_response_id`).
+    pub earlier: Option<Vec<hub::Turn>>,
+    /// How the chunks of a Gemini stream are told apart.
+    pub framing: Framing,
+    /// Where made-up ids come from: the same for every target.
+    pub seed: u64,
+    /// The body read, once a target needs it in another dialect.
+    pub hub: OnceLock<Result<hub::Request, ApiError>>,
 }
 
 /// The answer to a request.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use weir_wire::fault::UpstreamError;
+use weir_wire::hub::Dialect;
 
 use crate::record::Status;
 
@@ -30,8 +32,9 @@ pub struct ApiError {
     pub should_retry: Option<bool>,
     /// The row's status.
     pub outcome: Status,
-    /// The upstream's own error body, when it is in the caller's dialect and complete.
-    pub raw: Option<Bytes>,
+    /// The upstream's own error body and its dialect, when it is complete: callers of that dialect get
+    /// it as it is.
+    pub raw: Option<(Dialect, Bytes)>,
 }
 
 impl ApiError {
@@ -134,10 +137,28 @@ impl ApiError {
         Self { should_retry: Some(false), ..self }
     }
 
-    /// The error object's JSON, all four keys always.
+    /// The upstream's own body, for a caller of its dialect. OpenAI's two dialects have one shape.
+    #[must_use]
+    pub fn raw_for(&self, dialect: Dialect) -> Option<&Bytes> {
+        let shape = |dialect| if dialect == Dialect::OpenAiResponses { Dialect::OpenAiChat } else { dialect };
+        self.raw.as_ref().filter(|(own, _)| shape(*own) == shape(dialect)).map(|(_, body)| body)
+    }
+
+    /// The parts that every dialect's error is made of.
+    #[must_use]
+    pub fn told(&self) -> UpstreamError {
+        UpstreamError {
+            message: self.message.clone(),
+            kind: Some(self.kind.clone().into_owned()),
+            param: self.param.clone().map(Cow::into_owned),
+            code: self.code.clone().map(Cow::into_owned),
+        }
+    }
+
+    /// OpenAI's error object in JSON, all four keys always.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        if let Some(raw) = &self.raw {
+        if let Some(raw) = self.raw_for(Dialect::OpenAiChat) {
             return raw.clone();
         }
         serde_json::json!({"error": {

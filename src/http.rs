@@ -2,10 +2,14 @@
 //! lives elsewhere.
 
 pub mod admin;
+pub mod anthropic;
 pub mod auth;
+pub mod azure;
 pub mod body;
 pub mod docs;
 pub mod error;
+pub mod gemini;
+pub mod generate;
 pub mod health;
 pub mod layers;
 pub mod metrics;

@@ -2,9 +2,11 @@
 //! configuration that the gateway was started with.
 
 pub mod build;
+pub mod capable;
 pub mod live;
 pub mod resolve;
 pub mod secrets;
+pub mod talk;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -12,37 +14,61 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use weir_wire::hub::Capabilities;
 use weir_wire::rules::UsageRules;
+use weir_wire::translate::Inbound;
 
-use crate::catalog::{Model, Quirk};
+use crate::catalog::{self, Model, Quirk};
 use crate::config::Pool;
 use crate::gate::limit::Limiter;
 use crate::price::Prices;
 use live::Live;
 use secrets::Secrets;
+use talk::{Embeds, Path, Reranks, Talk};
 
 /// What an inbound request asks of a provider, where Weir reads the body. Everything else is passed
 /// through by path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `chat/completions`
+    /// OpenAI `chat/completions`
     Chat,
-    /// `completions`
+    /// OpenAI `completions`
     Completions,
-    /// `embeddings`
+    /// OpenAI `responses`
+    Responses,
+    /// OpenAI `embeddings`
     Embeddings,
+    /// Anthropic `messages`
+    Messages,
+    /// Gemini `generateContent` and `streamGenerateContent`
+    GenerateContent,
 }
 
 impl Operation {
-    /// Its path in OpenAI's API, and its name in rows and metrics.
+    /// Its name in rows and metrics: the path in its API.
     #[must_use]
     pub fn endpoint(self) -> &'static str {
         match self {
             Self::Chat => "chat/completions",
             Self::Completions => "completions",
+            Self::Responses => "responses",
             Self::Embeddings => "embeddings",
+            Self::Messages => "messages",
+            Self::GenerateContent => "generateContent",
         }
+    }
+
+    /// The form of the conversation it is; none for embeddings.
+    #[must_use]
+    pub fn inbound(self) -> Option<Inbound> {
+        Some(match self {
+            Self::Chat | Self::Completions => Inbound::Chat,
+            Self::Responses => Inbound::Responses,
+            Self::Messages => Inbound::Anthropic,
+            Self::GenerateContent => Inbound::Gemini,
+            Self::Embeddings => return None,
+        })
     }
 }
 
@@ -79,7 +105,9 @@ impl fmt::Debug for Credential {
 pub struct ProviderDef {
     /// Its name in this gateway.
     pub id: Arc<str>,
-    /// Its catalogue id, under which models and prices are looked up.
+    /// Its catalogue id.
+    pub catalog_id: Arc<str>,
+    /// The catalogue id under which its models and prices are looked up.
     pub kind: Arc<str>,
     /// Whether it answers in this process.
     pub demo: bool,
@@ -87,8 +115,10 @@ pub struct ProviderDef {
     pub base_url: String,
     /// Query that every call carries (`api-version=..`).
     pub query: Option<String>,
-    /// The URLs of the operations it serves.
-    pub urls: HashMap<Operation, OperationUrl>,
+    /// The operations it serves, best first.
+    pub operations: Vec<catalog::Operation>,
+    /// Paths by operation that its entry in the configuration sets.
+    pub paths: BTreeMap<catalog::Operation, String>,
     /// Static headers.
     pub headers: HeaderMap,
     /// Upstream keys, used in turn; never empty.
@@ -115,16 +145,13 @@ pub struct ProviderDef {
     pub live: Live,
 }
 
-/// Where an operation is served.
-#[derive(Clone, Debug)]
-pub enum OperationUrl {
-    /// One URL for every model.
-    Fixed(Uri),
-    /// The model is in the path: prefix, then the percent-encoded model, then suffix.
-    PerModel(String, String),
-}
-
 impl ProviderDef {
+    /// What the catalogue says of its kind.
+    #[must_use]
+    pub fn kind_def(&self) -> Option<&'static catalog::Provider> {
+        catalog::Catalog::embedded().provider(&self.catalog_id)
+    }
+
     /// Whether it deviates in this way.
     #[must_use]
     pub fn has(&self, quirk: Quirk) -> bool {
@@ -150,6 +177,20 @@ pub struct Target {
     pub price: Option<Arc<Prices>>,
     /// The catalogue's entry, when there is one.
     pub info: Option<Arc<Model>>,
+    /// How it can be talked to, best first.
+    pub talks: Vec<Talk>,
+    /// How it embeds, if it does.
+    pub embeds: Option<Embeds>,
+    /// How it reranks, if it does.
+    pub reranks: Option<Reranks>,
+    /// Where it counts tokens, if it does.
+    pub counts: Option<Talk>,
+    /// Where the legacy completions are, if it has them.
+    pub completions: Option<Path>,
+    /// What it takes.
+    pub capabilities: Capabilities,
+    /// Members that its bodies get.
+    pub body: Vec<(String, String)>,
 }
 
 /// How a route chooses among its targets.
@@ -196,6 +237,8 @@ pub struct Route {
     pub turn: AtomicUsize,
     /// Whether it was written in the config, as opposed to `provider/model`.
     pub configured: bool,
+    /// Whether requests are refused that a target cannot be told all of.
+    pub strict: bool,
 }
 
 /// Everything a request reads.

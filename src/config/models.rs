@@ -29,6 +29,9 @@ pub struct Route {
     /// How often to try.
     #[serde(default)]
     pub retries: Retries,
+    /// Whether a request is refused when its target cannot be told all of it, in place of an answer
+    /// with `x-weir-warnings`.
+    pub strict: bool,
 }
 
 /// How the next target is chosen.
@@ -108,6 +111,7 @@ impl Route {
             targets: vec![target],
             fallbacks: Vec::new(),
             retries: Retries::default(),
+            strict: false,
         }
     }
 }
@@ -148,8 +152,8 @@ fn full(section: &mut Section<'_>) -> Option<Route> {
     let targets = section.require("targets", targets);
     let fallbacks = section.take("fallbacks", texts).unwrap_or_default();
     let retries = section.section("retries", Retries::read).unwrap_or_default();
-    section.refuse("strict");
-    Some(Route { strategy, targets: targets?, fallbacks, retries })
+    let strict = section.take("strict", Field::boolean).unwrap_or(false);
+    Some(Route { strategy, targets: targets?, fallbacks, retries, strict })
 }
 
 /// All or nothing, so that an item's number is its place in the file.

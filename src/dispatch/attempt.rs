@@ -6,20 +6,20 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use weir_wire::json::Span;
-use weir_wire::request::Change;
+use http::{HeaderMap, Uri, header};
+use weir_wire::hub::Dialect;
 use weir_wire::tap::Flavor;
 
+use super::prepare::{Prepared, call, prepare};
+use super::translation::Translation;
 use super::{Dispatcher, Failed, Job, Next, Reply, classify, stream, whole};
-use crate::catalog::Quirk;
 use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::gate::limit::Refused;
 use crate::meter::count::CountJob;
-use crate::snapshot::{Credential, Operation, OperationUrl, ProviderDef, Target};
-use crate::upstream::{Answer, Call, CallBody, body, decode};
+use crate::snapshot::{Credential, Operation, ProviderDef, Target};
+use crate::upstream::{Answer, body, decode};
 
 /// Largest error body that is read.
 const MAX_ERROR_BODY: usize = 256 * 1024;
@@ -120,6 +120,10 @@ pub struct Trip {
     pub flavor: Flavor,
     /// Whether `include_usage` was added on the client's behalf.
     pub usage_added: bool,
+    /// The dialect of its answer.
+    pub dialect: Dialect,
+    /// How its answer becomes the caller's, where that is not the same.
+    pub translation: Option<Box<Translation>>,
     /// The prompt, in case it must be counted; shares the request body's memory.
     pub prompt: Bytes,
 }
@@ -170,7 +174,7 @@ impl Dispatcher {
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         begin(&job.flight, target, started);
-        let (call, usage_added) = prepare(job, target, &lease)?;
+        let Prepared { call, usage_added, dialect, translation } = prepare(job, target, &lease)?;
         let trip = Trip {
             flight: Arc::clone(&job.flight),
             target: Arc::clone(target),
@@ -179,6 +183,8 @@ impl Dispatcher {
             deadline: try_deadline(provider, started, job.deadline),
             flavor: flavor(job.operation),
             usage_added,
+            dialect,
+            translation,
             prompt: job.prompt(),
         };
         let outcome = match sender.send(call).await {
@@ -191,9 +197,57 @@ impl Dispatcher {
         outcome
     }
 
+    /// One call beside the conversation itself (a count, a part of a batch): the body of a good answer,
+    /// whole.
+    ///
+    /// # Errors
+    /// What went wrong, and what may be tried next.
+    pub(super) async fn exchange(
+        &self,
+        job: &Job,
+        target: &Arc<Target>,
+        dialect: Dialect,
+        uri: Uri,
+        body: VecDeque<Bytes>,
+    ) -> Result<(Trip, Bytes), Failed> {
+        let provider = &target.provider;
+        let started = job.flight.now();
+        let lease = Lease::take(provider, &job.flight, job.estimate)?;
+        let sender = self.senders.load().get(&provider.id).cloned();
+        let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
+        begin(&job.flight, target, started);
+        let call = call(job, provider, &lease, uri, body, true);
+        let trip = Trip {
+            flight: Arc::clone(&job.flight),
+            target: Arc::clone(target),
+            lease,
+            started,
+            deadline: try_deadline(provider, started, job.deadline),
+            flavor: Flavor::Other,
+            usage_added: false,
+            dialect,
+            translation: None,
+            prompt: job.prompt(),
+        };
+        let outcome = match sender.send(call).await {
+            Err(error) => Err(classify::send_error(provider, &error)),
+            Ok(answer) => match self.head(&trip, answer).await {
+                Ok(mut answer) => whole::body(self, &trip, &mut answer).await,
+                Err(failed) => Err(failed),
+            },
+        };
+        match &outcome {
+            Ok(_) => trip.record("ok"),
+            Err(failed) => job.flight.attempt(provider, &target.model, failed.error.code(), started),
+        }
+        outcome.map(|body| (trip, body))
+    }
+
     async fn receive(&self, trip: Trip, answer: Answer) -> Result<Reply, Failed> {
         let answer = self.head(&trip, answer).await?;
-        if is_event_stream(&answer.headers) {
+        // A caller who wants no stream gets none, whatever the provider sends.
+        let gathered = trip.translation.as_ref().is_some_and(|translation| !translation.stream);
+        if is_event_stream(&answer.headers) && !gathered {
             stream::begin(self, trip, answer).await
         } else {
             whole::read(self, trip, answer).await
@@ -211,7 +265,7 @@ impl Dispatcher {
         let left = trip.time_left(provider.timeouts.between_chunks);
         let read = tokio::time::timeout(left, body::collect(&mut answer.body, MAX_ERROR_BODY)).await;
         let told = read.ok().and_then(Result::ok).unwrap_or_default();
-        Err(classify::error_answer(provider, answer.status, &answer.headers, &told))
+        Err(classify::error_answer(provider, trip.dialect, answer.status, &answer.headers, &told))
     }
 }
 
@@ -219,7 +273,10 @@ fn flavor(operation: Operation) -> Flavor {
     match operation {
         Operation::Chat => Flavor::Chat,
         Operation::Completions => Flavor::Completions,
+        Operation::Responses => Flavor::Responses,
         Operation::Embeddings => Flavor::Other,
+        Operation::Messages => Flavor::Messages,
+        Operation::GenerateContent => Flavor::Gemini,
     }
 }
 
@@ -245,112 +302,6 @@ pub(super) fn invalid_answer(provider: &ProviderDef, why: &str) -> Failed {
     Failed { error: ApiError::upstream("upstream_invalid_response", message), next: Next::Again }
 }
 
-fn prepare(job: &Job, target: &Target, lease: &Lease) -> Result<(Call, bool), Failed> {
-    let provider = &target.provider;
-    let uri =
-        operation_uri(provider, job.operation, &target.model).ok_or_else(|| unsupported(provider, job.operation))?;
-    let usage_added = adds_usage(job, provider);
-    let refused = refused_fields(job, provider);
-    let names = refused_names(job, provider);
-    let chat = job.operation == Operation::Chat;
-    let change = Change {
-        model: Some(&target.model),
-        include_usage: usage_added,
-        strip_extensions: true,
-        rename: &renames(job, provider),
-        remove: &refused,
-        wrap: (chat && provider.has(Quirk::StopAsArray)).then_some("stop"),
-        cut: &names,
-    };
-    let pieces: VecDeque<Bytes> = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
-    let call = Call {
-        method: Method::POST,
-        uri,
-        headers: call_headers(job, provider, lease),
-        body: CallBody::Pieces(pieces),
-        first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
-    };
-    Ok((call, usage_added))
-}
-
-/// Streams are asked for their usage even when the client did not ask, unless the provider would
-/// refuse the option.
-fn adds_usage(job: &Job, provider: &ProviderDef) -> bool {
-    job.peek.stream
-        && matches!(job.operation, Operation::Chat | Operation::Completions)
-        && !job.peek.include_usage
-        && !provider.has(Quirk::NoStreamOptions)
-}
-
-/// Parameters under the names that the provider knows.
-fn renames(job: &Job, provider: &ProviderDef) -> Vec<(&'static str, &'static str)> {
-    let mut renames = Vec::new();
-    let newer = job.peek.max_completion_tokens.is_some() && job.peek.max_tokens.is_none();
-    if job.operation == Operation::Chat && newer && provider.has(Quirk::RenameMaxCompletionTokens) {
-        renames.push(("max_completion_tokens", "max_tokens"));
-    }
-    if job.operation != Operation::Embeddings && provider.has(Quirk::RenameSeed) {
-        renames.push(("seed", "random_seed"));
-    }
-    renames
-}
-
-/// The messages' `name`s, where the provider refuses them; the caller is warned.
-fn refused_names(job: &Job, provider: &ProviderDef) -> Vec<Span> {
-    if job.operation != Operation::Chat || !provider.has(Quirk::NoMessageName) {
-        return Vec::new();
-    }
-    let names = job.peek.message_names(&job.body);
-    if !names.is_empty() {
-        job.flight.warn(format!("provider {} does not support messages[].name: left out", provider.id));
-    }
-    names
-}
-
-fn operation_uri(provider: &ProviderDef, operation: Operation, model: &str) -> Option<Uri> {
-    match provider.urls.get(&operation)? {
-        OperationUrl::Fixed(uri) => Some(uri.clone()),
-        OperationUrl::PerModel(prefix, suffix) => {
-            let segment = percent_encoding::utf8_percent_encode(model, percent_encoding::NON_ALPHANUMERIC);
-            format!("{prefix}{segment}{suffix}").parse().ok()
-        }
-    }
-}
-
-fn unsupported(provider: &ProviderDef, operation: Operation) -> Failed {
-    let message = format!("provider {} does not serve {}", provider.id, operation.endpoint());
-    Failed { error: ApiError::invalid("unsupported_operation", message), next: Next::OtherTarget }
-}
-
-/// The fields of the body that the provider would refuse; the caller is warned that they are left out.
-fn refused_fields<'p>(job: &Job, provider: &'p ProviderDef) -> Vec<&'p str> {
-    let refused: Vec<&str> =
-        provider.unsupported.iter().map(String::as_str).filter(|field| job.peek.has_member(&job.body, field)).collect();
-    if !refused.is_empty() {
-        let list = refused.join(", ");
-        job.flight.warn(format!("provider {} does not support {list}: left out", provider.id));
-    }
-    refused
-}
-
-/// The client's headers, the provider's own, and its credential.
-fn call_headers(job: &Job, provider: &ProviderDef, lease: &Lease) -> HeaderMap {
-    let mut headers = job.headers.clone();
-    headers.remove(header::CONTENT_ENCODING);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // Metering reads the answer, and a stream must not wait for a compressor's block to fill.
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    lease.add_headers(&mut headers);
-    match &job.fault {
-        Some(fault) if provider.faults_allowed => {
-            headers.insert("x-weir-fault", fault.clone());
-        }
-        Some(_) => job.flight.warn(format!("x-weir-fault is ignored: provider {} does not allow it", provider.id)),
-        None => {}
-    }
-    headers
-}
-
 /// Undoes a content encoding that was sent although `identity` was asked for.
 fn decoded(mut answer: Answer, cap: usize) -> Result<Answer, String> {
     let encoding = decode::Encoding::parse(answer.headers.get(header::CONTENT_ENCODING));
@@ -366,5 +317,6 @@ fn decoded(mut answer: Answer, cap: usize) -> Result<Answer, String> {
 
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    content_type.trim_start().get(..17).is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
+    let begins = |kind: &str| content_type.trim_start().get(..kind.len()).is_some_and(|t| t.eq_ignore_ascii_case(kind));
+    begins("text/event-stream") || begins("application/vnd.amazon.eventstream")
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use weir_wire::fault::{UpstreamError, read_error};
+use weir_wire::hub::Dialect;
 
 use super::{Failed, Next};
 use crate::error::ApiError;
@@ -46,16 +47,22 @@ pub fn client_body(fault: &BodyFault) -> ApiError {
     }
 }
 
-/// An answer with an error status.
+/// An answer with an error status, of this dialect.
 #[must_use]
-pub fn error_answer(provider: &ProviderDef, status: StatusCode, headers: &HeaderMap, body: &Bytes) -> Failed {
+pub fn error_answer(
+    provider: &ProviderDef,
+    dialect: Dialect,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Failed {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let told = read_error(status.as_u16(), content_type, body);
     let retry_after = retry_after(headers);
     let mut failed = by_status(provider, status, &told);
     failed.error.retry_after = retry_after.or(failed.error.retry_after);
-    if passes_unchanged(status) && is_complete_error(body) && !provider.secrets.are_in(body) {
-        failed.error.raw = Some(body.clone());
+    if passes_unchanged(status) && is_complete_error(dialect, body) && !provider.secrets.are_in(body) {
+        failed.error.raw = Some((dialect, body.clone()));
     }
     failed
 }
@@ -135,14 +142,19 @@ fn passes_unchanged(status: StatusCode) -> bool {
     !matches!(status.as_u16(), 300..=399 | 401 | 403)
 }
 
-/// Whether a body is OpenAI's error object with all four keys, so that it may pass byte for byte.
-fn is_complete_error(body: &[u8]) -> bool {
+/// Whether a body is the dialect's error object with all its keys, so that it may pass byte for byte.
+fn is_complete_error(dialect: Dialect, body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Envelope {
         error: std::collections::HashMap<String, serde::de::IgnoredAny>,
     }
-    serde_json::from_slice::<Envelope>(body)
-        .is_ok_and(|e| ["message", "type", "param", "code"].iter().all(|key| e.error.contains_key(*key)))
+    let keys: &[&str] = match dialect {
+        Dialect::OpenAiChat | Dialect::OpenAiResponses => &["message", "type", "param", "code"],
+        Dialect::Anthropic => &["message", "type"],
+        Dialect::Gemini => &["message", "code", "status"],
+        Dialect::Bedrock | Dialect::Cohere => return false,
+    };
+    serde_json::from_slice::<Envelope>(body).is_ok_and(|e| keys.iter().all(|key| e.error.contains_key(*key)))
 }
 
 /// `retry-after-ms`, or `retry-after` in seconds; clamped, for upstreams send nonsense too.

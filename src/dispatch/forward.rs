@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use weir_wire::answer::read_answer;
+use weir_wire::hub::Dialect;
 use weir_wire::tap::Flavor;
 
 use super::attempt::{self, Lease, Trip, internal, is_event_stream};
@@ -91,6 +92,8 @@ impl Dispatcher {
             deadline: attempt::try_deadline(&provider, started, forward.deadline),
             flavor: forward.flavor,
             usage_added: false,
+            dialect: Dialect::OpenAiChat,
+            translation: None,
             prompt: forward.prompt,
         };
         let answer = sender.send(call).await.map_err(|e| classify::send_error(&provider, &e))?;
@@ -116,7 +119,7 @@ impl Dispatcher {
         let read = read_answer(&body, &trip.target.provider.usage);
         if spends && read.valid {
             let reported = read.usage.is_some();
-            whole::note(&trip, read, &body, &mut out);
+            whole::note(&trip, read.into(), &body, &mut out);
             let mut draft = trip.flight.draft();
             draft.count = None;
             draft.unmetered = !reported;

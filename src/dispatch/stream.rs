@@ -8,18 +8,18 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderValue, header};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use weir_wire::sse::{Frame as SseFrame, SseFramer};
-use weir_wire::tap::{Flavor, Seen, StreamTap, splice_cost};
+use weir_wire::tap::Flavor;
 
 use super::attempt::{Trip, invalid_answer};
+use super::flow::Flow;
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
 use crate::error::ApiError;
 use crate::record::Status;
@@ -36,7 +36,11 @@ const MAX_PREFACE: usize = 64 * 1024;
 /// # Errors
 /// When the stream ends, stalls or reports an error before its first event.
 pub(super) async fn begin(dispatcher: &Dispatcher, trip: Trip, answer: Answer) -> Result<Reply, Failed> {
-    let out = headers::for_client(&answer.headers);
+    let mut out = headers::for_client(&answer.headers);
+    if let Some(translation) = &trip.translation {
+        out.insert(header::CONTENT_TYPE, HeaderValue::from_static(translation.stream_type()));
+        out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
     let mut body = StreamBody::new(dispatcher, trip, answer.body);
     let left = body.trip.time_left(body.trip.target.provider.timeouts.first_byte);
     match tokio::time::timeout(left, body.first_event()).await {
@@ -79,12 +83,9 @@ enum End {
 /// A stream on its way from an upstream to a client.
 pub struct StreamBody {
     upstream: AnswerBody,
-    framer: SseFramer,
-    tap: StreamTap,
+    flow: Flow,
     ready: VecDeque<Bytes>,
     ended: bool,
-    /// The usage chunk is hidden from a client that did not ask for it.
-    hide_usage: bool,
     idle: Duration,
     last_chunk: Instant,
     total_deadline: Instant,
@@ -109,11 +110,9 @@ impl StreamBody {
         let now = Instant::now();
         Self {
             upstream,
-            framer: SseFramer::new(MAX_EVENT),
-            tap: StreamTap::new(trip.flavor, Arc::clone(&provider.usage)),
+            flow: Flow::of(&trip),
             ready: VecDeque::new(),
             ended: false,
-            hide_usage: trip.usage_added,
             idle: provider.timeouts.between_chunks,
             last_chunk: now,
             total_deadline: now,
@@ -128,7 +127,7 @@ impl StreamBody {
     /// The id the upstream gave its answer, once an event has named it.
     #[must_use]
     pub fn object_id(&self) -> Option<String> {
-        self.tap.id().map(ToOwned::to_owned)
+        self.flow.id().map(ToOwned::to_owned)
     }
 
     /// The timers start with the answer's head; until then the caller's own time limit holds.
@@ -145,7 +144,7 @@ impl StreamBody {
     /// Whether something came, if only comments: an upstream that says it is still at work has not
     /// timed out. Responses wait for their id, without which nobody would own them.
     fn shows_life(&self) -> bool {
-        !self.ready.is_empty() && (self.trip.flavor != Flavor::Responses || self.tap.id().is_some())
+        !self.ready.is_empty() && (self.trip.flavor != Flavor::Responses || self.flow.id().is_some())
     }
 
     /// Reads until an event that is more than a comment.
@@ -188,57 +187,11 @@ impl StreamBody {
     /// Looks at the events a chunk completes and queues what the client gets. Says what the first
     /// telling event among them was.
     fn take_chunk(&mut self, chunk: Bytes) -> Option<Turn> {
-        self.framer.push(chunk);
-        let mut turn = None;
-        while let Some(frame) = self.framer.next() {
-            let Ok(frame) = frame else { return Some(Turn::Broken("an event is longer than 8 MiB")) };
-            let seen = self.tap.observe(&frame);
-            match &seen {
-                Seen::UsageOnly(_) if self.hide_usage => continue,
-                Seen::UsageOnly(usage) => {
-                    let shown = self.with_cost(&frame, *usage);
-                    self.ready.push_back(shown);
-                }
-                Seen::Malformed if self.trip.flavor != Flavor::Other => {
-                    return Some(Turn::Broken("an event is not JSON"));
-                }
-                Seen::Error(told) if self.trip.target.provider.secrets.are_in(&frame.raw) => {
-                    let told = classify::masked(&self.trip.target.provider, told);
-                    let error = ApiError::upstream("upstream_error", told.message);
-                    self.ready.push_back(error_event(self.trip.flavor, &error));
-                }
-                _ => self.ready.push_back(frame.raw.clone()),
-            }
-            let this = match seen {
-                Seen::Quiet => None,
-                Seen::Error(error) => {
-                    let error = classify::masked(&self.trip.target.provider, &error);
-                    self.reported = Some((error.code.clone().unwrap_or_default(), error.message.clone()));
-                    Some(Turn::Refused(error))
-                }
-                _ => Some(Turn::Substance),
-            };
-            turn = turn.or(this);
+        let Step { turn, error } = self.flow.chunk(&self.trip, chunk, &mut self.ready);
+        if let Some(error) = error {
+            self.reported = Some((error.code.unwrap_or_default(), error.message));
         }
         turn
-    }
-
-    /// The usage chunk with `cost_usd` in its usage object, when the model has a price.
-    fn with_cost(&self, frame: &SseFrame, usage: weir_wire::json::Span) -> Bytes {
-        let cost = self
-            .tap
-            .usage()
-            .zip(self.trip.target.price.as_ref())
-            .map(|(used, price)| price.cost(&used, self.tap.service_tier(), self.trip.flight.at).nano.to_string());
-        cost.map_or_else(|| frame.raw.clone(), |cost| splice_cost(frame, usage, &cost))
-    }
-
-    /// The last event of a stream may lack its blank line: `data: [DONE]` and no more.
-    fn take_end(&mut self) {
-        let last = self.framer.end().unwrap_or_else(|| SseFrame::new(self.framer.take_rest(), false));
-        if !last.raw.is_empty() && matches!(self.tap.observe(&last), Seen::Done) {
-            self.ready.push_back(last.raw);
-        }
     }
 
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -262,7 +215,7 @@ impl StreamBody {
             }
             Poll::Ready(Some(Err(_))) => self.end(End::Cut),
             Poll::Ready(None) => {
-                self.take_end();
+                self.flow.finish(&self.trip, &mut self.ready);
                 self.end(End::Cut);
             }
         }
@@ -291,10 +244,11 @@ impl StreamBody {
     /// connection afterwards.
     fn end(&mut self, end: End) {
         self.ended = true;
-        let end = if end != End::Reported && self.tap.complete() { End::Complete } else { end };
+        let end = if end != End::Reported && self.flow.complete() { End::Complete } else { end };
         let provider = &self.trip.target.provider.id;
         match end {
             End::Complete => {
+                self.flow.close(&self.trip, &mut self.ready);
                 self.trip.flight.conclude(Status::Ok);
             }
             End::Reported => {
@@ -321,26 +275,32 @@ impl StreamBody {
     /// Ends the stream with an error event, the only honest end of an incomplete one.
     fn say(&mut self, error: &ApiError) {
         self.trip.flight.fail(error.outcome, error.code(), &error.message);
-        self.ready.push_back(error_event(self.trip.flavor, error));
+        self.flow.fail(&self.trip, error, &mut self.ready);
     }
 }
 
-/// An error as the last event of a stream, in the shape that flavour's clients read.
-fn error_event(flavor: Flavor, error: &ApiError) -> Bytes {
-    match flavor {
-        Flavor::Responses => {
-            let body = serde_json::json!({
-                "type": "error", "code": error.code, "message": error.message, "param": error.param, "sequence_number": 0,
-            });
-            format!("event: error\ndata: {body}\n\n").into()
+/// What a chunk brought.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    /// The first telling thing.
+    pub turn: Option<Turn>,
+    /// The error the upstream reported, if any.
+    pub error: Option<weir_wire::fault::UpstreamError>,
+}
+
+impl Step {
+    /// Adds what came next.
+    pub(super) fn then(&mut self, turn: Option<Turn>) {
+        if let Some(Turn::Refused(error)) = &turn {
+            self.error.get_or_insert_with(|| error.clone());
         }
-        _ => [b"data: ", &error.body()[..], b"\n\n"].concat().into(),
+        self.turn = self.turn.take().or(turn);
     }
 }
 
 /// What a chunk's events amount to.
 #[derive(Debug)]
-enum Turn {
+pub(super) enum Turn {
     /// The upstream reports an error.
     Refused(weir_wire::fault::UpstreamError),
     /// Something other than comments.
@@ -374,17 +334,18 @@ impl Drop for StreamBody {
             return; // given up before it started: the next target's figures count
         }
         // Some clients hang up at `[DONE]` without waiting for the connection's end.
-        if !self.ended && self.ready.is_empty() && self.tap.complete() {
+        if !self.ended && self.ready.is_empty() && self.flow.complete() {
             self.trip.flight.conclude(Status::Ok);
         }
         let mut draft = self.trip.flight.draft();
-        draft.usage = self.tap.usage();
-        draft.served_model = self.tap.model().map(ToOwned::to_owned);
-        draft.tier = self.tap.service_tier().map(ToOwned::to_owned);
+        draft.usage = self.flow.usage();
+        draft.served_model = self.flow.model().map(ToOwned::to_owned);
+        draft.tier = self.flow.tier().map(ToOwned::to_owned);
         if draft.usage.is_none() {
             let mut job = self.trip.count_job();
-            job.output_beyond = self.tap.output_bytes().saturating_sub(self.tap.output_text().len() as u64);
-            job.output = self.tap.output_text().to_owned();
+            let (kept, bytes) = self.flow.output();
+            job.output_beyond = bytes.saturating_sub(kept.len() as u64);
+            job.output = kept.to_owned();
             draft.count = Some(job);
         }
     }

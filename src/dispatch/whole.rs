@@ -7,11 +7,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
+use http::{StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
-use weir_wire::answer::{self, read_answer};
+use weir_wire::answer::read_answer;
+use weir_wire::hub::{AnswerError, Dialect};
+use weir_wire::translate::Facts;
+use weir_wire::usage::Usage;
 
-use super::attempt::{Trip, invalid_answer};
-use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
+use super::attempt::{Trip, invalid_answer, is_event_stream};
+use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, translation};
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::meter::count::CountJob;
@@ -26,6 +30,9 @@ use crate::upstream::{Answer, headers};
 pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer) -> Result<Reply, Failed> {
     let provider = &trip.target.provider;
     let body = body(dispatcher, &trip, &mut answer).await?;
+    if trip.translation.is_some() || matches!(trip.dialect, Dialect::Anthropic | Dialect::Gemini) {
+        return decoded(trip, &answer, body);
+    }
     let read = read_answer(&body, &provider.usage);
     if !read.valid {
         return Err(invalid_answer(provider, "it is not JSON"));
@@ -35,9 +42,57 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
     }
     trip.record("ok");
     let mut out = headers::for_client(&answer.headers);
-    note(&trip, read, &body, &mut out);
+    note(&trip, read.into(), &body, &mut out);
     let body = ReplyBody::Whole(WholeBody::new(body, Arc::clone(&trip.flight)));
     Ok(Reply { status: answer.status, headers: out, body })
+}
+
+/// An answer that its dialect's codec reads: to be written anew for the caller, or to be metered and
+/// passed on.
+fn decoded(mut trip: Trip, answer: &Answer, body: Bytes) -> Result<Reply, Failed> {
+    let provider = &trip.target.provider;
+    let streamed = is_event_stream(&answer.headers);
+    let read = match translation::decode(trip.dialect, &body, streamed, &provider.usage) {
+        Ok(read) => read,
+        Err(AnswerError::Upstream(told)) => return Err(classify::in_band(provider, &told)),
+        Err(error @ AnswerError::Decode(_)) => return Err(invalid_answer(provider, &error.to_string())),
+    };
+    trip.record("ok");
+    let mut out = headers::for_client(&answer.headers);
+    note(&trip, translation::facts(&read).into(), &body, &mut out);
+    let body = match trip.translation.take() {
+        None => body,
+        Some(translation) => {
+            let (body, content_type) = translation.encode(read);
+            out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            body
+        }
+    };
+    let body = ReplyBody::Whole(WholeBody::new(body, Arc::clone(&trip.flight)));
+    Ok(Reply { status: StatusCode::OK, headers: out, body })
+}
+
+/// What an answer says of itself, for the record.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    pub model: Option<String>,
+    pub tier: Option<String>,
+    pub usage: Option<Usage>,
+    /// The text it holds, where its own form is not for counting.
+    pub output: Option<String>,
+}
+
+impl From<weir_wire::answer::Answer> for Noted {
+    fn from(read: weir_wire::answer::Answer) -> Self {
+        Self { model: read.model, tier: read.service_tier, usage: read.usage, output: None }
+    }
+}
+
+impl From<Facts> for Noted {
+    fn from(facts: Facts) -> Self {
+        let output = Some(facts.output_text().to_owned());
+        Self { model: facts.model, tier: facts.tier, usage: facts.usage, output }
+    }
 }
 
 /// Collects an answer's body within the limits of size and time.
@@ -70,12 +125,12 @@ fn broken(trip: &Trip, why: &BodyError) -> Failed {
 }
 
 /// Notes what the answer says of itself, and what it cost.
-pub(super) fn note(trip: &Trip, read: answer::Answer, body: &Bytes, out: &mut HeaderMap) {
+pub(super) fn note(trip: &Trip, read: Noted, body: &Bytes, out: &mut HeaderMap) {
     let at = trip.flight.at;
     let mut draft = trip.flight.draft();
     draft.first_byte = Some(trip.flight.now());
     draft.served_model = read.model;
-    draft.tier = read.service_tier;
+    draft.tier = read.tier;
     draft.usage = read.usage;
     match (&read.usage, &trip.target.price) {
         (Some(usage), Some(price)) => {
@@ -83,7 +138,13 @@ pub(super) fn note(trip: &Trip, read: answer::Answer, body: &Bytes, out: &mut He
             out.insert("x-weir-cost-usd", HeaderValue::from_str(&cost).unwrap_or(HeaderValue::from_static("0")));
         }
         (Some(_), None) => {}
-        (None, _) => draft.count = Some(CountJob { answer: body.clone(), ..trip.count_job() }),
+        (None, _) => {
+            let job = trip.count_job();
+            draft.count = Some(match read.output {
+                Some(output) => CountJob { output, ..job },
+                None => CountJob { answer: body.clone(), ..job },
+            });
+        }
     }
 }
 

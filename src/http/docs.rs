@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
-use super::openai::generate::json as json_response;
+use super::generate::json as json_response;
 use crate::state::Shared;
 
 /// Who may call a route.
@@ -98,6 +98,10 @@ pub const ROUTES: &[Described] = &[
         body: Some("EmbeddingRequest"),
         ..route("post", "/v1/embeddings", "OpenAI", "Embeddings, float or base64", Access::Key)
     },
+    Described {
+        body: Some("ResponseRequest"),
+        ..route("post", "/v1/responses", "OpenAI", "Response, JSON or SSE", Access::Key)
+    },
     route(
         "get",
         "/v1/models",
@@ -106,8 +110,35 @@ pub const ROUTES: &[Described] = &[
         Access::Either,
     ),
     route("get", "/v1/models/{id}", "OpenAI", "One model; the id may contain slashes", Access::Either),
+    Described {
+        body: Some("MessageRequest"),
+        ..route("post", "/v1/messages", "Anthropic", "Message, JSON or SSE", Access::Key)
+    },
+    Described {
+        body: Some("MessageRequest"),
+        ..route("post", "/v1/messages/count_tokens", "Anthropic", "Tokens of a message's request", Access::Key)
+    },
+    Described {
+        body: Some("ContentRequest"),
+        ..route(
+            "post",
+            "/v1beta/models/{action}",
+            "Gemini",
+            "{model}:generateContent, :streamGenerateContent, :countTokens, :embedContent or :batchEmbedContents",
+            Access::Key,
+        )
+    },
+    Described {
+        body: Some("ChatRequest"),
+        ..route(
+            "post",
+            "/openai/{path}",
+            "Azure",
+            "deployments/{model}/chat/completions, /completions or /embeddings, and the same below v1",
+            Access::Key,
+        )
+    },
     passed("delete", "/v1/models/{id}", "Delete a fine-tuned model"),
-    passed("post", "/v1/responses", "Response, JSON or SSE"),
     passed("post", "/v1/moderations", "Classify text and images"),
     passed("post", "/v1/images/{operation}", "Images: generations, edits or variations"),
     passed("post", "/v1/audio/{operation}", "Audio: speech, transcriptions or translations"),
@@ -185,7 +216,7 @@ pub fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Weir", "version": env!("CARGO_PKG_VERSION"), "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-            "description": "An LLM gateway. Everything under /v1 speaks OpenAI's dialect."},
+            "description": "An LLM gateway. OpenAI's, Anthropic's and Gemini's dialects, each at its own paths; errors are in the dialect of the path."},
         "paths": paths,
         "components": {"schemas": schemas(), "securitySchemes": security()},
     })
@@ -253,6 +284,9 @@ fn schemas() -> Value {
     json!({
         "ChatRequest": request(&["model", "messages"]),
         "CompletionRequest": request(&["model"]),
+        "ResponseRequest": request(&["model"]),
+        "MessageRequest": request(&["model", "messages"]),
+        "ContentRequest": {"type": "object", "required": ["contents"], "additionalProperties": true},
         "EmbeddingRequest": request(&["model", "input"]),
         "KeyCreate": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": key},
         "KeyUpdate": {"type": "object", "additionalProperties": false, "properties": key},

@@ -1,8 +1,14 @@
-//! Errors on the wire, in OpenAI's shape: `{"error":{"message","type","param","code"}}`.
+//! Errors on the wire, in the caller's dialect: OpenAI's `{"error":{"message","type","param","code"}}`,
+//! Anthropic's or Gemini's.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
+use weir_wire::gemini::Framing;
+use weir_wire::hub::Dialect;
+use weir_wire::translate::Inbound;
+use weir_wire::{anthropic, gemini};
 
 use crate::error::ApiError;
 use crate::flight::bounded;
@@ -19,23 +25,58 @@ pub fn wrong_method(method: &Method, path: &str) -> ApiError {
 #[derive(Clone, Debug)]
 pub struct Reported(pub ApiError);
 
+/// Whose error shape an answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voice {
+    /// The form of the request.
+    pub form: Inbound,
+    /// How a Gemini stream was to be framed.
+    pub framing: Framing,
+}
+
+impl Voice {
+    /// The answer that this error is. Anthropic's carry the request's id.
+    #[must_use]
+    pub fn say(self, error: ApiError, request_id: &str) -> Response {
+        let body = self.body(&error, request_id);
+        respond(error, body)
+    }
+
+    fn body(self, error: &ApiError, request_id: &str) -> Bytes {
+        let status = error.status.as_u16();
+        match self.form.dialect() {
+            dialect @ (Dialect::Anthropic | Dialect::Gemini) if error.raw_for(dialect).is_some() => {
+                error.raw_for(dialect).cloned().unwrap_or_default()
+            }
+            Dialect::Anthropic => anthropic::encode_error(status, &error.told(), Some(request_id)).into(),
+            Dialect::Gemini => gemini::encode_error(status, &error.told(), self.framing).into(),
+            _ => error.body(),
+        }
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body()));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(wait) = self.retry_after {
-            // Whole seconds are rounded up: a caller that comes back in time is admitted.
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000) as u64));
-            headers.insert("retry-after-ms", HeaderValue::from(wait.as_nanos().div_ceil(1_000_000) as u64));
-        }
-        if let Some(retry) = self.should_retry {
-            headers.insert("x-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));
-        }
-        response.extensions_mut().insert(Reported(self));
-        response
+        let body = self.body();
+        respond(self, body)
     }
+}
+
+fn respond(error: ApiError, body: Bytes) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = error.status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(wait) = error.retry_after {
+        // Whole seconds are rounded up: a caller that comes back in time is admitted.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000) as u64));
+        headers.insert("retry-after-ms", HeaderValue::from(wait.as_nanos().div_ceil(1_000_000) as u64));
+    }
+    if let Some(retry) = error.should_retry {
+        headers.insert("x-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));
+    }
+    response.extensions_mut().insert(Reported(error));
+    response
 }
 
 #[cfg(test)]

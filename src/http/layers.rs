@@ -14,11 +14,13 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use weir_wire::translate::Inbound;
 
 use super::auth::{self, Identity};
-use super::error::{Reported, wrong_method};
-use super::openai::{generate, passthrough};
+use super::error::{Reported, Voice, wrong_method};
+use super::openai::passthrough;
+use super::{anthropic, azure, gemini, generate};
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::gate::limit::Refused;
@@ -37,19 +39,41 @@ pub enum Endpoint {
     Generate(Operation),
     /// The same where its other methods, on stored objects, pass through.
     GenerateOrPass(Operation),
+    /// Anthropic's count of a request's tokens: POST.
+    CountTokens,
+    /// Gemini's actions on a model, which stand at the end of the path: POST.
+    Gemini,
+    /// Azure's paths, with the model in them.
+    Azure,
     /// Everything else.
     Pass,
 }
 
+impl Endpoint {
+    /// Whose error shape its answers have.
+    fn voice(self, uri: &Uri) -> Voice {
+        let form = match self {
+            Self::Generate(operation) | Self::GenerateOrPass(operation) => operation.inbound().unwrap_or(Inbound::Chat),
+            Self::CountTokens => Inbound::Anthropic,
+            Self::Gemini => Inbound::Gemini,
+            Self::Azure => Inbound::Chat,
+            Self::Pass if uri.path().starts_with("/v1/messages/") => Inbound::Anthropic,
+            Self::Pass => Inbound::Chat,
+        };
+        Voice { form, framing: gemini::framing(uri) }
+    }
+}
+
 /// Serves a request of the data plane.
 pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Response {
-    let flight = match open(&gateway, &request) {
+    let voice = endpoint.voice(request.uri());
+    let flight = match open(&gateway, &request, voice) {
         Ok(flight) => flight,
         Err(shed) => return *shed,
     };
     let answer = AssertUnwindSafe(serve(&gateway, &flight, request, endpoint)).catch_unwind().await;
     let answer = answer.unwrap_or_else(|panic| Err(panicked(&*panic)));
-    let mut response = answer.unwrap_or_else(IntoResponse::into_response);
+    let mut response = answer.unwrap_or_else(|error| voice.say(error, &flight.id));
     if let Some(Reported(error)) = response.extensions_mut().remove::<Reported>() {
         flight.fail(error.outcome, error.code(), &error.message);
     } else if response.status().is_server_error() {
@@ -61,15 +85,15 @@ pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Resp
 }
 
 /// Opens the flight of a request, if there is room for one more.
-fn open(gateway: &Shared, request: &Request) -> Result<Arc<Flight>, Box<Response>> {
+fn open(gateway: &Shared, request: &Request, voice: Voice) -> Result<Arc<Flight>, Box<Response>> {
     let id = request_id(gateway, request.headers());
     let Ok(place) = gateway.meter.ledger.reserve() else {
         let why = "usage cannot be recorded at the moment, so nothing is accepted";
-        return Err(Box::new(shed(gateway, &id, "ledger", why)));
+        return Err(Box::new(shed(gateway, voice, &id, "ledger", why)));
     };
     if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
         let why = "the gateway is serving as many requests as it may (server.max_in_flight)";
-        return Err(Box::new(shed(gateway, &id, "in_flight", why)));
+        return Err(Box::new(shed(gateway, voice, &id, "in_flight", why)));
     }
     Ok(Flight::open(id, endpoint_of(request.uri().path()), gateway.meter.clone(), place))
 }
@@ -84,11 +108,17 @@ async fn serve(
         flight.draft().tags = tags(request.headers())?;
     }
     admit(gateway, flight, request.headers()).await?;
+    let post = request.method() == Method::POST;
     match endpoint {
-        Endpoint::Generate(operation) | Endpoint::GenerateOrPass(operation) if request.method() == Method::POST => {
-            generate::serve(gateway, flight, request, operation).await
+        Endpoint::Generate(operation) | Endpoint::GenerateOrPass(operation) if post => {
+            generate::serve(gateway, flight, request, operation.into()).await
         }
-        Endpoint::Generate(_) => Ok(only(&request, "POST")),
+        Endpoint::CountTokens if post => Box::pin(anthropic::count_tokens(gateway, flight, request)).await,
+        Endpoint::Gemini if post => Box::pin(gemini::serve(gateway, flight, request)).await,
+        Endpoint::Azure if post => Box::pin(azure::serve(gateway, flight, request)).await,
+        Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::Gemini | Endpoint::Azure => {
+            Ok(only(&request, "POST"))
+        }
         // Far larger than what it is beside, and none of it is hot.
         _ => Box::pin(passthrough::serve(gateway, flight, request)).await,
     }
@@ -110,9 +140,9 @@ pub fn panicked(panic: &(dyn Any + Send)) -> ApiError {
 }
 
 /// Refuses a request for which there is no room, at the cost of a counter: it gets no row.
-fn shed(gateway: &Shared, id: &str, reason: &str, why: &str) -> Response {
+fn shed(gateway: &Shared, voice: Voice, id: &str, reason: &str, why: &str) -> Response {
     gateway.meter.metrics.shed.with_label_values(&[reason]).inc();
-    let mut response = ApiError::overloaded(why).into_response();
+    let mut response = voice.say(ApiError::overloaded(why), id);
     if let Ok(id) = HeaderValue::from_str(id) {
         response.headers_mut().insert("x-request-id", id);
     }
@@ -195,7 +225,12 @@ fn bad_tags(why: &str) -> ApiError {
 /// set of names is bounded.
 #[must_use]
 pub fn endpoint_of(path: &str) -> &'static str {
-    super::openai::endpoints::name_of(path.strip_prefix("/v1/").unwrap_or(path))
+    if let Some(action) = gemini::action(path) {
+        return action.endpoint();
+    }
+    let path = path.strip_prefix("/openai").unwrap_or(path);
+    let deployed = path.strip_prefix("/deployments/").and_then(|rest| rest.split_once('/')).map(|(_, rest)| rest);
+    super::openai::endpoints::name_of(deployed.or(path.strip_prefix("/v1/")).unwrap_or(path.trim_start_matches('/')))
 }
 
 /// Headers every answer carries, the ones outside the data plane too.

@@ -1,7 +1,6 @@
 //! OpenAI's dialect: its endpoints under `/v1`.
 
 pub mod endpoints;
-pub mod generate;
 pub mod models;
 pub mod passthrough;
 pub mod usage;

@@ -24,6 +24,11 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/v1/chat/completions", data_plane(Endpoint::GenerateOrPass(Operation::Chat)))
         .route("/v1/completions", data_plane(Endpoint::Generate(Operation::Completions)))
         .route("/v1/embeddings", data_plane(Endpoint::Generate(Operation::Embeddings)))
+        .route("/v1/responses", data_plane(Endpoint::GenerateOrPass(Operation::Responses)))
+        .route("/v1/messages", data_plane(Endpoint::Generate(Operation::Messages)))
+        .route("/v1/messages/count_tokens", data_plane(Endpoint::CountTokens))
+        .route("/v1beta/models/{*action}", data_plane(Endpoint::Gemini))
+        .route("/openai/{*path}", data_plane(Endpoint::Azure))
         .route("/v1/{*path}", data_plane(Endpoint::Pass));
     let reads = Router::new()
         .route("/v1/models", get(openai::models::list))

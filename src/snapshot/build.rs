@@ -9,7 +9,7 @@ use weir_wire::rules::UsageRules;
 
 use super::live::Live;
 use super::secrets::Secrets;
-use super::{Credential, Operation, OperationUrl, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
+use super::{Credential, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::MonoNs;
 use crate::config::{self, Config};
@@ -83,6 +83,7 @@ impl Snapshot {
             },
             turn: AtomicUsize::new(0),
             configured: true,
+            strict: route.strict,
         })
     }
 }
@@ -151,8 +152,10 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
     Ok(ProviderDef {
         id: id.into(),
         kind: kind.models_of.as_deref().unwrap_or(kind_id).into(),
+        catalog_id: kind_id.into(),
         demo,
-        urls: urls(kind, entry, &base_url, query.as_deref())?,
+        operations: operations(kind, entry)?,
+        paths: paths(entry)?,
         base_url,
         query,
         headers,
@@ -268,37 +271,20 @@ fn query(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Re
     Ok((!pairs.is_empty()).then(|| pairs.join("&")))
 }
 
-fn urls(
-    kind: &catalog::Provider,
-    entry: &config::Provider,
-    base: &str,
-    query: Option<&str>,
-) -> Result<HashMap<Operation, OperationUrl>, String> {
-    let own = entry.operations.as_deref();
-    let mut urls = HashMap::new();
-    for (operation, of_catalog, name) in [
-        (Operation::Chat, catalog::Operation::Chat, "chat"),
-        (Operation::Completions, catalog::Operation::Completions, "completions"),
-        (Operation::Embeddings, catalog::Operation::Embeddings, "embeddings"),
-    ] {
-        let served = own.map_or_else(|| kind.path(of_catalog).is_some(), |own| own.iter().any(|o| o == name));
-        if !served {
-            continue;
-        }
-        let usual = kind.paths.get(&of_catalog).map_or(of_catalog.path(), String::as_str);
-        let path = entry.paths.get(name).map_or(usual, String::as_str);
-        urls.insert(operation, operation_url(base, path, query)?);
+/// What it serves: the entry's word, else the catalogue's.
+fn operations(kind: &catalog::Provider, entry: &config::Provider) -> Result<Vec<catalog::Operation>, String> {
+    match &entry.operations {
+        Some(own) => own.iter().map(|name| operation(name)).collect(),
+        None => Ok(kind.operations.clone()),
     }
-    Ok(urls)
 }
 
-fn operation_url(base: &str, path: &str, query: Option<&str>) -> Result<OperationUrl, String> {
-    let query = query.map(|q| format!("?{q}")).unwrap_or_default();
-    let url = format!("{base}/{}{query}", path.trim_start_matches('/'));
-    if let Some((prefix, suffix)) = url.split_once("{deployment}") {
-        return Ok(OperationUrl::PerModel(prefix.to_owned(), suffix.to_owned()));
-    }
-    url.parse().map(OperationUrl::Fixed).map_err(|e| format!("'{url}' is no URL: {e}"))
+fn paths(entry: &config::Provider) -> Result<BTreeMap<catalog::Operation, String>, String> {
+    entry.paths.iter().map(|(name, path)| Ok((operation(name)?, path.clone()))).collect()
+}
+
+fn operation(name: &str) -> Result<catalog::Operation, String> {
+    serde_json::from_value(name.into()).map_err(|_| format!("operations: there is no '{name}'"))
 }
 
 fn quirks(kind: &catalog::Provider, entry: &config::Provider) -> Result<Vec<Quirk>, String> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use super::talk::Ways;
 use super::{ProviderDef, Retries, Route, Snapshot, Strategy, Target};
-use crate::catalog::{Catalog, nearest};
+use crate::catalog::{self, Catalog, nearest};
 use crate::price::Prices;
 
 /// Routes made on demand that are kept.
@@ -81,6 +82,7 @@ impl Snapshot {
             retries: Retries { attempts: 1, backoff: Duration::from_millis(200) },
             turn: AtomicUsize::new(0),
             configured: false,
+            strict: false,
         }
     }
 
@@ -96,7 +98,23 @@ impl Snapshot {
         });
         let known = info.is_some() || price.is_some();
         let label = if known { Arc::clone(&name) } else { "other".into() };
-        Target { provider: Arc::clone(provider), model: model.into(), name, label, weight, price, info }
+        let ways = Ways::of(provider, model, info.as_deref());
+        Target {
+            provider: Arc::clone(provider),
+            model: model.into(),
+            name,
+            label,
+            weight,
+            price,
+            talks: ways.talks(),
+            embeds: ways.embeds(),
+            reranks: ways.reranks(),
+            counts: ways.counts(),
+            completions: ways.path(catalog::Operation::Completions),
+            capabilities: ways.capabilities(),
+            body: ways.body(),
+            info,
+        }
     }
 
     /// Known names like `name`, nearest first.

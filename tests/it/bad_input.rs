@@ -359,14 +359,13 @@ async fn a_content_type_that_hides_the_body_is_refused_where_it_matters() {
     }
     let before = upstream.seen().len();
     for kind in ["", "text/plain", "application/x-www-form-urlencoded", "application/octet-stream", "nonsense", ";"] {
-        for path in ["/v1/responses", "/v1/moderations", "/v1/audio/speech", "/v1/batches", "/v1/responses?model=up/m"]
-        {
+        for path in ["/v1/evals", "/v1/moderations", "/v1/audio/speech", "/v1/batches", "/v1/evals?model=up/m"] {
             let reply = post_as(&gateway, &key, path, kind, body).await;
             let hint = "send 'content-type: application/json'";
             refused(&reply, 415, "unsupported_content_type", Some("content-type"), hint);
         }
     }
-    for path in ["/v1/responses", "/v1/files"] {
+    for path in ["/v1/evals", "/v1/files"] {
         let auth = format!("Bearer {key}");
         let headers = [("authorization", auth.as_str()), ("content-type", JSON), ("content-type", "text/plain")];
         let reply = gateway.request(Method::POST, path, &headers, body).await;

@@ -85,8 +85,10 @@ async fn weirs_own_members_stay_here() {
     let body = r#"{"models":["up/b"],"model":"up/a","x":1.0,"fallbacks":[],"messages":[],"models2":1}"#;
     let seen = sent("/v1/chat/completions", body).await;
     assert_eq!(seen.body, r#"{"model":"a","x":1.0,"messages":[],"models2":1}"#);
-    // What passes through by its path has no alternatives here: the upstream says what it makes of them.
     let seen = sent("/v1/responses", r#"{"model":"up/a","input":"","models":["up/b"],"fallbacks":null}"#).await;
+    assert_eq!(seen.body, r#"{"model":"a","input":""}"#);
+    // What passes through by its path has no alternatives here: the upstream says what it makes of them.
+    let seen = sent("/v1/moderations", r#"{"model":"up/a","input":"","models":["up/b"],"fallbacks":null}"#).await;
     assert_eq!(seen.body, r#"{"model":"a","input":"","models":["up/b"],"fallbacks":null}"#);
 }
 
@@ -357,7 +359,7 @@ async fn the_deployments_form_of_azure_has_the_model_in_its_path() {
     let gateway = Setup::new(yaml).start().await;
     let key = gateway.plain_key().await;
     for (model, segment) in
-        [("gpt-4o", "gpt%2D4o"), ("../../x?y#z", "%2E%2E%2F%2E%2E%2Fx%3Fy%23z"), ("ü %2f", "%C3%BC%20%252f")]
+        [("gpt-4.o", "gpt-4.o"), ("../../x?y#z", "%2E%2E%2F%2E%2E%2Fx%3Fy%23z"), ("ü %2f", "%C3%BC%20%252f")]
     {
         let reply =
             gateway.post(&key, "/v1/chat/completions", json!({"model": format!("az/{model}"), "messages": []})).await;

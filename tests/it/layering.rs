@@ -228,7 +228,8 @@ fn no_model_is_named_outside_the_catalogue() {
     let mut wrong = Vec::new();
     for (_, path, code) in modules() {
         for text in code.split('"').skip(1).step_by(2) {
-            let text = text.to_lowercase();
+            // A server whose name holds a family's is no family.
+            let text = text.to_lowercase().replace("ollama", "");
             wrong.extend(
                 FAMILIES.iter().filter(|name| text.contains(*name)).map(|name| format!("{path}: {name} in {text:?}")),
             );

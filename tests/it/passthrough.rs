@@ -211,8 +211,7 @@ async fn the_query_may_name_the_model() {
         ("/v1/realtime/calls?model=gpt%2Dx&a=b%20c", &b"v=0"[..])
     );
     let reply =
-        call(&gateway, &key, Method::POST, "/v1/responses?model=up/a", "application/json", br#"{"model":"up/b"}"#)
-            .await;
+        call(&gateway, &key, Method::POST, "/v1/evals?model=up/a", "application/json", br#"{"model":"up/b"}"#).await;
     assert_eq!((reply.status, reply.code()), (StatusCode::BAD_REQUEST, "conflicting_model".into()));
     for query in ["model=up/a&model=up/b", "model=up/a&%6dodel=up/b"] {
         let path = format!("/v1/realtime/calls?{query}");
@@ -426,7 +425,7 @@ async fn a_websocket_upgrade_is_refused_in_words() {
 async fn the_demo_says_what_it_does_not_serve() {
     let gateway = Setup::new("{}").start().await;
     let key = gateway.plain_key().await;
-    let reply = gateway.post(&key, "/v1/responses", json!({"model": "demo/chat", "input": "hi"})).await;
+    let reply = gateway.post(&key, "/v1/moderations", json!({"model": "demo/chat", "input": "hi"})).await;
     assert_eq!((reply.status, reply.code()), (StatusCode::BAD_REQUEST, "unsupported_operation".into()));
     let row: Value = gateway.only_row().await;
     assert_eq!((&row["status"], &row["error_code"]), (&json!("rejected"), &json!("unsupported_operation")));

@@ -158,6 +158,13 @@ impl Peek {
         self.members.iter().any(|member| string_at(body, member.key).is_some_and(|key| key == name))
     }
 
+    /// Whether this top-level member is `false`. `body` is what was read.
+    #[must_use]
+    pub fn is_false(&self, body: &[u8], name: &str) -> bool {
+        let named = |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
+        self.members.iter().find(named).is_some_and(|member| member.value.of(body) == b"false")
+    }
+
     /// How large the prompt is: see [`PromptSize`]. `body` is what was read.
     #[must_use]
     pub fn prompt_size(&self, body: &[u8]) -> PromptSize {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::admin::keys::{self as manage, Done};
 use crate::error::ApiError;
 use crate::http::body::{self, BodyLimits};
-use crate::http::openai::generate::json;
+use crate::http::generate::json;
 use crate::http::path::Id;
 use crate::http::query::Params;
 use crate::state::{Gateway, Shared, key_data};

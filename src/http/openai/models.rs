@@ -5,10 +5,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::generate::{json, unknown_model};
 use crate::catalog::{Catalog, Model};
 use crate::error::ApiError;
 use crate::http::auth::{Identity, identify};
+use crate::http::generate::{json, unknown_model};
 use crate::http::layers::{self, Endpoint};
 use crate::http::path::Id;
 use crate::snapshot::resolve::MAX_NAME;

@@ -16,11 +16,11 @@ use weir_wire::tap::Flavor;
 use weir_wire::usage::Usage;
 
 use super::endpoints;
-use super::generate::{deadline, respond, take_tokens, upstream_headers};
 use crate::dispatch::forward::Forward;
 use crate::dispatch::{Reply, ReplyBody};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
+use crate::http::generate::{deadline, respond, take_tokens, upstream_headers};
 use crate::http::layers::only;
 use crate::snapshot::Target;
 use crate::state::Gateway;

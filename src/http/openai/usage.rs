@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderValue, header};
 
-use super::generate::json;
 use crate::admin::keys::store_error;
 use crate::error::ApiError;
 use crate::http::auth::{Identity, identify};
+use crate::http::generate::json;
 use crate::record::UsageRow;
 use crate::state::{Gateway, Shared};
 use crate::store::StoreError;

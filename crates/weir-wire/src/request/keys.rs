@@ -110,7 +110,9 @@ impl Known {
             Self::ServiceTier => generates || matches!(shape, Shape::Embeddings | Shape::Messages),
             Self::EncodingFormat => shape == Shape::Embeddings,
             Self::Instructions => matches!(shape, Shape::Responses | Shape::Speech),
-            Self::Messages | Self::Prompt | Self::Input | Self::Contents => prompt_rule(shape).is_some_and(|rule| rule.key == self),
+            Self::Messages | Self::Prompt | Self::Input | Self::Contents => {
+                prompt_rule(shape).is_some_and(|rule| rule.key == self)
+            }
         }
     }
 }

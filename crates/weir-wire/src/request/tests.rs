@@ -480,7 +480,8 @@ fn other_dialects_are_read_for_what_metering_needs() {
     let body = br#"{"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":{"max_output_tokens":7,"candidateCount":2},"model":{},"stream":"no"}"#;
     let peek = Peek::read(body, Shape::Gemini).unwrap();
     assert_eq!((peek.model.as_deref(), peek.stream, peek.max_output(), peek.n), (None, false, Some(7), Some(2)));
-    let error = Peek::read(br#"{"contents":[],"generationConfig":{"maxOutputTokens":"7"}}"#, Shape::Gemini).unwrap_err();
+    let error =
+        Peek::read(br#"{"contents":[],"generationConfig":{"maxOutputTokens":"7"}}"#, Shape::Gemini).unwrap_err();
     assert_eq!(error.param, Some("generationConfig.maxOutputTokens"));
     assert_eq!(Peek::read(b"{}", Shape::Gemini).unwrap_err().param, Some("contents"));
 }

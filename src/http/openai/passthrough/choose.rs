@@ -8,7 +8,7 @@ use super::Ask;
 use super::incoming::{Incoming, is_model};
 use crate::error::ApiError;
 use crate::flight::Caller;
-use crate::http::openai::generate::{check_right, unknown_model};
+use crate::http::generate::{check_right, unknown_model};
 use crate::route::plan;
 use crate::snapshot::{ProviderDef, Snapshot, Target};
 use crate::state::Gateway;

@@ -15,7 +15,7 @@ use crate::dispatch::classify;
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::http::body::{self, BodyLimits, declared_length};
-use crate::http::openai::generate::{estimate, unreadable};
+use crate::http::generate::{estimate, unreadable};
 use crate::state::Gateway;
 use crate::upstream::CallBody;
 use crate::upstream::body::{BodyError, BodyFault, ChunkStream};

@@ -1,7 +1,9 @@
-//! `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`: read what Weir needs, plan,
-//! dispatch. The bodies themselves pass through.
+//! Requests whose body Weir reads, in every dialect that comes in: read what Weir needs, plan, dispatch.
+//! Where caller and target speak one dialect the bodies themselves pass through.
 
-use std::sync::Arc;
+mod plan;
+
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,6 +11,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
+use weir_wire::gemini::Framing;
 use weir_wire::request::{Peek, PeekError, Shape};
 
 use crate::dispatch::{Job, Reply, ReplyBody};
@@ -17,61 +20,135 @@ use crate::flight::{Caller, Flight};
 use crate::http::body::{self, BodyLimits};
 use crate::http::layers::limited;
 use crate::http::openai::passthrough::objects;
-use crate::route::plan;
-use crate::snapshot::{Operation, Retries, Route, Snapshot, Target};
+use crate::snapshot::Operation;
 use crate::state::Gateway;
 use crate::upstream::headers;
 
-/// Targets of one request, all fallbacks included.
-const MAX_PLAN: usize = 16;
+pub use plan::{check_right, unknown_model};
+
+/// What is asked for, as far as the path says it.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The operation.
+    pub operation: Operation,
+    /// The model, where the path names it (Gemini, Azure).
+    pub model: Option<String>,
+    /// A stream, where the path asks for one (Gemini).
+    pub stream: bool,
+    /// How the chunks of a Gemini stream are told apart.
+    pub framing: Framing,
+}
+
+impl From<Operation> for Ask {
+    fn from(operation: Operation) -> Self {
+        Self { operation, model: None, stream: false, framing: Framing::Sse }
+    }
+}
 
 /// Serves an operation.
 ///
 /// # Errors
 /// What is wrong with the request, or the last failure of its targets.
-pub async fn serve(
-    gateway: &Gateway,
-    flight: &Arc<Flight>,
-    request: Request,
-    operation: Operation,
-) -> Result<Response, ApiError> {
+pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request, ask: Ask) -> Result<Response, ApiError> {
+    let operation = ask.operation;
     let (head, body) = request.into_parts();
-    let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
-    let body = body::read(&head.headers, body, limits).await?;
-    let peek = Peek::read(&body, shape(operation)).map_err(|error| unreadable(flight, error))?;
-    note(flight, &peek);
-    let plan = plan_of(gateway, &gateway.snapshot.load(), flight, &peek)?;
-    let estimate = estimate(&peek, &body);
-    take_tokens(flight, estimate)?;
-    let caller = flight.draft().caller.clone();
-    check_objects(gateway, caller.as_ref(), &body).await?;
-    let stores = peek.has_member(&body, "store");
-    let deadline = deadline(gateway, flight, &head.headers)?;
-    let job = Job {
-        operation,
-        fault: head.headers.get("x-weir-fault").cloned(),
-        headers: upstream_headers(flight, head.headers),
-        body,
-        peek,
-        plan,
-        deadline,
-        estimate,
-        flight: Arc::clone(flight),
-    };
+    let job = job(gateway, flight, head.headers, body, ask, true).await?;
     let reply = gateway.dispatcher.run(&job).await?;
-    if let Some(caller) = caller.filter(|_| stores) {
-        Box::pin(own_stored(gateway, &caller, &job.flight, stored_id(&reply))).await?;
+    let caller = flight.draft().caller.clone();
+    if let Some(caller) = caller.filter(|_| stores(operation, &job.peek, &job.body)) {
+        Box::pin(own_stored(gateway, &caller, flight, operation, stored_id(&reply))).await?;
     }
     Ok(respond(reply))
 }
 
-/// A prompt may refer to uploaded files; another key's do not exist for this one.
-async fn check_objects(gateway: &Gateway, caller: Option<&Caller>, body: &[u8]) -> Result<(), ApiError> {
+/// Reads a request and plans it; takes its tokens from the caller's limit if it spends them.
+async fn job(
+    gateway: &Gateway,
+    flight: &Arc<Flight>,
+    client: HeaderMap,
+    body: Body,
+    ask: Ask,
+    spends: bool,
+) -> Result<Job, ApiError> {
+    let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
+    let body = body::read(&client, body, limits).await?;
+    let peek = read(flight, &body, &ask)?;
+    note(flight, &peek);
+    let mut plan = plan::of(gateway, &gateway.snapshot.load(), flight, &peek)?;
+    let estimate = estimate(&peek, &body);
+    if spends {
+        take_tokens(flight, estimate)?;
+    }
+    let caller = flight.draft().caller.clone();
+    let held = check_objects(gateway, caller.as_ref(), &body).await?;
+    plan.prefer(held.as_deref());
+    Ok(Job {
+        operation: ask.operation,
+        fault: client.get("x-weir-fault").cloned(),
+        strict: plan.strict || flag(&client, "x-weir-strict")?,
+        deadline: deadline(gateway, flight, &client)?,
+        headers: upstream_headers(flight, client),
+        estimate,
+        body,
+        peek,
+        plan: plan.targets,
+        earlier: None,
+        framing: ask.framing,
+        seed: gateway.chance.u64(),
+        hub: OnceLock::new(),
+        flight: Arc::clone(flight),
+    })
+}
+
+/// Counts the tokens of a request that is not made.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn count(gateway: &Gateway, flight: &Arc<Flight>, request: Request, ask: Ask) -> Result<u64, ApiError> {
+    let (head, body) = request.into_parts();
+    let job = job(gateway, flight, head.headers, body, ask, false).await?;
+    gateway.dispatcher.count(&job).await
+}
+
+/// Reads the body for what Weir needs of it; what the path says counts.
+fn read(flight: &Flight, body: &[u8], ask: &Ask) -> Result<Peek, ApiError> {
+    let mut peek = Peek::read(body, shape(ask.operation)).map_err(|error| unreadable(flight, error))?;
+    if let Some(model) = &ask.model {
+        peek.model = Some(model.clone());
+    }
+    peek.stream |= ask.stream;
+    Ok(peek)
+}
+
+/// A header that is on or off.
+///
+/// # Errors
+/// 400 for any other word.
+pub fn flag(headers: &HeaderMap, name: &'static str) -> Result<bool, ApiError> {
+    match headers.get(name).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase()).as_deref() {
+        None | Some("" | "false" | "0" | "no" | "off") => Ok(false),
+        Some("true" | "1" | "yes" | "on") => Ok(true),
+        Some(_) => Err(ApiError::invalid("invalid_header", format!("{name} must be true or false")).param(name)),
+    }
+}
+
+/// A prompt may refer to uploaded files and stored answers; another key's do not exist for this one.
+/// Says which provider holds what it refers to.
+async fn check_objects(gateway: &Gateway, caller: Option<&Caller>, body: &[u8]) -> Result<Option<String>, ApiError> {
     let mut ids = Vec::new();
     objects::body_ids(body, &mut ids);
     match caller {
-        Some(caller) if !ids.is_empty() => Box::pin(objects::check(gateway, caller, ids)).await.map(|_| ()),
-        _ => Ok(()),
+        Some(caller) if !ids.is_empty() => Box::pin(objects::check(gateway, caller, ids)).await,
+        _ => Ok(None),
+    }
+}
+
+/// Whether the provider keeps the answer: chat when it is told to, Responses unless told not to.
+fn stores(operation: Operation, peek: &Peek, body: &[u8]) -> bool {
+    match operation {
+        Operation::Chat => peek.has_member(body, "store"),
+        Operation::Responses => !peek.is_false(body, "store"),
+        _ => false,
     }
 }
 
@@ -83,11 +160,18 @@ fn stored_id(reply: &Reply) -> Option<String> {
     }
 }
 
-/// A completion that the provider was asked to store belongs to the key that made it.
-async fn own_stored(gateway: &Gateway, caller: &Caller, flight: &Flight, id: Option<String>) -> Result<(), ApiError> {
+/// An answer that the provider keeps belongs to the key that made it.
+async fn own_stored(
+    gateway: &Gateway,
+    caller: &Caller,
+    flight: &Flight,
+    operation: Operation,
+    id: Option<String>,
+) -> Result<(), ApiError> {
     let provider = flight.draft().provider.as_ref().map(|p| Arc::clone(&p.id));
+    let kind = if operation == Operation::Responses { "response" } else { "chat.completion" };
     match (id, provider) {
-        (Some(id), Some(provider)) => objects::own(gateway, caller, &provider, &id, "chat.completion").await,
+        (Some(id), Some(provider)) => objects::own(gateway, caller, &provider, &id, kind).await,
         _ => Ok(()),
     }
 }
@@ -96,7 +180,10 @@ fn shape(operation: Operation) -> Shape {
     match operation {
         Operation::Chat => Shape::Chat,
         Operation::Completions => Shape::Completions,
+        Operation::Responses => Shape::Responses,
         Operation::Embeddings => Shape::Embeddings,
+        Operation::Messages => Shape::Messages,
+        Operation::GenerateContent => Shape::Gemini,
     }
 }
 
@@ -148,69 +235,6 @@ pub fn deadline(gateway: &Gateway, flight: &Flight, headers: &HeaderMap) -> Resu
         limit = limit.min(Duration::from_millis(asked));
     }
     Ok(flight.start.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)))
-}
-
-/// Every target of the request in order: the model's own, the body's alternatives, and what the
-/// routes fall back to.
-fn plan_of(
-    gateway: &Gateway,
-    snapshot: &Snapshot,
-    flight: &Flight,
-    peek: &Peek,
-) -> Result<Vec<(Arc<Target>, Retries)>, ApiError> {
-    let caller = flight.draft().caller.clone();
-    let asked = peek.require_model().map_err(peek_error)?;
-    let mut names: Vec<String> = Vec::new();
-    for name in [asked].into_iter().chain(peek.models.iter().chain(&peek.fallbacks).map(String::as_str)) {
-        if !names.iter().any(|n| n == name) {
-            names.push(name.to_owned());
-        }
-    }
-    let mut plan = Vec::with_capacity(names.len());
-    let mut done = 0;
-    let asked_for = names.len();
-    while done < names.len() && plan.len() < MAX_PLAN {
-        let route = snapshot.resolve(&names[done]).map_err(|unknown| unknown_model(&names[done], &unknown.nearest))?;
-        // What the caller names must be allowed; what a route falls back to is the operator's choice.
-        if done < asked_for {
-            check_right(caller.as_ref(), &route)?;
-        }
-        plan.extend(plan::order(&route, &gateway.chance).into_iter().map(|target| (target, route.retries)));
-        for fallback in &route.fallbacks {
-            if !names.contains(fallback) {
-                names.push(fallback.clone());
-            }
-        }
-        done += 1;
-    }
-    Ok(plan)
-}
-
-/// 404 with the nearest names.
-#[must_use]
-pub fn unknown_model(name: &str, nearest: &[String]) -> ApiError {
-    let shown = crate::flight::bounded(name, 128);
-    let hint = match nearest {
-        [] => "see GET /v1/models for what there is".to_owned(),
-        names => format!("did you mean {}?", names.join(", ")),
-    };
-    ApiError::not_found("model_not_found", format!("the model '{shown}' does not exist here; {hint}")).param("model")
-}
-
-/// Whether the caller may use a model, by the name it asked for or the model's own.
-///
-/// # Errors
-/// 403 with what the key may use.
-pub fn check_right(caller: Option<&Caller>, route: &Route) -> Result<(), ApiError> {
-    let Some(caller) = caller else { return Ok(()) };
-    let rights = &caller.key.rights;
-    let own_name = || !route.configured && route.targets.iter().all(|t| rights.allows(&t.name));
-    if rights.is_unrestricted() || rights.allows(&route.name) || own_name() {
-        return Ok(());
-    }
-    let message =
-        format!("this key may not use the model '{}'; it may use: {}", route.name, rights.patterns().join(", "));
-    Err(ApiError::forbidden("model_not_allowed", message).param("model"))
 }
 
 /// The prompt's tokens, and the most that may be generated.

@@ -1,0 +1,346 @@
+//! A request as its target gets it: the caller's own bytes with a few changes where both speak one
+//! dialect, else what the hub makes of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use memchr::memmem;
+use weir_wire::gemini::Framing;
+use weir_wire::hub::{self, Dialect};
+use weir_wire::json::Span;
+use weir_wire::openai_responses::{self, State};
+use weir_wire::request::{Change, Peek, Shape};
+use weir_wire::translate::{self, Inbound};
+
+use super::attempt::{Lease, time_left};
+use super::translation::Translation;
+use super::{Failed, Job, Next};
+use crate::catalog::Quirk;
+use crate::error::ApiError;
+use crate::snapshot::talk::{Path, Talk};
+use crate::snapshot::{Operation, ProviderDef, Target};
+use crate::upstream::{Call, CallBody};
+
+/// How signatures and encrypted thoughts begin with which Weir carries other makers' seals through a
+/// caller (Anthropic's, Responses'). No provider takes them: a body that holds one is read and
+/// written anew.
+const FOREIGN_SEALS: [&[u8]; 2] = [b"\"weir:", b"\"weir1."];
+
+/// A call, and what its answer's reader must know.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The call.
+    pub call: Call,
+    /// Whether `include_usage` was added on the caller's behalf.
+    pub usage_added: bool,
+    /// The dialect of the answer.
+    pub dialect: Dialect,
+    /// How the answer becomes the caller's.
+    pub translation: Option<Box<Translation>>,
+}
+
+/// What the upstream gets.
+struct Outgoing {
+    pieces: VecDeque<Bytes>,
+    /// What it is not told, in words.
+    lost: Vec<String>,
+    usage_added: bool,
+    translation: Option<Box<Translation>>,
+}
+
+/// Prepares the call of one try.
+///
+/// # Errors
+/// When the target cannot be asked this, or (strict) not all of it.
+pub(super) fn prepare(job: &Job, target: &Arc<Target>, lease: &Lease) -> Result<Prepared, Failed> {
+    let provider = &target.provider;
+    let (dialect, path, outgoing) = match way(job, target).ok_or_else(|| unsupported(job, provider))? {
+        Way::Pass(dialect, path) => (dialect, path.clone(), pass(job, target, dialect, path)),
+        Way::Translate(talk) => {
+            let path = if job.peek.stream { &talk.paths.stream } else { &talk.paths.whole };
+            (talk.dialect, path.clone(), translated(job, target, talk, path)?)
+        }
+    };
+    if job.strict && !outgoing.lost.is_empty() {
+        return Err(too_strict(target, &outgoing.lost));
+    }
+    for lost in outgoing.lost {
+        job.flight.warn(lost);
+    }
+    let call = call(job, provider, lease, path.uri, outgoing.pieces, outgoing.translation.is_some());
+    Ok(Prepared { call, usage_added: outgoing.usage_added, dialect, translation: outgoing.translation })
+}
+
+/// A call with a JSON body; `foreign` when it is in another dialect than the caller's.
+pub(super) fn call(
+    job: &Job,
+    provider: &ProviderDef,
+    lease: &Lease,
+    uri: Uri,
+    body: VecDeque<Bytes>,
+    foreign: bool,
+) -> Call {
+    Call {
+        method: Method::POST,
+        uri,
+        headers: call_headers(job, provider, lease, foreign),
+        body: CallBody::Pieces(body),
+        first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
+    }
+}
+
+/// How a target is asked.
+enum Way<'t> {
+    /// In the caller's own words.
+    Pass(Dialect, &'t Path),
+    /// In this dialect.
+    Translate(&'t Talk),
+}
+
+fn way<'t>(job: &Job, target: &'t Target) -> Option<Way<'t>> {
+    let own = match job.operation {
+        Operation::Completions => target.completions.as_ref().map(|path| (Dialect::OpenAiChat, path)),
+        Operation::Embeddings => target.embeds.as_ref().map(|embeds| (Dialect::OpenAiChat, &embeds.path)),
+        operation => native(job, target, operation.inbound()?.dialect()),
+    };
+    match own {
+        Some((dialect, path)) => Some(Way::Pass(dialect, path)),
+        None if job.operation == Operation::Embeddings => None,
+        None => target.talks.first().map(Way::Translate),
+    }
+}
+
+/// The target's way to talk in the caller's dialect, unless the body needs to be written anew.
+fn native<'t>(job: &Job, target: &'t Target, dialect: Dialect) -> Option<(Dialect, &'t Path)> {
+    let talk = target.talks.iter().find(|talk| talk.dialect == dialect)?;
+    let array = dialect == Dialect::Gemini && job.peek.stream && job.framing == Framing::Array;
+    let sealed = matches!(dialect, Dialect::Anthropic | Dialect::OpenAiResponses)
+        && FOREIGN_SEALS.iter().any(|seal| memmem::find(&job.body, seal).is_some());
+    let path = if job.peek.stream { &talk.paths.stream } else { &talk.paths.whole };
+    (!array && !sealed && job.earlier.is_none()).then_some((dialect, path))
+}
+
+fn unsupported(job: &Job, provider: &ProviderDef) -> Failed {
+    let message = format!("provider {} does not serve {}", provider.id, job.operation.endpoint());
+    Failed { error: ApiError::invalid("unsupported_operation", message), next: Next::OtherTarget }
+}
+
+fn too_strict(target: &Target, lost: &[String]) -> Failed {
+    let message = format!(
+        "{} cannot be told all of this request, and x-weir-strict allows nothing to be left out: {}",
+        target.name,
+        lost.join("; ")
+    );
+    Failed { error: ApiError::invalid("unsupported_parameter", message), next: Next::OtherTarget }
+}
+
+/// The caller's bytes with the target's model and what its provider wants changed.
+fn pass(job: &Job, target: &Target, dialect: Dialect, path: &Path) -> Outgoing {
+    let provider = &target.provider;
+    let mut lost = Vec::new();
+    let usage_added = adds_usage(job, provider);
+    let mut remove = refused_fields(job, provider, &mut lost);
+    let names = refused_names(job, provider, &mut lost);
+    let model = in_body(dialect, path).then_some(&*target.model);
+    if model.is_none() {
+        remove.push("model");
+    }
+    let change = Change {
+        model,
+        include_usage: usage_added,
+        strip_extensions: true,
+        rename: &renames(job, provider),
+        remove: &remove,
+        wrap: (job.operation == Operation::Chat && provider.has(Quirk::StopAsArray)).then_some("stop"),
+        set: &target.body,
+        cut: &names,
+    };
+    let pieces = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
+    Outgoing { pieces, lost, usage_added, translation: None }
+}
+
+/// Whether the model stands in the body. Anthropic's does not where the path has it (Vertex AI);
+/// Azure's deployments may have it in both.
+fn in_body(dialect: Dialect, path: &Path) -> bool {
+    match dialect {
+        Dialect::Gemini | Dialect::Bedrock => false,
+        Dialect::Anthropic => !path.names_model,
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Cohere => true,
+    }
+}
+
+/// The request in another dialect.
+fn translated(job: &Job, target: &Target, talk: &Talk, path: &Path) -> Result<Outgoing, Failed> {
+    let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
+    let caller = job.operation.inbound().map_or(Dialect::OpenAiChat, Inbound::dialect);
+    let to = hub::Target { model: &target.model, capabilities: &target.capabilities, caller };
+    let encoded = match job.peek.stream && talk.dialect == Dialect::OpenAiChat && target.capabilities.stream_options {
+        false => translate::encode_request(talk.dialect, request, &to),
+        true => {
+            // A stream's usage is asked for, whether or not the caller wants to see it.
+            let mut asking = request.clone();
+            asking.params.stream_usage = Some(true);
+            translate::encode_request(talk.dialect, &asking, &to)
+        }
+    };
+    let encoded = encoded.map_err(|error| unsayable(target, &error))?;
+    let lost = encoded.losses.iter().map(|loss| format!("{}: {loss}", target.name)).collect();
+    let body = finished(encoded.body.into(), target, talk.dialect, path);
+    let translation = Translation::new(job, target, talk.dialect, request);
+    Ok(Outgoing { pieces: body, lost, usage_added: false, translation: Some(Box::new(translation)) })
+}
+
+/// What the target cannot be told and what must not be left out.
+pub(super) fn unsayable(target: &Target, error: &hub::EncodeError) -> Failed {
+    let error = ApiError::invalid("unsupported_parameter", format!("{}: {}", target.name, error.why))
+        .param(error.field.clone());
+    Failed { error, next: Next::OtherTarget }
+}
+
+/// A body with the members that its provider wants beside the dialect's own.
+pub(super) fn finished(body: Bytes, target: &Target, dialect: Dialect, path: &Path) -> VecDeque<Bytes> {
+    let model_out = dialect == Dialect::Anthropic && path.names_model;
+    if target.body.is_empty() && !model_out {
+        return VecDeque::from([body]);
+    }
+    match Peek::read(&body, Shape::Other) {
+        Ok(peek) => {
+            let remove: &[&str] = if model_out { &["model"] } else { &[] };
+            let change = Change { remove, set: &target.body, ..Change::default() };
+            peek.rewrite(&body, &change).parts().iter().cloned().collect()
+        }
+        // What a codec writes is one JSON object.
+        Err(_) => VecDeque::from([body]),
+    }
+}
+
+/// Streams are asked for their usage even when the client did not ask, unless the provider would
+/// refuse the option.
+fn adds_usage(job: &Job, provider: &ProviderDef) -> bool {
+    job.peek.stream
+        && matches!(job.operation, Operation::Chat | Operation::Completions)
+        && !job.peek.include_usage
+        && !provider.has(Quirk::NoStreamOptions)
+}
+
+/// Parameters under the names that the provider knows.
+fn renames(job: &Job, provider: &ProviderDef) -> Vec<(&'static str, &'static str)> {
+    let mut renames = Vec::new();
+    let newer = job.peek.max_completion_tokens.is_some() && job.peek.max_tokens.is_none();
+    if job.operation == Operation::Chat && newer && provider.has(Quirk::RenameMaxCompletionTokens) {
+        renames.push(("max_completion_tokens", "max_tokens"));
+    }
+    if matches!(job.operation, Operation::Chat | Operation::Completions) && provider.has(Quirk::RenameSeed) {
+        renames.push(("seed", "random_seed"));
+    }
+    renames
+}
+
+/// The messages' `name`s, where the provider refuses them.
+fn refused_names(job: &Job, provider: &ProviderDef, lost: &mut Vec<String>) -> Vec<Span> {
+    if job.operation != Operation::Chat || !provider.has(Quirk::NoMessageName) {
+        return Vec::new();
+    }
+    let names = job.peek.message_names(&job.body);
+    if !names.is_empty() {
+        lost.push(format!("provider {} does not support messages[].name: left out", provider.id));
+    }
+    names
+}
+
+/// The fields of the body that the provider would refuse.
+fn refused_fields<'p>(job: &Job, provider: &'p ProviderDef, lost: &mut Vec<String>) -> Vec<&'p str> {
+    let refused: Vec<&str> =
+        provider.unsupported.iter().map(String::as_str).filter(|field| job.peek.has_member(&job.body, field)).collect();
+    if !refused.is_empty() {
+        let list = refused.join(", ");
+        lost.push(format!("provider {} does not support {list}: left out", provider.id));
+    }
+    refused
+}
+
+/// The client's headers, the provider's own, and its credential.
+fn call_headers(job: &Job, provider: &ProviderDef, lease: &Lease, translated: bool) -> HeaderMap {
+    let mut headers = job.headers.clone();
+    if translated {
+        drop_dialect_headers(job, &mut headers);
+    }
+    headers.remove(header::CONTENT_ENCODING);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Metering reads the answer, and a stream must not wait for a compressor's block to fill.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    lease.add_headers(&mut headers);
+    match &job.fault {
+        Some(fault) if provider.faults_allowed => {
+            headers.insert("x-weir-fault", fault.clone());
+        }
+        Some(_) => job.flight.warn(format!("x-weir-fault is ignored: provider {} does not allow it", provider.id)),
+        None => {}
+    }
+    headers
+}
+
+/// Headers that mean something in the caller's dialect alone do not go to another's provider.
+fn drop_dialect_headers(job: &Job, headers: &mut HeaderMap) {
+    const PREFIXES: [&str; 4] = ["openai-", "anthropic-", "x-goog-", "x-stainless-"];
+    // What switches features on is told; the others say who the client is.
+    const TOLD: [&str; 2] = ["anthropic-beta", "openai-beta"];
+    let foreign = |name: &&HeaderName| PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+    let names: Vec<HeaderName> = headers.keys().filter(foreign).cloned().collect();
+    for name in names {
+        headers.remove(&name);
+        if TOLD.contains(&name.as_str()) {
+            job.flight.warn(format!("header {name} dropped: it is for its own API"));
+        }
+    }
+    headers.remove(header::ACCEPT);
+}
+
+impl Job {
+    /// The body, read.
+    ///
+    /// # Errors
+    /// What of it cannot be understood.
+    pub(super) fn hub(&self) -> Result<&hub::Request, ApiError> {
+        self.hub.get_or_init(|| self.decode()).as_ref().map_err(Clone::clone)
+    }
+
+    fn decode(&self) -> Result<hub::Request, ApiError> {
+        let inbound = self.operation.inbound().ok_or_else(|| {
+            ApiError::invalid("unsupported_operation", "this request has no conversation that could be translated")
+        })?;
+        let mut request = inbound.decode_request(&self.body).map_err(unreadable)?;
+        request.params.stream = Some(self.peek.stream);
+        self.put_earlier(&mut request)?;
+        request.link_results(&mut hub::Ids::new(self.seed));
+        Ok(request)
+    }
+
+    /// Puts what a response refers to in its place: the provider does not have it.
+    fn put_earlier(&self, request: &mut hub::Request) -> Result<(), ApiError> {
+        match (openai_responses::take_state(request), &self.earlier) {
+            (None, _) => Ok(()),
+            (Some(_), Some(earlier)) => {
+                openai_responses::continue_from(request, earlier.clone());
+                Ok(())
+            }
+            (Some(State::Answer(id)), None) => Err(no_earlier("previous_response_id", &id)),
+            (Some(State::Conversation(id)), None) => Err(no_earlier("conversation", &id)),
+        }
+    }
+}
+
+fn no_earlier(field: &'static str, id: &str) -> ApiError {
+    let id = crate::flight::bounded(id, 128);
+    let message = format!(
+        "'{id}' is not kept here, and this model's provider keeps no conversations; send the earlier turns in input"
+    );
+    ApiError::invalid("previous_response_not_found", message).param(field)
+}
+
+fn unreadable(error: hub::DecodeError) -> ApiError {
+    let api = ApiError::invalid("invalid_value", error.to_string());
+    if error.field.is_empty() { api } else { api.param(error.field) }
+}
