@@ -10,7 +10,7 @@ mod table;
 
 use std::sync::OnceLock;
 
-pub use model::{Capabilities, Mode, Model, ModelStatus, OffPeak, PriceEntry, PriceStatus, Window};
+pub use model::{Capabilities, Mode, Model, ModelStatus, OffPeak, PriceEntry, PriceStatus, ReasoningField, Window};
 pub use provider::{
     AUTH_STYLES, Auth, AuthStyle, BaseUrlError, Dialect, EmbedApi, Env, FromEnv, ModelRule, OPERATIONS, Operation,
     Provider, ProviderFault, QUIRKS, Quirk, RerankApi, USAGE_RULES,
