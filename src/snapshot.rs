@@ -2,6 +2,7 @@
 //! configuration that the gateway was started with.
 
 pub mod build;
+pub mod capable;
 pub mod live;
 pub mod resolve;
 pub mod secrets;

@@ -162,7 +162,10 @@ mod tests {
         assert!(row.get("max_input").is_none());
         let row: Value = serde_json::from_str(lines[2].rsplit_once('\t').unwrap().1).unwrap();
         assert_eq!((&row["responses_only"], &row["thinking_always_on"]), (&json!(true), &json!(true)));
-        assert_eq!((&row["reasoning_efforts"], &row["reasoning_field"]), (&json!(["none", "high"]), &json!("reasoning_content")));
+        assert_eq!(
+            (&row["reasoning_efforts"], &row["reasoning_field"]),
+            (&json!(["none", "high"]), &json!("reasoning_content"))
+        );
         assert_eq!(row["default_reasoning_effort"], "none");
         assert_eq!(lines[3], "c\ty\t\t{\"mode\":\"chat\"}");
         assert!(made.version.starts_with("2026-11-21-"));
