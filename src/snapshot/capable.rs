@@ -10,9 +10,6 @@ use weir_wire::hub::{CacheStyle, Capabilities, Dialect, ReasoningReplay, Reasoni
 
 use crate::catalog::{self, Model, ModelRule, Operation, ReasoningField};
 
-#[cfg(test)]
-mod tests;
-
 /// What the model called `model` takes at a provider of this kind. `info` is its row of the model
 /// table, if it has one.
 #[must_use]
@@ -102,3 +99,6 @@ fn reasoning(can: &mut Capabilities, info: &Model, dialect: Option<Dialect>) {
         _ => can.reasoning_replay,
     };
 }
+
+#[cfg(test)]
+mod tests;
