@@ -185,6 +185,8 @@ fn rules_lead_models_to_their_operations() {
     assert_eq!(rule("vertex", "mistral-large@2411-001"), (vec![Chat], 1, 0));
     assert_eq!(rule("bedrock", "us.anthropic.claude-opus-4-7"), (vec![Converse], 0, 0));
     assert_eq!(rule("bedrock", "openai.gpt-oss-120b-1:0"), (vec![Chat, Converse], 0, 0));
+    assert_eq!(rule("bedrock_mantle", "anthropic.claude-opus-5-5"), (vec![Messages], 0, 0));
+    assert_eq!(rule("bedrock_mantle", "openai.gpt-6-sol"), (vec![Chat, Responses], 0, 0));
     assert_eq!(rule("bedrock", "openai.gpt-5.4"), (vec![Responses, Chat], 0, 0));
 }
 
