@@ -10,7 +10,7 @@ mod table;
 
 use std::sync::OnceLock;
 
-pub use model::{Capabilities, Mode, Model, ModelStatus, OffPeak, PriceEntry, PriceStatus, Window};
+pub use model::{Capabilities, Mode, Model, ModelStatus, OffPeak, PriceEntry, PriceStatus, ReasoningField, Window};
 pub use provider::{
     AUTH_STYLES, Auth, AuthStyle, BaseUrlError, Dialect, EmbedApi, Env, FromEnv, ModelRule, OPERATIONS, Operation,
     Provider, ProviderFault, QUIRKS, Quirk, RerankApi, USAGE_RULES,
@@ -69,6 +69,12 @@ impl Catalog {
     #[must_use]
     pub fn find(&self, provider: &str, id: &str, region: Option<&str>) -> Option<Row> {
         let provider = self.models_provider(provider);
+        let behind = (provider == BEDROCK).then(|| behind_profile(id)).flatten();
+        let found = behind.and_then(|(own, id)| self.find_id(provider, id, own.or(region)));
+        found.or_else(|| self.find_id(provider, id, region))
+    }
+
+    fn find_id(&self, provider: &str, id: &str, region: Option<&str>) -> Option<Row> {
         let spellings = spellings(id);
         let exact = spellings.iter().find_map(|id| self.models.find(provider, id, region));
         exact.or_else(|| self.models.find_in_any_case(provider, &spellings, region))
@@ -78,7 +84,9 @@ impl Catalog {
     ///
     /// Tried in this order: the exact id; the id without a date (`-2025-04-14`, `-20250414`),
     /// without `@version`, without `:tag`, without all of these; then the same in any letter case.
-    /// So a dated or tagged variant the catalogue does not list is described by its family.
+    /// So a dated or tagged variant the catalogue does not list is described by its family. At Bedrock
+    /// an inference profile (`us.amazon.nova-lite-v1:0`) and an ARN stand for their model, with the
+    /// prices of the profile's region.
     ///
     /// A hit costs microseconds; a miss reads the provider's rows (up to 0.1 ms): keep the answer
     /// where it is needed often.
@@ -112,6 +120,23 @@ impl Catalog {
     /// Whose rows describe the models of `provider` (`Provider::models_of`).
     fn models_provider<'a>(&'a self, provider: &'a str) -> &'a str {
         self.provider(provider).and_then(|p| p.models_of.as_deref()).unwrap_or(provider)
+    }
+}
+
+/// Provider of the table whose models have profiles.
+const BEDROCK: &str = "bedrock";
+
+/// Where Bedrock's inference profiles run: what stands before the model's id.
+const PROFILES: &[&str] = &["us", "eu", "apac", "jp", "au", "ca", "in", "global", "us-gov"];
+
+/// The region and the model of an inference profile, or the model at the end of an ARN; `None` for a
+/// plain id.
+fn behind_profile(id: &str) -> Option<(Option<&str>, &str)> {
+    let arn = id.starts_with("arn:");
+    let name = if arn { id.rsplit('/').next().unwrap_or(id) } else { id };
+    match name.split_once('.') {
+        Some((region, model)) if PROFILES.contains(&region) => Some((Some(region), model)),
+        _ => arn.then_some((None, name)),
     }
 }
 

@@ -44,6 +44,19 @@ pub struct Model {
     /// The model has no chat endpoint, only the Responses API.
     #[serde(default)]
     pub responses_only: bool,
+    /// The words it takes for how much to think, as its API writes them: `none`, `minimal`, `low`,
+    /// `medium`, `high`, `xhigh`, `max`. Empty where nobody says.
+    #[serde(default)]
+    pub reasoning_efforts: Vec<String>,
+    /// How much it thinks when it is not told, one of these words.
+    #[serde(default)]
+    pub default_reasoning_effort: Option<String>,
+    /// It cannot be told not to think.
+    #[serde(default)]
+    pub thinking_always_on: bool,
+    /// The member of OpenAI's form in which it gives its thoughts and wants them back.
+    #[serde(default)]
+    pub reasoning_field: Option<ReasoningField>,
     /// Name of the tokenizer (`o200k_base`, `anthropic`, `llama3`, ...).
     #[serde(default)]
     pub tokenizer: Option<String>,
@@ -93,12 +106,14 @@ impl Model {
             tool_choice: known("tool_choice"),
             forced_tool_use: known("forced_tool_use"),
             json_schema: known("json_schema"),
+            native_json_schema: known("native_json_schema"),
             reasoning: known("reasoning"),
             adaptive_thinking: known("adaptive_thinking"),
             prompt_caching: known("prompt_caching"),
             streaming: known("streaming"),
             batch: known("batch"),
             system_messages: known("system_messages"),
+            mid_conversation_system: known("mid_conversation_system"),
             assistant_prefill: known("assistant_prefill"),
             sampling_params: known("sampling_params"),
             web_search: known("web_search"),
@@ -128,8 +143,10 @@ pub struct Capabilities {
     pub tool_choice: Option<bool>,
     /// `tool_choice` that forces a call.
     pub forced_tool_use: Option<bool>,
-    /// Answers held to a JSON schema.
+    /// Answers held to a JSON schema, be it by way of a tool.
     pub json_schema: Option<bool>,
+    /// Answers held to a JSON schema by a parameter of the provider's own API.
+    pub native_json_schema: Option<bool>,
     /// Thinks before it answers.
     pub reasoning: Option<bool>,
     /// Chooses by itself how long to think (Anthropic).
@@ -142,6 +159,8 @@ pub struct Capabilities {
     pub batch: Option<bool>,
     /// System messages.
     pub system_messages: Option<bool>,
+    /// System messages behind the first turn.
+    pub mid_conversation_system: Option<bool>,
     /// A last message of the assistant that the answer continues.
     pub assistant_prefill: Option<bool>,
     /// `temperature`, `top_p` and the like.
@@ -168,6 +187,16 @@ pub enum Mode {
     Moderation,
     Ocr,
     Video,
+}
+
+/// Where a model's thoughts stand in OpenAI's form.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningField {
+    /// `reasoning_content`, a text.
+    ReasoningContent,
+    /// `reasoning_details`, a list, signatures among it.
+    ReasoningDetails,
 }
 
 /// A model that is not simply available.

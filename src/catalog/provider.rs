@@ -24,6 +24,10 @@ pub struct Provider {
     /// or [`Provider::defaults`]. Empty for the demo.
     #[serde(default)]
     pub base_url: String,
+    /// Base URLs, as [`Provider::base_url`], of regions whose host is not made of `{region}`
+    /// (`global` at Vertex AI), by the value of that placeholder.
+    #[serde(default)]
+    pub regions: BTreeMap<String, String>,
     /// Path that follows a base URL which has none of its own (`/v1`, `/openai/v1`), so that an
     /// endpoint variable which holds only the origin is enough.
     #[serde(default)]
@@ -86,6 +90,10 @@ pub struct Provider {
     /// Where its usage numbers deviate from OpenAI's.
     #[serde(default)]
     pub usage: UsageRules,
+    /// The same of single operations, in place of [`Provider::usage`]: one that serves several
+    /// dialects counts in each as its maker does.
+    #[serde(default)]
+    pub usage_of: BTreeMap<Operation, UsageRules>,
 }
 
 /// What holds for some models of a provider.
@@ -472,6 +480,12 @@ impl Provider {
         served.then(|| self.paths.get(&operation).map_or(operation.path(), String::as_str))
     }
 
+    /// How the answers of an operation report usage.
+    #[must_use]
+    pub fn usage_of(&self, operation: Operation) -> &UsageRules {
+        self.usage_of.get(&operation).unwrap_or(&self.usage)
+    }
+
     /// Whether the provider has this quirk.
     #[must_use]
     pub fn has(&self, quirk: Quirk) -> bool {
@@ -504,7 +518,7 @@ impl Provider {
     }
 
     /// The complete base URL: from `configured` (the config's `base_url`), else a variable of
-    /// [`Env::base_url`], else the catalogue's. Placeholders come from `vars` (the config), the
+    /// [`Env::base_url`], else the catalogue's: that of the region, where it has one. Placeholders come from `vars` (the config), the
     /// environment, the defaults. `http://` is put before an address without a scheme, and
     /// [`Provider::api_path`] after one without a path.
     ///
@@ -517,7 +531,12 @@ impl Provider {
         get: &dyn Fn(&str) -> Option<String>,
     ) -> Result<String, BaseUrlError> {
         let from_env = || self.env.base_url.iter().filter_map(|name| get(name)).find(|value| !value.is_empty());
-        let template = configured.map(str::to_owned).or_else(from_env).unwrap_or_else(|| self.base_url.clone());
+        let of_region = || {
+            let region = self.value("region", vars, get).ok()?;
+            self.regions.get(&region).cloned()
+        };
+        let template = configured.map(str::to_owned).or_else(from_env).or_else(of_region);
+        let template = template.unwrap_or_else(|| self.base_url.clone());
         let url = self.fill(&template, vars, get)?;
         Ok(with_path(with_scheme(url.trim_end_matches('/')), &self.api_path))
     }

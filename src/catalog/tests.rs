@@ -82,7 +82,7 @@ fn the_environment_enables_what_is_meant() {
             &[("openai", "http://127.0.0.1:9/v1")],
         ),
         (&[("OPENAI_API_KEY", "")], &[]),
-        (&[("HF_TOKEN", "k")], &[("huggingface", "https://router.huggingface.co/v1")]),
+        (&[("HF_TOKEN", "k")], &[("huggingface", "https://router.huggingface.co")]),
         (&[("OLLAMA_API_KEY", "k")], &[("ollama_cloud", "https://ollama.com/v1")]),
         (&[("OLLAMA_HOST", "10.0.0.5:11434")], &[("ollama", "http://10.0.0.5:11434/v1")]),
         (&[("AZURE_OPENAI_API_KEY", "k")], &[]),
@@ -138,6 +138,118 @@ fn a_base_url_is_filled_or_the_lack_is_named() {
 }
 
 #[test]
+fn a_region_may_have_a_base_url_of_its_own() {
+    let vertex = Catalog::embedded().provider("vertex").unwrap();
+    let project = ("project".to_owned(), "p-1".to_owned());
+    let url = |region: Option<&str>| {
+        let region = region.map(|region| ("region".to_owned(), region.to_owned()));
+        let vars = std::iter::once(project.clone()).chain(region).collect();
+        vertex.base_url(None, &vars, &|_| None).unwrap()
+    };
+    assert_eq!(url(None), "https://aiplatform.googleapis.com/v1/projects/p-1/locations/global");
+    assert_eq!(url(Some("global")), url(None));
+    assert_eq!(url(Some("eu")), "https://aiplatform.eu.rep.googleapis.com/v1/projects/p-1/locations/eu");
+    assert_eq!(url(Some("us-east5")), "https://us-east5-aiplatform.googleapis.com/v1/projects/p-1/locations/us-east5");
+    let get = |name: &str| (name == "GOOGLE_CLOUD_LOCATION").then(|| "us".to_owned());
+    assert_eq!(
+        vertex.base_url(None, &BTreeMap::from([project.clone()]), &get).as_deref(),
+        Ok("https://aiplatform.us.rep.googleapis.com/v1/projects/p-1/locations/us")
+    );
+    let missing = vertex.base_url(None, &BTreeMap::new(), &|_| None).unwrap_err().to_string();
+    assert!(missing.contains("GOOGLE_CLOUD_PROJECT"), "{missing}");
+}
+
+#[test]
+fn usage_is_told_by_operation_where_it_differs() {
+    let vertex = Catalog::embedded().provider("vertex").unwrap();
+    assert!(vertex.usage_of(Operation::Messages).cache_outside_input);
+    assert!(!vertex.usage_of(Operation::GenerateContent).cache_outside_input);
+    // Anthropic's form counts that way wherever it is spoken.
+    for provider in Catalog::embedded().providers() {
+        let speaks = provider.operations.contains(&Operation::Messages);
+        assert!(!speaks || provider.usage_of(Operation::Messages).cache_outside_input, "{}", provider.id);
+    }
+}
+
+#[test]
+fn rules_lead_models_to_their_operations() {
+    let rule = |provider: &str, model: &str| {
+        let rules = &Catalog::embedded().provider(provider).unwrap().models;
+        let last = rules.iter().rev().find(|rule| rule.fits(model) && !rule.conversation.is_empty()).unwrap();
+        (last.conversation.clone(), last.paths.len(), last.body.len())
+    };
+    use Operation::{Chat, Converse, GenerateContent, Messages, Responses};
+    assert_eq!(rule("vertex", "gemini-2.5-pro"), (vec![GenerateContent], 0, 0));
+    assert_eq!(rule("vertex", "claude-opus-4-7@default"), (vec![Messages], 0, 1));
+    assert_eq!(rule("vertex", "meta/llama-4-maverick-17b-128e-instruct-maas"), (vec![Chat], 0, 0));
+    assert_eq!(rule("vertex", "mistral-large@2411-001"), (vec![Chat], 1, 0));
+    assert_eq!(rule("bedrock", "us.anthropic.claude-opus-4-7"), (vec![Converse], 0, 0));
+    assert_eq!(rule("bedrock", "openai.gpt-oss-120b-1:0"), (vec![Chat, Converse], 0, 0));
+    assert_eq!(rule("bedrock_mantle", "anthropic.claude-opus-5-5"), (vec![Messages], 0, 0));
+    assert_eq!(rule("bedrock_mantle", "openai.gpt-6-sol"), (vec![Chat, Responses], 0, 0));
+    assert_eq!(rule("bedrock", "openai.gpt-5.4"), (vec![Responses, Chat], 0, 0));
+}
+
+#[test]
+fn rules_tell_how_models_embed() {
+    let bedrock = Catalog::embedded().provider("bedrock").unwrap();
+    let of = |model: &str| {
+        let rules = bedrock.models.iter().filter(|rule| rule.fits(model));
+        let (mut api, mut limits) = (bedrock.embeddings_api, bedrock.embeddings_limits);
+        for rule in rules {
+            api = rule.embeddings_api.unwrap_or(api);
+            limits = rule.embeddings_limits.unwrap_or(limits);
+        }
+        (api, limits.inputs)
+    };
+    assert_eq!(of("amazon.titan-embed-text-v2:0"), (EmbedApi::BedrockTitan, Some(1)));
+    assert_eq!(of("cohere.embed-v4:0"), (EmbedApi::BedrockCohere, Some(96)));
+    assert_eq!(of("eu.cohere.embed-v4:0"), (EmbedApi::BedrockCohere, Some(96)));
+}
+
+#[test]
+fn profiles_of_bedrock_stand_for_their_model() {
+    let find = |id| Catalog::embedded().find("bedrock", id, None).map(|row| (row.id, row.region));
+    assert_eq!(find("anthropic.claude-opus-4-7"), Some(("anthropic.claude-opus-4-7", "")));
+    assert_eq!(find("eu.anthropic.claude-opus-4-7"), Some(("anthropic.claude-opus-4-7", "eu")));
+    assert_eq!(find("global.anthropic.claude-opus-4-7"), Some(("anthropic.claude-opus-4-7", "global")));
+    let arn = "arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-opus-4-7";
+    assert_eq!(find(arn), Some(("anthropic.claude-opus-4-7", "us")));
+    let arn = "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-4-7";
+    assert_eq!(find(arn), Some(("anthropic.claude-opus-4-7", "")));
+    assert_eq!(find("arn:aws:bedrock:us-east-1:1:application-inference-profile/x1"), None);
+    assert_eq!(find("us."), None);
+    assert_eq!(find("arn:"), None);
+    assert_eq!(Catalog::embedded().find("openai", "us.gpt-4o", None), None);
+}
+
+#[test]
+fn faults_of_regions_paths_and_rules_are_found() {
+    let text = r#"
+        id = "a"
+        name = "A"
+        dialect = "openai"
+        base_url = "https://a.example"
+        operations = ["chat"]
+        source = "test"
+        auth = { style = "none" }
+        regions = { eu = "http://eu.example/" }
+        paths = { embeddings = "/e" }
+        usage_of = { messages = {} }
+        capabilities = { unknown = true }
+
+        [[models]]
+        models = []
+        conversation = ["models", "responses"]
+        stream_paths = { chat = "chat" }
+    "#;
+    let keys: Vec<_> = toml::from_str::<Provider>(text).unwrap().faults().iter().map(|fault| fault.key).collect();
+    let of_models = ["capabilities", "models", "models.conversation", "models.conversation"];
+    let expected = ["regions", "regions"].into_iter().chain(of_models).chain(["paths", "usage_of", "paths"]);
+    assert_eq!(keys, expected.collect::<Vec<_>>());
+}
+
+#[test]
 fn faults_of_a_provider_are_all_found() {
     let text = r#"
         id = "a b"
@@ -151,7 +263,7 @@ fn faults_of_a_provider_are_all_found() {
         env = { api_key = ["lower"] }
     "#;
     let keys: Vec<_> = toml::from_str::<Provider>(text).unwrap().faults().iter().map(|fault| fault.key).collect();
-    assert_eq!(keys, ["id", "operations", "base_url", "base_url", "auth.header", "env", "paths"]);
+    assert_eq!(keys, ["id", "operations", "base_url", "base_url", "auth.header", "env", "paths", "paths"]);
     assert!(toml::from_str::<Provider>("idd = 1").is_err());
 }
 
@@ -182,15 +294,23 @@ fn snapshot_of(provider: &Provider) -> String {
     let enabling = if enabling.is_empty() { "-".to_owned() } else { enabling.join(" or ") };
     let query: Vec<_> = provider.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
-    let line = |operation: &Operation| {
-        let verb = if *operation == Operation::Models { "GET" } else { "POST" };
-        let path = provider.path(*operation).unwrap_or_default();
-        format!(
-            "{} | {verb} {}{}{path}{query} | {auth} | {enabling}\n",
-            provider.id, provider.base_url, provider.api_path
-        )
+    let line = |verb: &str, path: &str, of: &str| {
+        let Provider { id, base_url, api_path, .. } = provider;
+        format!("{id}{of} | {verb} {base_url}{api_path}{path}{query} | {auth} | {enabling}\n")
     };
-    provider.operations.iter().map(line).collect()
+    let of_operation = |operation: &Operation| {
+        let verb = if *operation == Operation::Models { "GET" } else { "POST" };
+        let streamed = provider.stream_paths.get(operation).map(String::as_str).or(operation.stream_path());
+        let plain = line(verb, provider.path(*operation).unwrap_or_default(), "");
+        plain + &streamed.map(|path| line(verb, path, " (streamed)")).unwrap_or_default()
+    };
+    let of_rule = |rule: &ModelRule| {
+        let globs = format!(" ({})", rule.models.join(" "));
+        rule.paths.values().chain(rule.stream_paths.values()).map(|path| line("POST", path, &globs)).collect::<String>()
+    };
+    let regions = provider.regions.iter().map(|(region, url)| format!("{} in {region} | {url}\n", provider.id));
+    let operations = provider.operations.iter().map(of_operation);
+    operations.chain(provider.models.iter().map(of_rule)).chain(regions).collect()
 }
 
 #[test]
@@ -217,6 +337,14 @@ fn a_model_has_its_facts() {
     let model = Catalog::embedded().model("openai", "gpt-4o-mini").unwrap();
     assert_eq!((model.mode, model.context_window, model.max_output), (Mode::Chat, Some(128_000), Some(16_384)));
     assert_eq!(model.tokenizer.as_deref(), Some("o200k_base"));
+    let thinks = Catalog::embedded().model("openai", "gpt-5.2").unwrap();
+    assert_eq!(thinks.reasoning_efforts, ["none", "low", "medium", "high", "xhigh"]);
+    assert_eq!(thinks.default_reasoning_effort.as_deref(), Some("none"));
+    let always = Catalog::embedded().model("anthropic", "claude-opus-5-5").unwrap();
+    assert!(always.thinking_always_on && always.capabilities().mid_conversation_system == Some(true));
+    let replays = Catalog::embedded().model("deepseek", "deepseek-reasoner").unwrap();
+    assert_eq!(replays.reasoning_field, Some(ReasoningField::ReasoningContent));
+    assert!(Catalog::embedded().model("openai", "computer-use-preview").unwrap().responses_only);
     let can = model.capabilities();
     assert_eq!((can.tools, can.audio_input, can.computer_use), (Some(true), Some(false), None));
     assert_eq!(Catalog::embedded().model("openai", "text-embedding-3-small").unwrap().embedding_dims, Some(1536));

@@ -30,17 +30,26 @@ impl Provider {
         self.auth_faults(&mut fault);
         self.env_faults(&mut fault);
         self.model_faults(&mut fault);
-        for path in self
-            .paths
-            .values()
-            .chain(self.stream_paths.values())
-            .chain(std::iter::once(&self.api_path).filter(|path| !path.is_empty()))
-        {
-            if !path.starts_with('/') || path.ends_with('/') {
-                fault("paths", "a path starts with '/' and does not end with one");
-            }
-        }
+        self.operation_faults(&mut fault);
         faults
+    }
+
+    /// What is told of an operation must be of one that is served.
+    fn operation_faults(&self, fault: &mut dyn FnMut(&'static str, &str)) {
+        let served = |operation: &super::Operation| self.operations.contains(operation);
+        let of_models = self.models.iter().flat_map(|rule| rule.paths.keys().chain(rule.stream_paths.keys()));
+        if !self.paths.keys().chain(self.stream_paths.keys()).chain(of_models).all(served) {
+            fault("paths", "name operations of the provider");
+        }
+        if !self.usage_of.keys().all(served) {
+            fault("usage_of", "name operations of the provider");
+        }
+        let of_models = self.models.iter().flat_map(|rule| rule.paths.values().chain(rule.stream_paths.values()));
+        let own = self.paths.values().chain(self.stream_paths.values());
+        let api = std::iter::once(&self.api_path).filter(|path| !path.is_empty());
+        if own.chain(of_models).chain(api).any(|path| !path.starts_with('/') || path.ends_with('/')) {
+            fault("paths", "a path starts with '/' and does not end with one");
+        }
     }
 
     /// Capabilities must be those that the codecs know.
@@ -83,8 +92,15 @@ impl Provider {
             }
             _ => {}
         }
-        if self.base_url.contains(['?', '#', ' ', '$']) || self.base_url.contains('@') {
+        if has_more(&self.base_url) {
             fault("base_url", "no query, fragment, user or space");
+        }
+        let unfit = |url: &String| !url.starts_with("https://") || url.ends_with('/') || has_more(url);
+        if self.regions.values().any(unfit) {
+            fault("regions", "a base URL starts with https:// and has no slash at the end, query, fragment or user");
+        }
+        if !self.regions.is_empty() && !self.base_url.contains("{region}") {
+            fault("regions", "they are told apart by {region}, which base_url does not hold");
         }
     }
 
@@ -119,4 +135,9 @@ impl Provider {
             fault("env.api_key", "style \"none\" takes no key");
         }
     }
+}
+
+/// Whether there is something in a URL that is no part of a base URL.
+fn has_more(url: &str) -> bool {
+    url.contains(['?', '#', ' ', '$', '@'])
 }

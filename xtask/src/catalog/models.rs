@@ -45,7 +45,10 @@ fn line(model: &Value) -> Result<String, String> {
         ("embedding_dims", "embedding_dims"),
         ("input", "input_modalities"),
         ("output", "output_modalities"),
-        ("responses_only", "responses_only"),
+        ("reasoning_efforts", "reasoning_efforts"),
+        ("default_reasoning_effort", "default_reasoning_effort"),
+        ("thinking_always_on", "thinking_always_on"),
+        ("reasoning_field", "reasoning_field"),
         ("tokenizer", "tokenizer"),
         ("deprecation", "deprecation_date"),
         ("status", "status"),
@@ -54,6 +57,9 @@ fn line(model: &Value) -> Result<String, String> {
     ];
     for (ours, theirs) in pairs {
         keep(&mut row, ours, &model[theirs]);
+    }
+    if responses_only(model) {
+        row.insert("responses_only".to_owned(), json!(true));
     }
     keep(&mut row, "can", &capabilities(model, true));
     keep(&mut row, "cannot", &capabilities(model, false));
@@ -73,6 +79,17 @@ fn keep(row: &mut Map<String, Value>, name: &str, value: &Value) {
     if !empty {
         row.insert(name.to_owned(), value.clone());
     }
+}
+
+/// Whether the Responses API alone serves the model: the source says so, or lists its endpoints and
+/// names no chat among them.
+fn responses_only(model: &Value) -> bool {
+    let listed = |wanted: &str| {
+        let mut endpoints = model["endpoints"].as_array().into_iter().flatten();
+        endpoints.any(|endpoint| endpoint == wanted)
+    };
+    let unlisted = model["mode"] == "chat" && listed("/v1/responses") && !listed("/v1/chat/completions");
+    model["responses_only"] == true || unlisted
 }
 
 fn capabilities(model: &Value, wanted: bool) -> Value {
@@ -124,7 +141,12 @@ mod tests {
                  "prices": [{"tier": "standard", "above_input_tokens": 0, "per_mtok": {"input": "0.15"}},
                             {"tier": "batch", "above_input_tokens": 5, "per_unit": {"request": "1"}}],
                  "price_check": {"status": "agreed"}, "source": {"name": "s"}},
-                {"provider": "a", "id": "z", "region": "eu", "mode": "chat"}
+                {"provider": "a", "id": "z", "region": "eu", "mode": "chat"},
+                {"provider": "c", "id": "x", "mode": "chat", "endpoints": ["/v1/responses", "/v1/batch"],
+                 "reasoning_efforts": ["none", "high"], "default_reasoning_effort": "none",
+                 "thinking_always_on": true, "reasoning_field": "reasoning_content"},
+                {"provider": "c", "id": "y", "mode": "chat",
+                 "endpoints": ["/v1/responses", "/v1/chat/completions"], "reasoning_efforts": []}
             ]
         });
         let made = generate(&source.to_string()).unwrap();
@@ -138,6 +160,14 @@ mod tests {
             json!([{"mtok": {"input": "0.15"}}, {"tier": "batch", "above": 5, "unit": {"request": "1"}}])
         );
         assert!(row.get("max_input").is_none());
+        let row: Value = serde_json::from_str(lines[2].rsplit_once('\t').unwrap().1).unwrap();
+        assert_eq!((&row["responses_only"], &row["thinking_always_on"]), (&json!(true), &json!(true)));
+        assert_eq!(
+            (&row["reasoning_efforts"], &row["reasoning_field"]),
+            (&json!(["none", "high"]), &json!("reasoning_content"))
+        );
+        assert_eq!(row["default_reasoning_effort"], "none");
+        assert_eq!(lines[3], "c\ty\t\t{\"mode\":\"chat\"}");
         assert!(made.version.starts_with("2026-11-21-"));
     }
 
