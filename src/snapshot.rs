@@ -133,6 +133,8 @@ pub struct ProviderDef {
     pub unsupported: Vec<String>,
     /// How it reports usage.
     pub usage: Arc<UsageRules>,
+    /// The same of single operations, in place of that.
+    pub usage_of: BTreeMap<catalog::Operation, Arc<UsageRules>>,
     /// Its time limits.
     pub timeouts: Timeouts,
     /// How its connections are kept.

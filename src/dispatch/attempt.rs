@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Uri, header};
 use weir_wire::hub::Dialect;
+use weir_wire::rules::UsageRules;
 use weir_wire::tap::Flavor;
 
 use super::prepare::{Prepared, call, prepare};
@@ -122,6 +123,8 @@ pub struct Trip {
     pub usage_added: bool,
     /// The dialect of its answer.
     pub dialect: Dialect,
+    /// How its answer tells its usage.
+    pub usage: Arc<UsageRules>,
     /// How its answer becomes the caller's, where that is not the same.
     pub translation: Option<Box<Translation>>,
     /// The prompt, in case it must be counted; shares the request body's memory.
@@ -174,7 +177,7 @@ impl Dispatcher {
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         begin(&job.flight, target, started);
-        let Prepared { call, usage_added, dialect, translation } = prepare(job, target, &lease)?;
+        let Prepared { call, usage_added, dialect, usage, translation } = prepare(job, target, &lease)?;
         let trip = Trip {
             flight: Arc::clone(&job.flight),
             target: Arc::clone(target),
@@ -184,6 +187,7 @@ impl Dispatcher {
             flavor: flavor(job.operation),
             usage_added,
             dialect,
+            usage,
             translation,
             prompt: job.prompt(),
         };
@@ -226,6 +230,7 @@ impl Dispatcher {
             flavor: Flavor::Other,
             usage_added: false,
             dialect,
+            usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: job.prompt(),
         };

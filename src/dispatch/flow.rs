@@ -49,7 +49,7 @@ pub(super) struct Translate {
 
 impl Flow {
     pub(super) fn of(trip: &Trip) -> Self {
-        let rules = Arc::clone(&trip.target.provider.usage);
+        let rules = Arc::clone(&trip.usage);
         match &trip.translation {
             None => Self::Pass(Box::new(Pass {
                 framer: SseFramer::new(MAX_EVENT),

@@ -93,6 +93,7 @@ impl Dispatcher {
             flavor: forward.flavor,
             usage_added: false,
             dialect: Dialect::OpenAiChat,
+            usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: forward.prompt,
         };
@@ -116,7 +117,7 @@ impl Dispatcher {
         }
         let body = whole::body(self, &trip, &mut answer).await?;
         trip.record("ok");
-        let read = read_answer(&body, &trip.target.provider.usage);
+        let read = read_answer(&body, &trip.usage);
         if spends && read.valid {
             let reported = read.usage.is_some();
             whole::note(&trip, read.into(), &body, &mut out);

@@ -12,6 +12,7 @@ use weir_wire::hub::{self, Dialect};
 use weir_wire::json::Span;
 use weir_wire::openai_responses::{self, State};
 use weir_wire::request::{Change, Peek, Shape};
+use weir_wire::rules::UsageRules;
 use weir_wire::translate::{self, Inbound};
 
 use super::attempt::{Lease, time_left};
@@ -37,6 +38,8 @@ pub struct Prepared {
     pub usage_added: bool,
     /// The dialect of the answer.
     pub dialect: Dialect,
+    /// How the answer tells its usage.
+    pub usage: Arc<UsageRules>,
     /// How the answer becomes the caller's.
     pub translation: Option<Box<Translation>>,
 }
@@ -56,12 +59,11 @@ struct Outgoing {
 /// When the target cannot be asked this, or (strict) not all of it.
 pub(super) fn prepare(job: &Job, target: &Arc<Target>, lease: &Lease) -> Result<Prepared, Failed> {
     let provider = &target.provider;
-    let (dialect, path, outgoing) = match way(job, target).ok_or_else(|| unsupported(job, provider))? {
-        Way::Pass(dialect, path) => (dialect, path.clone(), pass(job, target, dialect, path)),
-        Way::Translate(talk) => {
-            let path = if job.peek.stream { &talk.paths.stream } else { &talk.paths.whole };
-            (talk.dialect, path.clone(), translated(job, target, talk, path)?)
-        }
+    let way = way(job, target).ok_or_else(|| unsupported(job, provider))?;
+    let (dialect, path, usage) = way.parts(job, provider);
+    let outgoing = match &way {
+        Way::Translate(talk) => translated(job, target, talk, path)?,
+        Way::Pass(..) | Way::Talk(_) => pass(job, target, dialect, path),
     };
     if job.strict && !outgoing.lost.is_empty() {
         return Err(too_strict(target, &outgoing.lost));
@@ -69,8 +71,9 @@ pub(super) fn prepare(job: &Job, target: &Arc<Target>, lease: &Lease) -> Result<
     for lost in outgoing.lost {
         job.flight.warn(lost);
     }
-    let call = call(job, provider, lease, path.uri, outgoing.pieces, outgoing.translation.is_some());
-    Ok(Prepared { call, usage_added: outgoing.usage_added, dialect, translation: outgoing.translation })
+    let call = call(job, provider, lease, path.uri.clone(), outgoing.pieces, outgoing.translation.is_some());
+    let usage = Arc::clone(usage);
+    Ok(Prepared { call, usage_added: outgoing.usage_added, dialect, usage, translation: outgoing.translation })
 }
 
 /// A call with a JSON body; `foreign` when it is in another dialect than the caller's.
@@ -93,33 +96,45 @@ pub(super) fn call(
 
 /// How a target is asked.
 enum Way<'t> {
-    /// In the caller's own words.
+    /// In the caller's own words, at an operation that is no conversation in the hub.
     Pass(Dialect, &'t Path),
+    /// In the caller's own words.
+    Talk(&'t Talk),
     /// In this dialect.
     Translate(&'t Talk),
 }
 
-fn way<'t>(job: &Job, target: &'t Target) -> Option<Way<'t>> {
-    let own = match job.operation {
-        Operation::Completions => target.completions.as_ref().map(|path| (Dialect::OpenAiChat, path)),
-        Operation::Embeddings => target.embeds.as_ref().map(|embeds| (Dialect::OpenAiChat, &embeds.path)),
-        operation => native(job, target, operation.inbound()?.dialect()),
-    };
-    match own {
-        Some((dialect, path)) => Some(Way::Pass(dialect, path)),
-        None if job.operation == Operation::Embeddings => None,
-        None => target.talks.first().map(Way::Translate),
+impl<'t> Way<'t> {
+    /// The dialect of the answer, where it comes from, and how it tells its usage.
+    fn parts(&self, job: &Job, provider: &'t ProviderDef) -> (Dialect, &'t Path, &'t Arc<UsageRules>) {
+        match self {
+            Self::Pass(dialect, path) => (*dialect, path, &provider.usage),
+            Self::Talk(talk) | Self::Translate(talk) => (talk.dialect, path_of(job, talk), &talk.usage),
+        }
     }
 }
 
+fn path_of<'t>(job: &Job, talk: &'t Talk) -> &'t Path {
+    if job.peek.stream { &talk.paths.stream } else { &talk.paths.whole }
+}
+
+fn way<'t>(job: &Job, target: &'t Target) -> Option<Way<'t>> {
+    let pass = |path| Way::Pass(Dialect::OpenAiChat, path);
+    let own = match job.operation {
+        Operation::Completions => target.completions.as_ref().map(pass),
+        Operation::Embeddings => return target.embeds.as_ref().map(|embeds| pass(&embeds.path)),
+        operation => native(job, target, operation.inbound()?.dialect()).map(Way::Talk),
+    };
+    own.or_else(|| target.talks.first().map(Way::Translate))
+}
+
 /// The target's way to talk in the caller's dialect, unless the body needs to be written anew.
-fn native<'t>(job: &Job, target: &'t Target, dialect: Dialect) -> Option<(Dialect, &'t Path)> {
+fn native<'t>(job: &Job, target: &'t Target, dialect: Dialect) -> Option<&'t Talk> {
     let talk = target.talks.iter().find(|talk| talk.dialect == dialect)?;
     let array = dialect == Dialect::Gemini && job.peek.stream && job.framing == Framing::Array;
     let sealed = matches!(dialect, Dialect::Anthropic | Dialect::OpenAiResponses)
         && FOREIGN_SEALS.iter().any(|seal| memmem::find(&job.body, seal).is_some());
-    let path = if job.peek.stream { &talk.paths.stream } else { &talk.paths.whole };
-    (!array && !sealed && job.earlier.is_none()).then_some((dialect, path))
+    (!array && !sealed && job.earlier.is_none()).then_some(talk)
 }
 
 fn unsupported(job: &Job, provider: &ProviderDef) -> Failed {

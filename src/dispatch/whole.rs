@@ -33,7 +33,7 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
     if trip.translation.is_some() || matches!(trip.dialect, Dialect::Anthropic | Dialect::Gemini) {
         return decoded(trip, &answer, body);
     }
-    let read = read_answer(&body, &provider.usage);
+    let read = read_answer(&body, &trip.usage);
     if !read.valid {
         return Err(invalid_answer(provider, "it is not JSON"));
     }
@@ -52,7 +52,7 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
 fn decoded(mut trip: Trip, answer: &Answer, body: Bytes) -> Result<Reply, Failed> {
     let provider = &trip.target.provider;
     let streamed = is_event_stream(&answer.headers);
-    let read = match translation::decode(trip.dialect, &body, streamed, &provider.usage) {
+    let read = match translation::decode(trip.dialect, &body, streamed, &trip.usage) {
         Ok(read) => read,
         Err(AnswerError::Upstream(told)) => return Err(classify::in_band(provider, &told)),
         Err(error @ AnswerError::Decode(_)) => return Err(invalid_answer(provider, &error.to_string())),

@@ -67,6 +67,10 @@ fn respond(error: ApiError, body: Bytes) -> Response {
     *response.status_mut() = error.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Anthropic's and Gemini's errors have no place for it.
+    if let Ok(code) = HeaderValue::from_str(error.code()) {
+        headers.insert("x-weir-error-code", code);
+    }
     if let Some(wait) = error.retry_after {
         // Whole seconds are rounded up: a caller that comes back in time is admitted.
         headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_nanos().div_ceil(1_000_000_000) as u64));

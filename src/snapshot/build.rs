@@ -164,7 +164,12 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         turn: AtomicUsize::new(0),
         quirks: quirks(kind, entry)?,
         unsupported: entry.unsupported.clone().unwrap_or_else(|| kind.unsupported.clone()),
-        usage: Arc::new(usage_rules(kind, entry)?),
+        usage: Arc::new(usage_rules(&kind.usage, entry)?),
+        usage_of: kind
+            .usage_of
+            .iter()
+            .map(|(operation, rules)| Ok((*operation, Arc::new(usage_rules(rules, entry)?))))
+            .collect::<Result<_, String>>()?,
         timeouts: Timeouts {
             connect: entry.timeouts.connect,
             first_byte: entry.timeouts.first_byte,
@@ -296,11 +301,11 @@ fn quirks(kind: &catalog::Provider, entry: &config::Provider) -> Result<Vec<Quir
 }
 
 /// The catalogue's rules with the entry's laid over them.
-fn usage_rules(kind: &catalog::Provider, entry: &config::Provider) -> Result<UsageRules, String> {
+fn usage_rules(rules: &UsageRules, entry: &config::Provider) -> Result<UsageRules, String> {
     if entry.usage.is_empty() {
-        return Ok(kind.usage.clone());
+        return Ok(rules.clone());
     }
-    let mut value = serde_json::to_value(&kind.usage).map_err(|e| format!("usage: {e}"))?;
+    let mut value = serde_json::to_value(rules).map_err(|e| format!("usage: {e}"))?;
     if let Some(map) = value.as_object_mut() {
         map.extend(entry.usage.iter().map(|(k, v)| (k.clone(), v.clone())));
     }

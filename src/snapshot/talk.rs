@@ -1,9 +1,12 @@
 //! How a model at a provider can be talked to: in which dialects, where, with what in the body.
 
+use std::sync::Arc;
+
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use weir_wire::embed::Limits;
 use weir_wire::hub::{Capabilities, Dialect};
+use weir_wire::rules::UsageRules;
 
 use super::{ProviderDef, capable};
 use crate::catalog::{self, EmbedApi, Model, ModelRule, Operation, RerankApi};
@@ -18,6 +21,8 @@ pub struct Talk {
     pub dialect: Dialect,
     /// Here.
     pub paths: Paths,
+    /// What it costs is told so.
+    pub usage: Arc<UsageRules>,
 }
 
 /// Where an operation is served.
@@ -98,7 +103,9 @@ impl<'w> Ways<'w> {
     fn talk(&self, operation: Operation, dialect: Dialect) -> Option<Talk> {
         let whole = self.path(operation)?;
         let stream = self.template(operation, true).and_then(|path| self.place(&path));
-        Some(Talk { dialect, paths: Paths { stream: stream.unwrap_or_else(|| whole.clone()), whole } })
+        let usage = self.provider.usage_of.get(&operation).unwrap_or(&self.provider.usage);
+        let paths = Paths { stream: stream.unwrap_or_else(|| whole.clone()), whole };
+        Some(Talk { dialect, paths, usage: Arc::clone(usage) })
     }
 
     pub(super) fn counts(&self) -> Option<Talk> {

@@ -265,10 +265,6 @@ fn what_does_nothing_yet_is_refused() {
         "keys: [{name: a, key: x, budget: {usd: '5.00', period: day}}]",
         &["1:34: keys[0].budget: not supported by this version; remove it"],
     );
-    check(
-        "models: {m: {targets: [{provider: demo, model: x}], strict: true}}",
-        &["1:61: models.m.strict: not supported by this version; remove it"],
-    );
 }
 
 #[test]

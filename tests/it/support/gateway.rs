@@ -50,7 +50,9 @@ impl Reply {
 
     /// The error's code.
     pub(crate) fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+        // Only OpenAI's error object has a place for it.
+        let told = self.json()["error"]["code"].as_str().map(ToOwned::to_owned);
+        told.or_else(|| self.header("x-weir-error-code").map(ToOwned::to_owned)).unwrap_or_default()
     }
 }
 
