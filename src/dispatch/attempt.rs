@@ -269,6 +269,7 @@ fn prepare(job: &Job, target: &Target, lease: &Lease) -> Result<(Call, bool), Fa
         headers: call_headers(job, provider, lease),
         body: CallBody::Pieces(pieces),
         first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
+        signer: None,
     };
     Ok((call, usage_added))
 }

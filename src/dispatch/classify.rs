@@ -27,7 +27,14 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
             Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
         }
         SendError::ClientBody(fault) => Failed { error: client_body(fault), next: Next::Stop },
+        SendError::Credentials(_) => no_credentials(provider, message),
     }
+}
+
+/// The gateway could not sign the call. Asking the same target again would fail the same way.
+fn no_credentials(provider: &ProviderDef, message: String) -> Failed {
+    tracing::error!(provider = %provider.id, "{message}");
+    Failed { error: ApiError::upstream("upstream_credentials_rejected", message).no_retry(), next: Next::OtherTarget }
 }
 
 /// A client's body that broke off while it was passed on.

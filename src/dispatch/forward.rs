@@ -82,6 +82,7 @@ impl Dispatcher {
                 forward.deadline,
                 provider.timeouts.first_byte.min(provider.timeouts.total),
             ),
+            signer: None,
         };
         let trip = Trip {
             flight: forward.flight,
