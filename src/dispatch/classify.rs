@@ -159,3 +159,23 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let valid = seconds.is_finite() && seconds >= 0.0;
     valid.then(|| Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, ConfigSource, Format};
+    use crate::snapshot::Snapshot;
+
+    #[test]
+    fn a_call_that_cannot_be_signed_goes_to_another_target() {
+        let source = ConfigSource::Text { name: "test".into(), text: "{}".into(), format: Format::Yaml };
+        let config = Config::load(&source, &|_| None, &crate::cli::known()).unwrap();
+        let snapshot = Snapshot::build(&config, &|_| None, 0).unwrap();
+        let failed = send_error(&snapshot.providers["demo"], &SendError::Credentials("set AWS_REGION".to_owned()));
+        assert!(matches!(failed.next, Next::OtherTarget));
+        let error = failed.error;
+        assert_eq!(error.code(), "upstream_credentials_rejected");
+        assert_eq!((error.status, error.should_retry), (StatusCode::BAD_GATEWAY, Some(false)));
+        assert_eq!(error.message, "provider demo: the gateway has no credentials to send: set AWS_REGION");
+    }
+}

@@ -13,8 +13,6 @@ mod fetch;
 mod files;
 mod gcp;
 mod sigv4;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -96,3 +94,6 @@ pub fn gcp(
 fn var(env: Env<'_>, name: &str) -> Option<String> {
     env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

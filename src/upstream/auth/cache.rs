@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
@@ -15,6 +16,10 @@ use crate::clock::{Clock, MonoNs, UnixMs};
 const AHEAD_MS: UnixMs = 5 * 60 * 1000;
 /// How long a source that failed is left alone: who waited for it gets its error, too.
 const PAUSE_NS: MonoNs = 2_000_000_000;
+/// The same while there are valid credentials: nobody is in a hurry then.
+const EASY_PAUSE_NS: MonoNs = 15_000_000_000;
+/// How long a call that could go on with valid credentials waits for newer ones.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where credentials come from.
 pub(super) trait Source<T>: Send + Sync + fmt::Debug {
@@ -66,6 +71,8 @@ pub(super) struct Cached<T> {
     clock: Clock,
     source: Box<dyn Source<T>>,
     held: ArcSwapOption<Fetched<T>>,
+    /// [`PATIENCE`].
+    pub(super) patience: Duration,
     /// Held by who renews.
     renewing: Mutex<Failure>,
 }
@@ -73,7 +80,7 @@ pub(super) struct Cached<T> {
 impl<T> Cached<T> {
     /// Nothing is asked before the first call.
     pub(super) fn new(clock: Clock, source: Box<dyn Source<T>>) -> Self {
-        Self { clock, source, held: ArcSwapOption::empty(), renewing: Mutex::default() }
+        Self { clock, source, held: ArcSwapOption::empty(), patience: PATIENCE, renewing: Mutex::default() }
     }
 
     /// Valid credentials.
@@ -99,11 +106,13 @@ impl<T> Cached<T> {
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
-        let recent = |at: MonoNs| self.clock.mono_ns().saturating_sub(at) < PAUSE_NS;
+        let valid = self.valid();
+        let pause = if valid.is_some() { EASY_PAUSE_NS } else { PAUSE_NS };
+        let recent = |at: MonoNs| self.clock.mono_ns().saturating_sub(at) < pause;
         if let Some((_, error)) = failure.as_ref().filter(|(at, _)| recent(*at)) {
-            return self.valid().ok_or_else(|| error.clone());
+            return valid.ok_or_else(|| error.clone());
         }
-        match self.source.fetch().await.and_then(|fetched| self.checked(fetched)) {
+        match self.ask(valid.is_some()).await.and_then(|fetched| self.checked(fetched)) {
             Ok(fetched) => {
                 *failure = None;
                 let fetched = Arc::new(fetched);
@@ -117,6 +126,16 @@ impl<T> Cached<T> {
                 Ok(valid)
             }
         }
+    }
+
+    /// Asks the source; a call that `can_wait` for newer credentials does not do so for long.
+    async fn ask(&self, can_wait: bool) -> Result<Fetched<T>, SignError> {
+        if !can_wait {
+            return self.source.fetch().await;
+        }
+        let patience = self.patience;
+        let late = |_| Err(SignError::new(format!("the credentials' source did not answer within {patience:?}")));
+        tokio::time::timeout(patience, self.source.fetch()).await.unwrap_or_else(late)
     }
 
     fn checked(&self, fetched: Fetched<T>) -> Result<Fetched<T>, SignError> {

@@ -194,7 +194,7 @@ async fn a_container_is_asked_with_its_token_and_again_before_the_end() {
     std::fs::write(&path, "second-token").unwrap();
     clock.advance(Duration::from_secs(56 * 60));
     assert_eq!(used(&signer).await, pair("AK1", TOKEN));
-    clock.advance(Duration::from_secs(3));
+    clock.advance(Duration::from_secs(15));
     assert_eq!(used(&signer).await, pair("AK2", TOKEN));
     let seen: Vec<_> = server.seen().iter().map(|s| (s.line.clone(), s.header("authorization").to_owned())).collect();
     let line = || "GET /v1/credentials?x=1".to_owned();

@@ -11,17 +11,19 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Credentials' number and life in seconds, or an error.
+type Answer = Result<(u32, i64), &'static str>;
+
 /// Answers in turn; each answer waits for a permit.
 #[derive(Clone, Debug)]
 struct Script {
-    answers: Arc<Mutex<VecDeque<Result<(u32, i64), &'static str>>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
     gate: Arc<Semaphore>,
     clock: Clock,
 }
 
 impl Script {
-    /// Numbered credentials with their life in seconds, or errors.
-    fn cached(answers: &[Result<(u32, i64), &'static str>]) -> (Self, Cached<u32>) {
+    fn cached(answers: &[Answer]) -> (Self, Cached<u32>) {
         let answers = Arc::new(Mutex::new(answers.iter().copied().collect()));
         let script = Self { answers, gate: Arc::new(Semaphore::new(1000)), clock: Clock::mock(NOW) };
         let cached = Cached::new(script.clock.clone(), Box::new(script.clone()));
@@ -107,13 +109,32 @@ async fn a_failed_renewal_leaves_valid_credentials_and_is_not_repeated_at_once()
     script.clock.advance(56 * MINUTE);
     assert_eq!((value(&cached).await, value(&cached).await), (Ok(1), Ok(1)));
     assert_eq!(script.left(), 3);
-    script.clock.advance(Duration::from_secs(3));
+    script.clock.advance(Duration::from_secs(14));
+    assert_eq!((value(&cached).await, script.left()), (Ok(1), 3));
+    script.clock.advance(Duration::from_secs(1));
     assert_eq!((value(&cached).await, script.left()), (Ok(1), 2));
     // Now they are over, and so is patience.
     script.clock.advance(5 * MINUTE);
     assert_eq!(value(&cached).await, Err("gone".to_owned()));
     assert_eq!(value(&cached).await, Err("gone".to_owned()));
-    script.clock.advance(Duration::from_secs(3));
+    script.clock.advance(Duration::from_secs(2));
+    assert_eq!(value(&cached).await, Ok(2));
+}
+
+/// A source that hangs holds up a call with valid credentials for a moment only, and then no other.
+#[tokio::test]
+async fn nobody_waits_long_for_what_is_not_needed_yet() {
+    let (script, mut cached) = Script::cached(&[Ok((1, 3600)), Ok((2, 3600))]);
+    cached.patience = Duration::from_millis(1);
+    assert_eq!(value(&cached).await, Ok(1));
+    script.clock.advance(56 * MINUTE);
+    script.gate.forget_permits(1000);
+    assert_eq!(value(&cached).await, Ok(1));
+    let again = Box::pin(value(&cached));
+    assert_eq!(again.now_or_never(), Some(Ok(1)));
+    script.gate.add_permits(1);
+    script.clock.advance(Duration::from_secs(15));
+    cached.patience = Duration::from_secs(60);
     assert_eq!(value(&cached).await, Ok(2));
 }
 

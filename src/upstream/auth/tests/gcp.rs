@@ -91,7 +91,7 @@ async fn a_service_account_exchanges_an_assertion_and_again_before_the_end() {
     assert_eq!((token(&signer).await, token(&signer).await), (Ok("Bearer first".into()), Ok("Bearer first".into())));
     clock.advance(Duration::from_secs(55 * 60));
     assert_eq!(token(&signer).await, Ok("Bearer first".into()));
-    clock.advance(Duration::from_secs(3));
+    clock.advance(Duration::from_secs(15));
     assert_eq!(token(&signer).await, Ok("Bearer second".into()));
     let seen = server.seen();
     assert_eq!((seen.len(), seen[0].line.as_str()), (3, "POST /token"));

@@ -143,6 +143,36 @@ async fn what_cannot_be_signed_says_why() {
     assert!(!error.contains("break"), "{error}");
 }
 
+/// Where a log goes.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Also not by the crate that signs, however much it is made to say.
+#[tokio::test]
+async fn nothing_secret_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    signed(&signer("us-east-1", "bedrock", Some("the-session-token"))).await.unwrap();
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("x-amz-security-token"), "the crate's own lines are there: {text}");
+    assert!(!text.contains(SECRET) && !text.contains("session-token"), "{text}");
+}
+
 #[test]
 fn nothing_secret_is_shown() {
     let signer = signer("us-east-1", "bedrock", Some("the-session-token"));
