@@ -15,9 +15,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::Instant;
 
-use super::auth::Signer;
 use super::{Answer, AnswerBody, BodyFault, Call, CallBody, Provider, SendError};
 
 /// How connections are kept.
@@ -77,32 +75,35 @@ impl HttpProvider {
 
     async fn call(&self, mut call: Call) -> Result<Answer, SendError> {
         let first_byte = call.first_byte;
-        let until = Instant::now() + first_byte;
-        if let Some(signer) = call.signer.take() {
-            sign(signer.as_ref(), &mut call, until).await?;
-        }
-        let mut request = Request::new(call.body);
-        *request.method_mut() = call.method;
-        *request.uri_mut() = call.uri;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = call.headers;
-        let response = match tokio::time::timeout_at(until, self.client.request(request)).await {
+        let mut unsigned = call.signer.is_some();
+        let exchange = async {
+            if let Some(signer) = call.signer.take() {
+                signer.sign(&mut call).await.map_err(|e| SendError::Credentials(e.to_string()))?;
+                unsigned = false;
+            }
+            self.client.request(request(call)).await.map_err(|e| classify(&e))
+        };
+        let outcome = tokio::time::timeout(first_byte, exchange).await;
+        let response = match outcome {
+            Ok(answered) => answered?,
+            Err(_) if unsigned => {
+                let why = format!("their source did not answer within {first_byte:?}");
+                return Err(SendError::Credentials(why));
+            }
             Err(_) => return Err(SendError::FirstByteTimeout(first_byte)),
-            Ok(Err(e)) => return Err(classify(&e)),
-            Ok(Ok(response)) => response,
         };
         let (head, body) = response.into_parts();
         Ok(Answer { status: head.status, headers: head.headers, body: AnswerBody::Network(body) })
     }
 }
 
-/// Adds a call's credentials, which may have to be fetched first.
-async fn sign(signer: &dyn Signer, call: &mut Call, until: Instant) -> Result<(), SendError> {
-    let within = call.first_byte;
-    match tokio::time::timeout_at(until, signer.sign(call)).await {
-        Ok(signed) => signed.map_err(|e| SendError::Credentials(e.to_string())),
-        Err(_) => Err(SendError::Credentials(format!("their source did not answer within {within:?}"))),
-    }
+fn request(call: Call) -> Request<CallBody> {
+    let mut request = Request::new(call.body);
+    *request.method_mut() = call.method;
+    *request.uri_mut() = call.uri;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = call.headers;
+    request
 }
 
 /// Bounds hyper's read buffer of a connection, and with it an answer's headers.

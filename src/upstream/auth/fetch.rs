@@ -67,10 +67,10 @@ impl Fetcher {
     }
 }
 
-/// A URL without its query, which may say more than a message should.
+/// A URL without user and query, which may say more than a message should.
 fn shown(uri: &Uri) -> String {
-    let text = uri.to_string();
-    text.split_once('?').map_or(text.clone(), |(path, _)| path.to_owned())
+    let port = uri.port_u16().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}{}", uri.scheme_str().unwrap_or(""), uri.host().unwrap_or(""), uri.path())
 }
 
 /// A source's own words, on one line and not many.
