@@ -1,11 +1,13 @@
 //! Upstream calls: bytes out, bytes in. Nothing here knows a dialect.
 
+pub mod auth;
 pub mod body;
 pub mod client;
 pub mod decode;
 pub mod headers;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -24,8 +26,10 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body.
     pub body: CallBody,
-    /// How long until the answer's headers must be there.
+    /// How long until the answer's headers must be there; signing counts.
     pub first_byte: Duration,
+    /// Adds credentials that are more than a static header, just before the call is sent.
+    pub signer: Option<Arc<dyn auth::Signer>>,
 }
 
 /// An answer: its head is here, its body is still to come.
@@ -50,6 +54,8 @@ pub enum SendError {
     Broken(String),
     /// The client's own body broke off.
     ClientBody(BodyFault),
+    /// The gateway has no credentials for the call, and why: nothing was sent.
+    Credentials(String),
 }
 
 impl fmt::Display for SendError {
@@ -59,6 +65,7 @@ impl fmt::Display for SendError {
             Self::FirstByteTimeout(after) => write!(f, "no answer within {after:?}"),
             Self::Broken(why) => write!(f, "the connection broke before an answer: {why}"),
             Self::ClientBody(why) => write!(f, "the request body broke off: {why}"),
+            Self::Credentials(why) => write!(f, "the gateway has no credentials to send: {why}"),
         }
     }
 }

@@ -145,7 +145,7 @@ impl Remote {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let uri = format!("{}{path}", self.base).parse().map_err(|e| format!("{}{path}: {e}", self.base))?;
         let body = body.map_or_else(CallBody::empty, |b| CallBody::from(bytes::Bytes::from(b.to_string())));
-        let call = Call { method, uri, headers, body, first_byte: Duration::from_secs(60) };
+        let call = Call { method, uri, headers, body, first_byte: Duration::from_secs(60), signer: None };
         let mut answer = self.client.send(call).await.map_err(|e| format!("{}: {e}", self.base))?;
         let text =
             collect(&mut answer.body, 1 << 30).await.map_err(|_| format!("{}: the answer broke off", self.base))?;

@@ -28,7 +28,14 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
             Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
         }
         SendError::ClientBody(fault) => Failed { error: client_body(fault), next: Next::Stop },
+        SendError::Credentials(_) => no_credentials(provider, message),
     }
+}
+
+/// The gateway could not sign the call. Asking the same target again would fail the same way.
+fn no_credentials(provider: &ProviderDef, message: String) -> Failed {
+    tracing::error!(provider = %provider.id, "{message}");
+    Failed { error: ApiError::upstream("upstream_credentials_rejected", message).no_retry(), next: Next::OtherTarget }
 }
 
 /// A client's body that broke off while it was passed on.
@@ -163,4 +170,24 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = number("retry-after-ms").map(|ms| ms / 1e3).or_else(|| number("retry-after"))?;
     let valid = seconds.is_finite() && seconds >= 0.0;
     valid.then(|| Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, ConfigSource, Format};
+    use crate::snapshot::Snapshot;
+
+    #[test]
+    fn a_call_that_cannot_be_signed_goes_to_another_target() {
+        let source = ConfigSource::Text { name: "test".into(), text: "{}".into(), format: Format::Yaml };
+        let config = Config::load(&source, &|_| None, &crate::cli::known()).unwrap();
+        let snapshot = Snapshot::build(&config, &|_| None, 0).unwrap();
+        let failed = send_error(&snapshot.providers["demo"], &SendError::Credentials("set AWS_REGION".to_owned()));
+        assert!(matches!(failed.next, Next::OtherTarget));
+        let error = failed.error;
+        assert_eq!(error.code(), "upstream_credentials_rejected");
+        assert_eq!((error.status, error.should_retry), (StatusCode::BAD_GATEWAY, Some(false)));
+        assert_eq!(error.message, "provider demo: the gateway has no credentials to send: set AWS_REGION");
+    }
 }

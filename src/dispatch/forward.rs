@@ -83,6 +83,7 @@ impl Dispatcher {
                 forward.deadline,
                 provider.timeouts.first_byte.min(provider.timeouts.total),
             ),
+            signer: None,
         };
         let trip = Trip {
             flight: forward.flight,

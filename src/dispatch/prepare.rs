@@ -91,6 +91,7 @@ pub(super) fn call(
         headers: call_headers(job, provider, lease, foreign),
         body: CallBody::Pieces(body),
         first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
+        signer: None,
     }
 }
 

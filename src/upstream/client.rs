@@ -73,21 +73,37 @@ impl HttpProvider {
         Self { client }
     }
 
-    async fn call(&self, call: Call) -> Result<Answer, SendError> {
+    async fn call(&self, mut call: Call) -> Result<Answer, SendError> {
         let first_byte = call.first_byte;
-        let mut request = Request::new(call.body);
-        *request.method_mut() = call.method;
-        *request.uri_mut() = call.uri;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = call.headers;
-        let response = match tokio::time::timeout(first_byte, self.client.request(request)).await {
+        let mut unsigned = call.signer.is_some();
+        let exchange = async {
+            if let Some(signer) = call.signer.take() {
+                signer.sign(&mut call).await.map_err(|e| SendError::Credentials(e.to_string()))?;
+                unsigned = false;
+            }
+            self.client.request(request(call)).await.map_err(|e| classify(&e))
+        };
+        let outcome = tokio::time::timeout(first_byte, exchange).await;
+        let response = match outcome {
+            Ok(answered) => answered?,
+            Err(_) if unsigned => {
+                let why = format!("their source did not answer within {first_byte:?}");
+                return Err(SendError::Credentials(why));
+            }
             Err(_) => return Err(SendError::FirstByteTimeout(first_byte)),
-            Ok(Err(e)) => return Err(classify(&e)),
-            Ok(Ok(response)) => response,
         };
         let (head, body) = response.into_parts();
         Ok(Answer { status: head.status, headers: head.headers, body: AnswerBody::Network(body) })
     }
+}
+
+fn request(call: Call) -> Request<CallBody> {
+    let mut request = Request::new(call.body);
+    *request.method_mut() = call.method;
+    *request.uri_mut() = call.uri;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = call.headers;
+    request
 }
 
 /// Bounds hyper's read buffer of a connection, and with it an answer's headers.
