@@ -1,5 +1,7 @@
 //! Start-up and stop, top to bottom.
 
+mod signers;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -222,7 +224,7 @@ fn senders(snapshot: &Snapshot, start: &Start) -> Result<Senders, StartError> {
                     crate::config::Http2::Never => Http2::Never,
                 },
             };
-            Arc::new(HttpProvider::new(options, Arc::clone(&tls)))
+            signers::signed(provider, start, HttpProvider::new(options, Arc::clone(&tls)), &tls)?
         };
         senders.insert(Arc::clone(&provider.id), sender);
     }

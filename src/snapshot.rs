@@ -19,7 +19,7 @@ use weir_wire::hub::Capabilities;
 use weir_wire::rules::UsageRules;
 use weir_wire::translate::Inbound;
 
-use crate::catalog::{self, Model, Quirk};
+use crate::catalog::{self, AuthStyle, Model, Quirk};
 use crate::config::Pool;
 use crate::gate::limit::Limiter;
 use crate::price::Prices;
@@ -123,6 +123,8 @@ pub struct ProviderDef {
     pub headers: HeaderMap,
     /// Upstream keys, used in turn; never empty.
     pub credentials: Vec<Credential>,
+    /// How its keys are sent, or what stands in for one.
+    pub auth: AuthStyle,
     /// What its error texts must not repeat.
     pub secrets: Secrets,
     /// Whose turn it is.

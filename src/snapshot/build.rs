@@ -160,6 +160,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         query,
         headers,
         credentials,
+        auth: auth.style,
         secrets,
         turn: AtomicUsize::new(0),
         quirks: quirks(kind, entry)?,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use weir_wire::rules::UsagePlace;
 
-use super::Provider;
+use super::{Provider, Secret};
 use crate::config::read::{Field, Section};
 use crate::config::tree::Value;
 
@@ -14,15 +14,29 @@ use crate::config::tree::Value;
 const MOVABLE: &[&str] = &["chat", "completions", "embeddings"];
 
 /// How an upstream wants its key, over the catalogue's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthOverride {
-    /// The style, as the catalogue names it: `bearer`, `header`, `prefix`, `none`, `optional_bearer`.
+    /// The style, as the catalogue names it: `bearer`, `header`, `prefix`, `none`, `optional_bearer`,
+    /// `sigv4` (AWS), `gcp` (Google).
     pub style: Option<String>,
     /// The header that carries the key.
     pub header: Option<String>,
     /// What stands before the key in that header.
     pub prefix: Option<String>,
+    /// AWS: the profile in its own files. The default is what its SDKs would find.
+    pub profile: Option<String>,
+    /// AWS: the id of an access key.
+    pub access_key_id: Option<Secret>,
+    /// AWS: the secret of that key.
+    pub secret_access_key: Option<Secret>,
+    /// AWS: the token of that key, if it is a temporary one.
+    pub session_token: Option<Secret>,
+    /// Google: a file with a service account's key or a user's refresh token. The default is what its
+    /// SDKs would find.
+    pub credentials_file: Option<String>,
+    /// Google: the JSON of such a file.
+    pub credentials: Option<Secret>,
 }
 
 pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
@@ -57,6 +71,12 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
                 Err(_) => Err("must be printable and on one line"),
             })
         }),
+        profile: section.take("profile", Field::text),
+        access_key_id: section.take("access_key_id", Field::secret),
+        secret_access_key: section.take("secret_access_key", Field::secret),
+        session_token: section.take("session_token", Field::secret),
+        credentials_file: section.take("credentials_file", Field::text),
+        credentials: section.take("credentials", Field::secret),
     });
 }
 
