@@ -16,6 +16,7 @@ pub mod json;
 pub mod multipart;
 pub mod ndjson;
 pub mod openai_chat;
+pub mod openai_completions;
 pub mod openai_responses;
 pub mod request;
 pub mod rerank;

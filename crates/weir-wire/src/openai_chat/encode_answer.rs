@@ -171,7 +171,7 @@ pub(super) fn word<'s>(stop: &'s Stop, parts: &[Part], writing: &mut Writing<'_>
 }
 
 /// The word for a reason, and whether it says the same.
-pub(super) fn reason_word(reason: StopReason) -> (&'static str, bool) {
+pub(crate) fn reason_word(reason: StopReason) -> (&'static str, bool) {
     match reason {
         StopReason::End | StopReason::Sequence => ("stop", true),
         StopReason::Length | StopReason::Window => ("length", true),
@@ -205,7 +205,7 @@ fn write_token(o: &mut Obj<'_>, token: &TokenLogprob) {
 }
 
 /// Writes `usage`: as it was, or in this dialect's members.
-pub(super) fn usage(o: &mut Obj<'_>, spent: &Spent) {
+pub(crate) fn usage(o: &mut Obj<'_>, spent: &Spent) {
     if let Some(json) = spent.native.as_ref().and_then(|native| native.of(CHAT)) {
         return o.raw("usage", json.as_str());
     }

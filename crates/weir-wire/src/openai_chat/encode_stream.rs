@@ -72,7 +72,7 @@ impl StreamEncoder {
             Event::Finish { choice, stop } => self.finish(*choice, stop, out),
             Event::Usage(spent) => self.usage = Some(spent.clone()),
             Event::Error(error) => {
-                out.push_str(&write::sse_data(None, &write::object(|o| o.object("error", |o| write_error(o, error)))));
+                out.push_str(&error_frame(error));
                 self.closed = true;
             }
             Event::End => self.end(out),
@@ -280,6 +280,11 @@ impl StreamEncoder {
             o.extra(&news, CHAT);
         })
     }
+}
+
+/// The event that tells of an error in the middle of a stream.
+pub(crate) fn error_frame(error: &UpstreamError) -> String {
+    write::sse_data(None, &write::object(|o| o.object("error", |o| write_error(o, error))))
 }
 
 /// The members of an error, in the order in which OpenAI writes them.
