@@ -15,6 +15,7 @@ pub mod hub;
 pub mod json;
 pub mod multipart;
 pub mod ndjson;
+pub mod ollama;
 pub mod openai_chat;
 pub mod openai_completions;
 pub mod openai_responses;

@@ -1,0 +1,3 @@
+mod generate;
+mod laws;
+mod streams;
