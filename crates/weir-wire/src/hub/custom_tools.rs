@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::{
-    Answer, CallKind, Custom, CustomFormat, Delta, Event, Function, LossKind, Losses, Mode, Node, Part, PartKind,
-    Place, Request, Tool, ToolCall, ToolChoice, ToolKind, write,
+    Answer, CallKind, Capabilities, Custom, CustomFormat, Delta, Event, Extra, Form, Function, LossKind, Losses, Mode,
+    Node, Part, PartKind, Place, Request, Tool, ToolCall, ToolChoice, ToolKind, write,
 };
 use crate::fault::UpstreamError;
 
@@ -39,19 +39,27 @@ pub fn as_functions<'r>(request: &'r Request, losses: &mut Losses) -> Cow<'r, Re
             let why = format!("the custom tool {} is a function with one text, {INPUT}, here", custom.name);
             losses.add(tool.at.as_str(), LossKind::Approximated, why);
             tool.kind = ToolKind::Function(function(custom, &tool.at, losses));
+            tool.form = Form::default();
         }
     }
+    let mut ids = HashSet::new();
     for part in request.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
         if let Some(call) = custom_call(part).filter(|call| !told.contains(&call.name)) {
             let why = format!("the input of the custom tool {} became an object", call.name);
             losses.add(part.at.as_str(), LossKind::Approximated, why);
         }
-        say_as_function(part);
+        say_as_function(part, &mut ids);
     }
     if let Some(ToolChoice::Named { custom, .. }) = &mut request.tool_choice {
         *custom = false;
     }
     Cow::Owned(request)
+}
+
+/// [`as_functions`] for a model that does not take custom tools; else the request as it is.
+#[must_use]
+pub fn unless_taken<'r>(request: &'r Request, capabilities: &Capabilities, losses: &mut Losses) -> Cow<'r, Request> {
+    if capabilities.custom_tools { Cow::Borrowed(request) } else { as_functions(request, losses) }
 }
 
 fn is_custom(tool: &Tool) -> bool {
@@ -85,12 +93,21 @@ fn function(custom: &Custom, at: &Place, losses: &mut Losses) -> Function {
     Function { name: custom.name.clone(), description, parameters, strict: None, extra: custom.extra.clone() }
 }
 
-fn say_as_function(part: &mut Part) {
-    if let PartKind::ToolCall(call) = &mut part.kind
-        && call.kind == CallKind::Custom
-    {
-        call.kind = CallKind::Function;
-        call.arguments = write::object(|o| o.text(INPUT, &call.arguments));
+/// Changes a call of a custom tool, whose id is noted, and the result of one. How the dialect spelt a
+/// custom call is not how it spells this, and its id of the item is another's.
+fn say_as_function(part: &mut Part, ids: &mut HashSet<String>) {
+    match &mut part.kind {
+        PartKind::ToolCall(call) if call.kind == CallKind::Custom => {
+            call.kind = CallKind::Function;
+            call.arguments = write::object(|o| o.text(INPUT, &call.arguments));
+            ids.extend(call.id.clone());
+        }
+        PartKind::ToolResult(result) if result.call_id.as_ref().is_some_and(|id| ids.contains(id)) => {}
+        _ => return,
+    }
+    part.form = Form::default();
+    if let Some(dialect) = part.extra.dialect() {
+        part.extra = Extra::new(dialect, part.extra.loud().to_vec());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Dialect, Extra, Fold, Form, Json, Native, Role, Stop, StopReason, Turn, unfold};
+use super::super::{Dialect, Fold, Json, Native, Role, Stop, StopReason, Turn, unfold};
 use super::*;
 
 fn tool(format: Option<CustomFormat>) -> Tool {
