@@ -38,6 +38,9 @@
 //! - **Arguments are text.** Models write broken JSON, and a caller must see it as it was. A dialect
 //!   with objects writes the object's text into [`ToolCall::arguments`], and out of it with
 //!   [`ToolCall::object`]. A custom call's input is any text.
+//! - **Custom tools are functions** where a dialect or a model has no others: an encoder of requests
+//!   begins with [`custom_tools::as_functions`] or [`custom_tools::unless_taken`], and whoever stands
+//!   between decoder and encoder of the answer passes it through [`CustomCalls`].
 //! - **Ids may be missing.** [`Request::link_results`] fills in what can be known, before a request is
 //!   encoded in another dialect than its own; [`Ids`] makes up the rest from a seed.
 //! - **Numbers are text** ([`Num`]), and what is not looked into is [`Json`]: nothing is rounded or
