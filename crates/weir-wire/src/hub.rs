@@ -101,7 +101,8 @@
 //! - `encode_request(&Request, &Target) -> Result<Encoded, EncodeError>`
 //! - `decode_answer(&[u8], &UsageRules) -> Result<Answer, AnswerError>`
 //! - `encode_answer(&Answer, &mut Reply) -> Encoded`
-//! - `StreamDecoder::{new(Arc<UsageRules>), push(&Frame, &mut Vec<Event>), end(&mut Vec<Event>)}`
+//! - `StreamDecoder::{new(Arc<UsageRules>), push(&Frame, &mut Vec<Event>), end(&mut Vec<Event>)}`; a
+//!   dialect that streams lines has `push_line(&[u8], ..)`
 //! - `StreamEncoder::{new(Reply, ..), push(&Event, &mut String), into_losses()}`
 //!
 //! Reading: [`Node::of_body`] validates the bytes once; [`Node::fields`] gives the members with their

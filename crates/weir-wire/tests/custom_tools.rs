@@ -44,64 +44,55 @@ fn encoded(dialect: Dialect) -> (Value, Vec<String>) {
     (serde_json::from_str(&encoded.body).unwrap(), told)
 }
 
-const ALL: [Dialect; 7] = [
-    Dialect::OpenAiChat,
-    Dialect::OpenAiResponses,
-    Dialect::Anthropic,
-    Dialect::Gemini,
-    Dialect::Bedrock,
-    Dialect::Cohere,
-    Dialect::Ollama,
+/// Of each dialect: where a tool's schema stands, a call's arguments, and the choice with its value.
+const PLACES: [(Dialect, &str, &str, &str, &str); 7] = [
+    (
+        Dialect::OpenAiChat,
+        "/tools/0/function/parameters",
+        "/messages/1/tool_calls/0/function/arguments",
+        "/tool_choice/function/name",
+        "patch",
+    ),
+    (Dialect::OpenAiResponses, "/tools/0/parameters", "/input/1/arguments", "/tool_choice/type", "function"),
+    (Dialect::Anthropic, "/tools/0/input_schema", "/messages/1/content/0/input", "/tool_choice/name", "patch"),
+    (
+        Dialect::Gemini,
+        "/tools/0/functionDeclarations/0/parametersJsonSchema",
+        "/contents/1/parts/0/functionCall/args",
+        "/toolConfig/functionCallingConfig/mode",
+        "ANY",
+    ),
+    (
+        Dialect::Bedrock,
+        "/toolConfig/tools/0/toolSpec/inputSchema/json",
+        "/messages/1/content/0/toolUse/input",
+        "/toolConfig/toolChoice/tool/name",
+        "patch",
+    ),
+    (
+        Dialect::Cohere,
+        "/tools/0/function/parameters",
+        "/messages/1/tool_calls/0/function/arguments",
+        "/tool_choice",
+        "REQUIRED",
+    ),
+    // This one has no choice: its model's name stands in.
+    (Dialect::Ollama, "/tools/0/function/parameters", "/messages/1/tool_calls/0/function/arguments", "/model", "m"),
 ];
 
 #[test]
 fn the_tool_its_choice_and_its_calls_are_functions() {
-    for dialect in ALL {
+    for (dialect, tool, call, choice, chosen) in PLACES {
         let (body, told) = encoded(dialect);
-        let text = body.to_string();
-        assert!(!text.contains("custom"), "{dialect:?}: {text}");
-        let (tool, call, choice) = match dialect {
-            Dialect::OpenAiChat => (
-                &body["tools"][0]["function"]["parameters"],
-                serde_json::from_str(body["messages"][1]["tool_calls"][0]["function"]["arguments"].as_str().unwrap())
-                    .unwrap(),
-                body["tool_choice"]["function"]["name"] == "patch",
-            ),
-            Dialect::OpenAiResponses => (
-                &body["tools"][0]["parameters"],
-                serde_json::from_str(body["input"][1]["arguments"].as_str().unwrap()).unwrap(),
-                body["tool_choice"]["type"] == "function" && body["input"][2]["type"] == "function_call_output",
-            ),
-            Dialect::Anthropic => (
-                &body["tools"][0]["input_schema"],
-                body["messages"][1]["content"][0]["input"].clone(),
-                body["tool_choice"]["name"] == "patch",
-            ),
-            Dialect::Gemini => (
-                &body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"],
-                body["contents"][1]["parts"][0]["functionCall"]["args"].clone(),
-                body["toolConfig"]["functionCallingConfig"]["mode"] == "ANY",
-            ),
-            Dialect::Bedrock => (
-                &body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"],
-                body["messages"][1]["content"][0]["toolUse"]["input"].clone(),
-                body["toolConfig"]["toolChoice"]["tool"]["name"] == "patch",
-            ),
-            Dialect::Cohere => (
-                &body["tools"][0]["function"]["parameters"],
-                serde_json::from_str(body["messages"][1]["tool_calls"][0]["function"]["arguments"].as_str().unwrap())
-                    .unwrap(),
-                body["tool_choice"] == "REQUIRED",
-            ),
-            Dialect::Ollama => (
-                &body["tools"][0]["function"]["parameters"],
-                body["messages"][1]["tool_calls"][0]["function"]["arguments"].clone(),
-                true,
-            ),
+        let at = |place: &str| body.pointer(place).cloned().unwrap_or_default();
+        assert!(!body.to_string().contains("custom"), "{dialect:?}: {body}");
+        assert_eq!(at(tool)["required"], json!(["input"]), "{dialect:?}: {body}");
+        let arguments = match at(call) {
+            Value::String(text) => serde_json::from_str(&text).unwrap(),
+            object => object,
         };
-        assert_eq!(tool["required"], json!(["input"]), "{dialect:?}: {text}");
-        assert_eq!(call, json!({"input": "*** \"x\"\n"}), "{dialect:?}: {text}");
-        assert!(choice, "{dialect:?}: {text}");
+        assert_eq!(arguments, json!({"input": "*** \"x\"\n"}), "{dialect:?}: {body}");
+        assert_eq!(at(choice), chosen, "{dialect:?}: {body}");
         assert!(told.contains(&"tools[0] approximated".to_owned()), "{dialect:?}: {told:?}");
     }
 }
