@@ -63,7 +63,8 @@ impl Operation {
     #[must_use]
     pub fn inbound(self) -> Option<Inbound> {
         Some(match self {
-            Self::Chat | Self::Completions => Inbound::Chat,
+            Self::Chat => Inbound::Chat,
+            Self::Completions => Inbound::Completions,
             Self::Responses => Inbound::Responses,
             Self::Messages => Inbound::Anthropic,
             Self::GenerateContent => Inbound::Gemini,

@@ -159,7 +159,7 @@ fn is_complete_error(dialect: Dialect, body: &[u8]) -> bool {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => &["message", "type", "param", "code"],
         Dialect::Anthropic => &["message", "type"],
         Dialect::Gemini => &["message", "code", "status"],
-        Dialect::Bedrock | Dialect::Cohere => return false,
+        Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama => return false,
     };
     serde_json::from_slice::<Envelope>(body).is_ok_and(|e| keys.iter().all(|key| e.error.contains_key(*key)))
 }

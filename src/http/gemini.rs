@@ -6,8 +6,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::Uri;
 use percent_encoding::percent_decode_str;
-use serde_json::json;
-use weir_wire::gemini::Framing;
+use weir_wire::gemini::{self as wire, Framing};
 
 use super::generate::{self, Ask};
 use crate::error::ApiError;
@@ -97,7 +96,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request) ->
         Verb::GenerateContent | Verb::StreamGenerateContent => generate::serve(gateway, flight, request, ask).await,
         Verb::CountTokens => {
             let tokens = generate::count(gateway, flight, request, ask).await?;
-            Ok(generate::json(json!({"totalTokens": tokens}).to_string()))
+            Ok(generate::json(wire::encode_count(tokens)))
         }
         Verb::EmbedContent | Verb::BatchEmbedContents => Err(unknown(request.uri().path())),
     }

@@ -9,9 +9,11 @@
 mod array;
 mod candidate;
 mod contents;
+mod count;
 mod decode_answer;
 mod decode_request;
 mod decode_stream;
+pub mod embed;
 mod encode_answer;
 mod encode_params;
 mod encode_request;
@@ -40,6 +42,7 @@ mod write_parts;
 mod tests;
 
 pub use array::{ArrayError, ArrayFramer};
+pub use count::{CountForm, decode_count, decode_count_answer, encode_count, encode_count_request};
 pub use decode_answer::decode_answer;
 pub use decode_request::decode_request;
 pub use decode_stream::StreamDecoder;

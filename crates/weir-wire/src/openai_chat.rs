@@ -36,3 +36,9 @@ pub use decode_stream::StreamDecoder;
 pub use encode_answer::encode_answer;
 pub use encode_request::encode_request;
 pub use encode_stream::StreamEncoder;
+
+// What text completions share with this dialect.
+pub(crate) use encode_answer::{reason_word, usage as write_usage};
+pub(crate) use encode_stream::error_frame;
+pub(crate) use form::MAX_TOKENS;
+pub(crate) use params::take_plain as take_params;

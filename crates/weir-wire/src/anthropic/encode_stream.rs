@@ -66,6 +66,10 @@ impl StreamEncoder {
         }
         let mut events = Vec::new();
         self.order.push(event.clone(), &mut events);
+        if self.order.take_late() {
+            let why = "said of a part after its end (a citation found afterwards), where nothing can be added";
+            self.losses.add("choices", LossKind::Dropped, why);
+        }
         events.into_iter().for_each(|event| self.ordered(event, out));
     }
 

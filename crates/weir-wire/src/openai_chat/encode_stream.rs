@@ -35,6 +35,8 @@ struct ChoiceOut {
     index: u32,
     parts: Vec<PartOut>,
     calls: u64,
+    /// How many characters of text have been written.
+    said: u64,
     legacy: bool,
 }
 
@@ -75,7 +77,7 @@ impl StreamEncoder {
             Event::Finish { choice, stop } => self.finish(*choice, stop, out),
             Event::Usage(spent) => self.usage = Some(spent.clone()),
             Event::Error(error) => {
-                out.push_str(&write::sse_data(None, &write::object(|o| o.object("error", |o| write_error(o, error)))));
+                out.push_str(&error_frame(error));
                 self.closed = true;
             }
             Event::End => self.end(out),
@@ -103,7 +105,7 @@ impl StreamEncoder {
         let found = self.choices.iter().position(|choice| choice.index == index);
         let at = found.unwrap_or(self.choices.len());
         if found.is_none() {
-            self.choices.push(ChoiceOut { index, parts: Vec::new(), calls: 0, legacy: false });
+            self.choices.push(ChoiceOut { index, parts: Vec::new(), calls: 0, said: 0, legacy: false });
         }
         &mut self.choices[at]
     }
@@ -137,7 +139,7 @@ impl StreamEncoder {
         let same = self.reply.source == CHAT;
         let number = self.choice(choice).calls;
         let position = self.choice(choice).parts.len() as u64;
-        let part = PartOut::new(shell, number, position, same);
+        let part = PartOut::new(shell, number, position, same).behind(self.choice(choice).said);
         let start = self.first_delta(shell, &part);
         let state = self.choice(choice);
         state.calls += u64::from(matches!(part.kind, Saying::Call { .. }));
@@ -191,6 +193,7 @@ impl StreamEncoder {
         let state = self.choice(choice);
         let Some(part) = state.parts.get_mut(part as usize) else { return };
         part.filled |= matches!(delta, Delta::Arguments(_));
+        state.said += part.length(delta);
         if let Some(written) = part.write(delta) {
             self.emit(choice, &written, None, None, None, out);
         }
@@ -289,6 +292,11 @@ impl StreamEncoder {
             o.extra(&news, CHAT);
         })
     }
+}
+
+/// The event that tells of an error in the middle of a stream.
+pub(crate) fn error_frame(error: &UpstreamError) -> String {
+    write::sse_data(None, &write::object(|o| o.object("error", |o| write_error(o, error))))
 }
 
 /// The members of an error, in the order in which OpenAI writes them.

@@ -76,6 +76,10 @@ impl StreamEncoder {
     pub fn push(&mut self, event: &Event, out: &mut String) {
         let mut events = Vec::new();
         self.order.push(event.clone(), &mut events);
+        if self.order.take_late() {
+            let why = "said of a part after its end (a citation found afterwards), where nothing can be added";
+            self.losses.add("choices", LossKind::Dropped, why);
+        }
         for event in events {
             if !self.closed && self.concerns(&event) {
                 self.event(event, out);
