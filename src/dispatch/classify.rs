@@ -76,6 +76,8 @@ pub fn masked(provider: &ProviderDef, told: &UpstreamError) -> UpstreamError {
         kind: told.kind.as_ref().map(mask),
         param: told.param.as_ref().map(mask),
         code: told.code.as_ref().map(mask),
+        class: told.class,
+        retry_after_ms: told.retry_after_ms,
     }
 }
 
