@@ -223,7 +223,6 @@ fn errors_say_what_went_wrong() {
         if neutral || error.class == ErrorClass::Unknown {
             odd.push(format!("{}: {:?} {head}", exchange.name, error.class));
         }
-        println!("{} {:?} {:?}: {:.120}", exchange.status, error.class, error.retry_after_ms, error.message);
     }
     report("errors", &odd, count);
 }
