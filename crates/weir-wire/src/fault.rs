@@ -15,6 +15,7 @@ use crate::json::{JsonError, Reader};
 use crate::text;
 
 pub use class::ErrorClass;
+pub(crate) use class::IN_STREAM;
 pub(crate) use parts::Parts;
 
 /// The longest message kept, in bytes.

@@ -1,6 +1,6 @@
 //! Errors, written.
 
-use crate::fault::{ErrorClass, UpstreamError};
+use crate::fault::{ErrorClass, IN_STREAM, UpstreamError};
 use crate::hub::write::{self, Obj};
 
 /// The types of errors of this dialect.
@@ -34,7 +34,7 @@ pub fn error_event(error: &UpstreamError) -> String {
     let data = write::object(|o| {
         o.text("type", "error");
         let fallback = || error.status().map_or_else(|| by_word(error), by_status);
-        o.object("error", |o| inner(o, error.class, fallback, error));
+        o.object("error", |o| inner(o, error.class.shown_with(IN_STREAM), fallback, error));
     });
     write::sse_data(Some("error"), &data)
 }
@@ -161,5 +161,6 @@ mod tests {
         let error = crate::fault::read_error(401, None, br#"{"error":{"message":"m","type":"authentication_error"}}"#);
         assert!(encode_error(502, &error, None).contains(r#""type":"api_error""#));
         assert!(encode_error(401, &error, None).contains(r#""type":"authentication_error""#));
+        assert!(error_event(&error).contains(r#""type":"api_error""#));
     }
 }

@@ -1,5 +1,8 @@
 //! The sorts of failures.
 
+/// The status that stands for the failure of an upstream in a stream that has begun.
+pub(crate) const IN_STREAM: u16 = 502;
+
 /// What sort of failure an upstream's error is, whoever reported it and however.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
@@ -92,7 +95,8 @@ impl ErrorClass {
     }
 
     /// The class, unless an answer with this status must not say so: 5xx with a class that blames
-    /// the credentials is the gateway's way to tell a caller that they are not theirs.
+    /// the credentials is the gateway's way to tell a caller that they are not theirs. Within a
+    /// stream, whose caller's credentials were good enough, [`IN_STREAM`] stands for the status.
     pub(crate) fn shown_with(self, status: u16) -> Self {
         if status >= 500 && self.blames_credentials() { Self::of_status(status) } else { self }
     }

@@ -1,7 +1,7 @@
 //! Errors, as this dialect's clients understand them.
 
 use super::encode_stream::Framing;
-use crate::fault::{ErrorClass, UpstreamError};
+use crate::fault::{ErrorClass, IN_STREAM, UpstreamError};
 use crate::hub::write::{self, Obj};
 
 /// The body of an error answer: `{"error": {"code", "message", "status"}}`, in a list of one where the
@@ -24,7 +24,8 @@ pub fn error_event(error: &UpstreamError) -> String {
 
 /// The status of an error in a stream, where none was sent.
 pub(super) fn stream_status(error: &UpstreamError) -> u16 {
-    error.status().or_else(|| error.class.status()).unwrap_or(500)
+    let class = error.class.shown_with(IN_STREAM);
+    error.status().filter(|_| class == error.class).or_else(|| class.status()).unwrap_or(500)
 }
 
 /// The error alone.
@@ -129,6 +130,7 @@ mod tests {
     fn the_gateway_s_credentials_are_not_the_caller_s() {
         let refused = read_error(401, None, br#"{"error":{"message":"m","status":"UNAUTHENTICATED"}}"#);
         assert!(encode_error(502, &refused, Framing::Sse).contains(r#""status":"INTERNAL""#));
+        assert!(error_event(&refused).contains(r#""code":500,"message":"m","status":"INTERNAL""#));
     }
 
     #[test]

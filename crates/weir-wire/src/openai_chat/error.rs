@@ -1,6 +1,6 @@
 //! Errors, written.
 
-use crate::fault::{ErrorClass, UpstreamError};
+use crate::fault::{ErrorClass, IN_STREAM, UpstreamError};
 use crate::hub::write::{self, Obj};
 
 /// The types that OpenAI uses, and Weir's own for an upstream that failed. Others' words say nothing
@@ -42,10 +42,12 @@ fn inner(o: &mut Obj<'_>, status: Option<u16>, error: &UpstreamError) {
     let class = match (error.class, status) {
         (ErrorClass::Unknown, Some(status)) => ErrorClass::of_status(status),
         (class, Some(status)) => class.shown_with(status),
-        (class, None) => class,
+        (class, None) => class.shown_with(IN_STREAM),
     };
-    let own = error.kind.as_deref().filter(|kind| TYPES.contains(kind) && fits(kind, class));
-    let own_code = error.code.as_deref().filter(|_| error.status().is_none() || code(class).is_none());
+    // Words that blame the caller for the gateway's credentials go with the class that does.
+    let fits = class.blames_credentials() || !error.class.blames_credentials();
+    let own = error.kind.as_deref().filter(|kind| fits && TYPES.contains(kind));
+    let own_code = error.code.as_deref().filter(|_| fits && (error.status().is_none() || code(class).is_none()));
     o.text("message", &error.message);
     o.text("type", own.unwrap_or_else(|| kind(class)));
     for (name, value) in [("param", error.param.as_deref()), ("code", own_code.or_else(|| code(class)))] {
@@ -54,11 +56,6 @@ fn inner(o: &mut Obj<'_>, status: Option<u16>, error: &UpstreamError) {
             None => o.null(name),
         }
     }
-}
-
-/// Whether a type may stand beside the class: credentials that are not the caller's are not blamed.
-fn fits(kind: &str, class: ErrorClass) -> bool {
-    class.blames_credentials() || !matches!(kind, "authentication_error" | "permission_error")
 }
 
 /// OpenAI's type for what happened.
@@ -140,6 +137,9 @@ mod tests {
         let refused = read_error(401, None, body.as_bytes());
         check(401, &refused, "authentication_error", r#""invalid_api_key""#);
         check(502, &refused, "server_error", "null");
+        let refused = read_error(401, None, br#"{"error":{"message":"m","code":"invalid_api_key"}}"#);
+        check(502, &refused, "server_error", "null");
+        assert!(error_event(&refused).contains(r#""type":"server_error","param":null,"code":null"#));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Errors of a stream, written.
 
-use crate::fault::{ErrorClass, UpstreamError};
+use crate::fault::{ErrorClass, IN_STREAM, UpstreamError};
 use crate::hub::write;
 use crate::openai_chat::error_code;
 
@@ -19,8 +19,9 @@ const CODES: [&str; 6] = [
 /// an error is [`crate::openai_chat::encode_error`]'s.
 #[must_use]
 pub fn error_event(error: &UpstreamError, sequence_number: u64) -> String {
-    let code = error.code.as_deref().filter(|_| error.status().is_none());
-    let code = code.or_else(|| error_code(error.class)).or(error.code.as_deref());
+    let own = error.code.as_deref().filter(|_| !error.class.blames_credentials());
+    let code = own.filter(|_| error.status().is_none());
+    let code = code.or_else(|| error_code(error.class.shown_with(IN_STREAM))).or(own);
     let data = write::object(|o| {
         o.text("type", "error");
         match code {
@@ -58,6 +59,9 @@ mod tests {
             error_event(&error, 7),
             "event: error\ndata: {\"type\":\"error\",\"code\":\"rate_limit_exceeded\",\"message\":\"m\",\"param\":null,\"sequence_number\":7}\n\n"
         );
+        let refused =
+            UpstreamError { class: ErrorClass::Authentication, code: Some("invalid_api_key".into()), ..error };
+        assert!(error_event(&refused, 1).contains(r#""code":null"#));
         let plain = UpstreamError { param: Some("p".into()), ..UpstreamError::default() };
         assert!(error_event(&plain, 0).contains(r#""code":null,"message":"","param":"p","sequence_number":0"#));
     }
