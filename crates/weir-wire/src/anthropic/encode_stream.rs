@@ -122,7 +122,7 @@ impl StreamEncoder {
             Event::Finish { stop, .. } => self.stop = Some(stop),
             Event::Usage(spent) => self.usage = Some(spent),
             Event::Error(error) => {
-                emit(out, "error", &error::event(&error));
+                out.push_str(&error::error_event(&error));
                 self.closed = true;
             }
             Event::End => self.end(out),

@@ -1,11 +1,11 @@
 //! A streamed chat completion, written chunk by chunk.
 
 use super::encode_answer::{explanation, head, reason_word, unsayable, usage, write_logprobs};
+use super::error::error_event;
 use super::form::{CHAT, DETAILS, LEGACY, LIST};
 use super::parts;
 use super::stream_part::{PartOut, Saying, call_start, shell_deltas};
-use crate::fault::UpstreamError;
-use crate::hub::write::{self, Obj};
+use crate::hub::write;
 use crate::hub::{
     CallKind, Delta, Event, Extra, Head, Loss, LossKind, Losses, Part, PartKind, Place, Reply, Spent, Stop, Tier,
 };
@@ -77,7 +77,7 @@ impl StreamEncoder {
             Event::Finish { choice, stop } => self.finish(*choice, stop, out),
             Event::Usage(spent) => self.usage = Some(spent.clone()),
             Event::Error(error) => {
-                out.push_str(&error_frame(error));
+                out.push_str(&error_event(error));
                 self.closed = true;
             }
             Event::End => self.end(out),
@@ -291,22 +291,5 @@ impl StreamEncoder {
             }
             o.extra(&news, CHAT);
         })
-    }
-}
-
-/// The event that tells of an error in the middle of a stream.
-pub(crate) fn error_frame(error: &UpstreamError) -> String {
-    write::sse_data(None, &write::object(|o| o.object("error", |o| write_error(o, error))))
-}
-
-/// The members of an error, in the order in which OpenAI writes them.
-fn write_error(o: &mut Obj<'_>, error: &UpstreamError) {
-    o.text("message", &error.message);
-    o.text("type", error.kind.as_deref().unwrap_or("upstream_error"));
-    for (name, value) in [("param", &error.param), ("code", &error.code)] {
-        match value {
-            Some(value) => o.text(name, value),
-            None => o.null(name),
-        }
     }
 }

@@ -75,7 +75,7 @@ impl StreamEncoder {
             }
             Event::Usage(spent) => self.usage = Some(spent.clone()),
             Event::Error(error) => {
-                out.push_str(&openai_chat::error_frame(error));
+                out.push_str(&openai_chat::error_event(error));
                 self.closed = true;
             }
             Event::End => self.end(out),
