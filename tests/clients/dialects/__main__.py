@@ -102,6 +102,11 @@ class Server(ThreadingHTTPServer):
     # Connections that come at once wait to be accepted instead of being reset.
     request_queue_size = 256
 
+    def handle_error(self, request, client_address):
+        """A client that left is no fault here; anything else is, and is said."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 if __name__ == "__main__":
     Upstream.key = sys.argv[2]

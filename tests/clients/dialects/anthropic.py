@@ -38,8 +38,7 @@ def key_of(headers):
 def error(refusal):
     kind = ERRORS.get(refusal.status, "api_error")
     body = {"type": "error", "error": {"type": kind, "message": refusal.message}, "request_id": "req_scripted"}
-    headers = {"request-id": "req_scripted"} | ({"retry-after": "7"} if refusal.status == 429 else {})
-    return Json(body, refusal.status, headers)
+    return Json(body, refusal.status, {"request-id": "req_scripted"})
 
 
 def create(body, headers, **_):

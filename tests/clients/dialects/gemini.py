@@ -15,6 +15,8 @@ responseLogprobs logprobs responseMimeType responseSchema responseJsonSchema res
 mediaResolution thinkingConfig enableEnhancedCivicAnswers""".split()
 PART = """text thought thoughtSignature inlineData fileData functionCall functionResponse executableCode codeExecutionResult
 videoMetadata""".split()
+# Members whose value is the caller's own.
+OPAQUE = ["args", "response", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema", "labels"]
 # What the OpenAPI subset of `parameters` and `responseSchema` does not know.
 NOT_IN_SCHEMA = ["$ref", "$defs", "$schema", "additionalProperties", "propertyNames", "patternProperties", "const"]
 FINISH = {"end": "STOP", "tools": "STOP", "length": "MAX_TOKENS", "refusal": "SAFETY"}
@@ -47,16 +49,18 @@ def error(refusal):
     status = 400 if refusal.status == 401 else refusal.status
     fault = {"code": status, "message": refusal.message, "status": STATUS.get(status, "INTERNAL")}
     if status == 429:
-        fault["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}]
+        fault["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.010s"}]
     return Json({"error": fault}, status)
 
 
 def generate(body, found, **_):
+    body = camel(body)
     answer = perform(read(body))
     return Json(response(found["model"], parts_of(body, answer), FINISH[answer.stop]))
 
 
 def stream(body, found, query, **_):
+    body = camel(body)
     answer = perform(read(body))
     pieces = list(chunks(body, found["model"], answer))
     if query.get("alt") == ["sse"]:
@@ -66,9 +70,25 @@ def stream(body, found, query, **_):
 
 
 def count(body, **_):
+    body = camel(body)
     given = body.get("generateContentRequest") or {"contents": body["contents"]}
     read(given)
     return Json({"totalTokens": WHAT_COUNTS_SAY, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": WHAT_COUNTS_SAY}]})
+
+
+def camel(value):
+    """Members by their JSON names: Google takes `mime_type` as well, and its Python SDK mixes both."""
+    if isinstance(value, list):
+        return [camel(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    named = {re.sub(r"_([a-z])", lambda found: found[1].upper(), name): one for name, one in value.items()}
+    return {name: one if name in OPAQUE else camel(one) for name, one in named.items()}
+
+
+def octets(text):
+    """Bytes: Google takes both alphabets of base64, padded or not, and its Python SDK writes the one for URLs."""
+    return base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "=" * (-len(text) % 4))
 
 
 def read(body):
@@ -124,7 +144,7 @@ def read_contents(asked, contents, unknown):
 def check_seal(asked, parts, index):
     """The first call of a step carries the signature it was made with."""
     calls = [part for part in parts if "functionCall" in part]
-    if asked.scene != "think" or not asked.thinks or not calls:
+    if not asked.sealed or not calls:
         return
     call = calls[0]["functionCall"]
     if not (signature := calls[0].get("thoughtSignature")):
@@ -133,7 +153,7 @@ def check_seal(asked, parts, index):
             "Function call is missing a thought_signature in functionCall parts. This is required for tools to work "
             f"correctly. Additional data, function call `default_api:{call['name']}`, position {index + 1}.",
         )
-    if signature != seal("google", call["name"]):
+    if octets(signature) != octets(seal("google", call["name"])):
         raise Refusal(400, "Corrupted thought signature.")
 
 
@@ -144,9 +164,9 @@ def read_user(asked, parts, results):
         if not isinstance(given, dict):
             raise Refusal(400, "Invalid value at 'function_response.response' (type.googleapis.com/google.protobuf.Struct)")
         only = list(given.values())
-        asked.results.append(only[0] if len(only) == 1 and isinstance(only[0], str) else json.dumps(given))
+        asked.results.append(only[0] if len(only) == 1 and isinstance(only[0], str) else json.dumps(given, ensure_ascii=False))
     data = [part["inlineData"] for part in parts if "inlineData" in part]
-    asked.images = [(one["mimeType"], base64.b64decode(one["data"])) for one in data]
+    asked.images = [(one["mimeType"], octets(one["data"])) for one in data]
 
 
 def parts_of(body, answer: Answer):

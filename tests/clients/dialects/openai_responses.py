@@ -7,7 +7,7 @@ from script import Answer, Asked, Call, Refusal, Text, Thought, data_url, halves
 from openai_chat import error, key_of
 from wire import Json, Stream, event
 
-PARAMETERS = """background context_management conversation include input instructions max_output_tokens max_tool_calls metadata
+PARAMETERS = """background client_metadata context_management conversation include input instructions max_output_tokens max_tool_calls metadata
 model moderation parallel_tool_calls previous_response_id prompt prompt_cache_key prompt_cache_options prompt_cache_retention
 reasoning safety_identifier service_tier store stream stream_options temperature text tool_choice tools top_logprobs top_p
 truncation user""".split()
@@ -62,7 +62,7 @@ def read_item(asked, item, calls, sealed):
     kind = item.get("type", "message")
     if kind == "message":
         read_message(asked, item)
-        return False
+        return sealed and item["role"] == "assistant"
     if kind == "reasoning":
         if item.get("encrypted_content") != seal("openai", REASONING_ID):
             raise Refusal(400, "The encrypted content could not be verified.")

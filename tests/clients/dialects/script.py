@@ -67,7 +67,12 @@ class Asked:
     @property
     def must_show_seal(self):
         """Whether the model's last turn was a sealed thought with a call, which the provider wants to see again."""
-        return self.scene == "think" and self.thinks and bool(self.results)
+        return self.sealed and bool(self.results)
+
+    @property
+    def sealed(self):
+        """Whether the calls of this scene follow a thought."""
+        return self.scene in ("think", "call") and self.thinks
 
 
 @dataclass
@@ -126,7 +131,8 @@ def read_call(asked):
     found = re.search(r"script:call (\S+) (\{.*?\})(?:\s|$)", asked.text, re.DOTALL)
     if not found:
         raise Refusal(400, "script:call needs a tool's name and its arguments as an object")
-    return Answer([Text("I use a tool."), Call("call_1", found[1], json.loads(found[2]))])
+    call = Call("call_1", found[1], json.loads(found[2]))
+    return Answer([*thought(asked, "A tool would help."), Text("I use a tool."), call])
 
 
 def read_json(asked):

@@ -24,6 +24,6 @@ def gemini():
     return gemini_client(script.KEY)
 
 
-def gemini_client(key):
-    options = {"base_url": script.base_url("gemini"), "timeout": 30_000}
+def gemini_client(key, api_version="v1beta"):
+    options = {"base_url": script.base_url("gemini"), "api_version": api_version, "timeout": 30_000}
     return genai.Client(api_key=key, http_options=options)

@@ -18,7 +18,7 @@ DIRECT = os.environ.get("DIRECT") == "1"
 MODELS = {
     "openai": "gpt-4.1",
     "responses-only": "gpt-5.1",
-    "anthropic": "claude-sonnet-4-5",
+    "anthropic": "claude-sonnet-4-6",
     "gemini": "gemini-3-flash-preview",
     "bedrock": "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
     "cohere": "command-a-plus-05-2026",

@@ -160,8 +160,9 @@ def test_a_refused_key(openai, anthropic):
     with pytest.raises(anthropic_sdk.AuthenticationError) as caught:
         message(anthropic.with_options(api_key="sk-weir-no-such-key"), "anthropic", "hello")
     assert caught.value.body["error"]["type"] == "authentication_error"
+    gemini = gemini_client("sk-weir-no-such-key")
     with pytest.raises(gemini_errors.ClientError) as caught:
-        gemini_client("sk-weir-no-such-key").models.generate_content(model=model("gemini"), contents="hello")
+        gemini.models.generate_content(model=model("gemini"), contents="hello")
     assert caught.value.code in (400, 401)
 
 

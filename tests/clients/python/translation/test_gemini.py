@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 import script
+from conftest import gemini_client
 from google.genai import types
 from pydantic import BaseModel
 from script import INPUT, OUTPUT, TOOLS, VECTOR, model, upstreams
@@ -38,6 +39,14 @@ def test_a_text(gemini, upstream):
     assert answer.candidates[0].finish_reason == types.FinishReason.STOP
     assert answer.candidates[0].content.role == "model"
     check_usage(answer.usage_metadata, upstream)
+
+
+@pytest.mark.parametrize("api_version", ["v1", "v1beta"])
+def test_both_versions_of_the_api(api_version):
+    """`v1` is what the SDK asks for unless it is told otherwise."""
+    client = gemini_client(script.KEY, api_version)
+    answer = client.models.generate_content(model=model(NATIVE), contents="hello")
+    assert answer.text == "echo: hello"
 
 
 @upstreams(NATIVE)
