@@ -1,6 +1,7 @@
-"""OpenAI responses: whole, streamed, and its count of input tokens. Nothing is stored: a thought must be sent back."""
+"""OpenAI responses: whole, streamed, continued from a stored one, and its count of input tokens."""
 
 import re
+import uuid
 
 from script import CACHE_READ, CACHE_WRITE, CREATED, INPUT, OUTPUT, REASONING, WHAT_COUNTS_SAY
 from script import Answer, Asked, Call, Refusal, Text, Thought, data_url, halves, perform, refuse_unknown, seal, words
@@ -22,33 +23,51 @@ USAGE = {
 }
 __all__ = ["ROUTES", "error", "key_of"]
 
+# The items of stored conversations, by the id of the response that ends them; the newest are kept.
+stored: dict[str, list] = {}
+MOST_STORED = 1000
+
 
 def respond(body, **_):
-    asked = read(body)
-    answer = perform(asked)
+    conversation = items_of(body)
+    answer = perform(read(body, conversation))
+    identity = f"resp_{uuid.uuid4().hex}"
     items = output(body, answer)
+    if body.get("store", True):
+        # A stored thought is whole, whether or not its encrypted content was asked for.
+        stored[identity] = conversation + output({"include": [ENCRYPTED]}, answer)
+        while len(stored) > MOST_STORED:
+            stored.pop(next(iter(stored)))
+    final = response(identity, body, answer, items)
     if not body.get("stream"):
-        return Json(response(body, answer, items))
-    return Stream(list(events(body, answer, items)), broken=answer.end == "broken")
+        return Json(final)
+    return Stream(list(events(final, answer, items)), broken=answer.end == "broken")
+
+
+def items_of(body):
+    """The whole conversation: what is stored, then what was sent."""
+    given = body["input"]
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    if not (previous := body.get("previous_response_id")):
+        return items
+    if previous not in stored:
+        raise Refusal(400, f"Previous response with id '{previous}' not found.")
+    return stored[previous] + items
 
 
 def count(body, **_):
-    read(body)
+    read(body, items_of(body))
     return Json({"object": "response.input_tokens", "input_tokens": WHAT_COUNTS_SAY})
 
 
-def read(body):
+def read(body, items):
     refuse_unknown(body, PARAMETERS, lambda name: f"Unknown parameter: '{name}'.")
-    if previous := body.get("previous_response_id"):
-        raise Refusal(400, f"Previous response with id '{previous}' not found.")
     tools = [tool["name"] for tool in body.get("tools") or [] if tool["type"] in ("function", "custom")]
     # A model of this API always thinks; what it thought can be sent back only if it was asked for.
     asked = Asked(tools=tools, thinks=bool(body.get("reasoning")))
     form = (body.get("text") or {}).get("format") or {}
     asked.schema = form.get("schema")
     asked.instructions += [body["instructions"]] if body.get("instructions") else []
-    given = body["input"]
-    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     calls, sealed = set(), False
     for item in items:
         sealed = read_item(asked, item, calls, sealed)
@@ -118,26 +137,24 @@ def output(body, answer: Answer):
     return items
 
 
-def response(body, answer, items, status=None):
+def response(identity, body, answer, items):
     reasons = {"length": "max_output_tokens", "refusal": "content_filter"}
     reason = reasons.get(answer.stop)
-    status = status or ("incomplete" if reason else "completed")
-    done = status in ("completed", "incomplete")
     return {
-        "id": "resp_scripted",
+        "id": identity,
         "object": "response",
         "created_at": CREATED,
-        "status": status,
+        "status": "incomplete" if reason else "completed",
         "background": False,
-        "error": {"code": "server_error", "message": "the model failed"} if status == "failed" else None,
-        "incomplete_details": {"reason": reason} if reason and done else None,
+        "error": None,
+        "incomplete_details": {"reason": reason} if reason else None,
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
         "max_tool_calls": None,
         "model": body["model"],
         "output": items,
         "parallel_tool_calls": body.get("parallel_tool_calls", True),
-        "previous_response_id": None,
+        "previous_response_id": body.get("previous_response_id"),
         "reasoning": body.get("reasoning") or {"effort": None, "summary": None},
         "service_tier": "default",
         "store": body.get("store", True),
@@ -148,28 +165,29 @@ def response(body, answer, items, status=None):
         "top_logprobs": 0,
         "top_p": body.get("top_p", 1.0),
         "truncation": "disabled",
-        "usage": USAGE if done or status == "failed" else None,
+        "usage": USAGE,
         "user": None,
         "metadata": body.get("metadata") or {},
     }
 
 
-def events(body, answer, items):
+def events(final, answer, items):
     """The events in OpenAI's order, numbered."""
-    for number, (kind, members) in enumerate(story(body, answer, items)):
+    for number, (kind, members) in enumerate(story(final, answer, items)):
         yield event({"type": kind, "sequence_number": number} | members, kind)
 
 
-def story(body, answer, items):
-    for state in ("created", "in_progress"):
-        yield f"response.{state}", {"response": response(body, answer, [], "in_progress")}
+def story(final, answer, items):
+    begun = final | {"status": "in_progress", "output": [], "incomplete_details": None, "usage": None}
+    yield "response.created", {"response": begun}
+    yield "response.in_progress", {"response": begun}
     for index, item in enumerate(items):
         tell = {"reasoning": tell_reasoning, "function_call": tell_call, "message": tell_message}[item["type"]]
         yield from tell(index, item, answer.end != "whole")
     if answer.end == "failed":
-        yield "response.failed", {"response": response(body, answer, items, "failed")}
+        fault = {"code": "server_error", "message": "the model failed"}
+        yield "response.failed", {"response": final | {"status": "failed", "error": fault}}
     elif answer.end == "whole":
-        final = response(body, answer, items)
         yield f"response.{final['status']}", {"response": final}
 
 

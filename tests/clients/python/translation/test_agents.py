@@ -22,6 +22,8 @@ name = "Weir"
 base_url = "{url}"
 env_key = "WEIR_KEY"
 wire_api = "responses"
+request_max_retries = 0
+stream_max_retries = 0
 """
 
 
@@ -38,7 +40,7 @@ def run(home, program, arguments, **environment):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -56,6 +58,7 @@ def test_claude_code(tmp_path, upstream):
         ANTHROPIC_API_KEY=script.KEY,
         ANTHROPIC_SMALL_FAST_MODEL=model(upstream),
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        CLAUDE_CODE_MAX_RETRIES="0",
         MAX_THINKING_TOKENS="2048",
     )
     result = json.loads(output)

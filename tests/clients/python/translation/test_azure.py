@@ -14,7 +14,7 @@ def azure():
 
 
 @script.through_weir
-@upstreams("azure")
+@upstreams("openai")
 def test_a_text(upstream):
     messages = [{"role": "user", "content": "hello"}]
     answer = azure().chat.completions.create(model=model(upstream), messages=messages)
@@ -22,7 +22,7 @@ def test_a_text(upstream):
 
 
 @script.through_weir
-@upstreams("azure", among=["openai", "anthropic", "gemini"])
+@upstreams("openai", among=["openai", "anthropic", "gemini"])
 def test_streamed_tools(upstream):
     messages = [{"role": "user", "content": "script:parallel"}]
     chunks = azure().chat.completions.create(model=model(upstream), messages=messages, tools=TOOL_LIST, stream=True)

@@ -7,7 +7,7 @@ import json
 import pytest
 import script
 from pydantic import BaseModel
-from script import INPUT, OUTPUT, TOOLS, model, through_weir, upstreams
+from script import INPUT, OUTPUT, TOOLS, model, upstreams
 
 NATIVE = "responses-only"
 TOOL_LIST = [
@@ -129,8 +129,7 @@ def test_an_answer_that_is_too_long(openai, upstream):
     assert answer.incomplete_details.reason == "max_output_tokens"
 
 
-@through_weir
-@upstreams(NATIVE, not_native=True)
+@upstreams(NATIVE)
 def test_a_conversation_goes_on_where_it_was_left(openai, upstream):
     first = ask(openai, upstream, "script:tool How is it in Geneva?", tools=TOOL_LIST)
     results = results_of(calls_of(first))

@@ -6,7 +6,6 @@ The scripted upstream checks that as its provider does, so a second answer is th
 import copy
 
 import pytest
-import script
 from google.genai import types
 from script import SEALED, model, upstreams
 from test_anthropic import TOOL_LIST as ANTHROPIC_TOOLS
@@ -116,8 +115,7 @@ def test_an_openai_responses_client_that_keeps_the_conversation(openai, upstream
     assert second.output_text == "the tool says: sunny 0"
 
 
-@script.through_weir
-@upstreams("responses-only", among=SEALED, not_native=True)
+@upstreams("responses-only", among=SEALED)
 def test_an_openai_responses_client_that_names_the_last_response(openai, upstream):
     fields = {"model": model(upstream), "tools": RESPONSES_TOOLS, "reasoning": {"effort": "low", "summary": "auto"}}
     first = openai.responses.create(input=[QUESTION], **fields)
