@@ -2,8 +2,8 @@
 
     python tests/clients/dialects PORT KEY
 
-`script.py` says what happens; a module for each dialect says how it looks. A base URL may stand under any prefix:
-`http://127.0.0.1:PORT/openai/v1` and `http://127.0.0.1:PORT/v1` are the same.
+`script.py` says what happens; a module for each dialect says how it looks. The first part of a path names the provider, who
+knows its own dialect alone: `http://127.0.0.1:PORT/openai/v1`, `/anthropic/v1`, `/gemini/v1beta`, `/bedrock`, `/cohere/v2`.
 For the tests: `GET /_last?path=` is the last request whose path ends so: `{"path", "headers", "body"}`.
 """
 
@@ -21,7 +21,13 @@ import openai_responses
 from script import Refusal
 from wire import Json, Stream
 
-DIALECTS = [openai_chat, openai_responses, anthropic, gemini, bedrock, cohere]
+PROVIDERS = {
+    "openai": [openai_chat, openai_responses],
+    "anthropic": [anthropic],
+    "gemini": [gemini],
+    "bedrock": [bedrock],
+    "cohere": [cohere],
+}
 
 last: list[dict] = []
 
@@ -47,7 +53,7 @@ class Upstream(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
         url = urlparse(self.path)
         path = unquote(url.path)
-        for dialect in DIALECTS:
+        for dialect in PROVIDERS.get(path.split("/")[1], []):
             for pattern, handle in dialect.ROUTES:
                 if found := pattern.search(path):
                     return self.send(self.answer(dialect, handle, found, parse_qs(url.query), path, raw))

@@ -60,14 +60,27 @@ def read(body, headers):
         raise Refusal(400, "anthropic-version: header is required")
     refuse_unknown(body, PARAMETERS, lambda name: f"{name}: Extra inputs are not permitted")
     thinking = body.get("thinking") or {"type": "disabled"}
-    if thinking.get("budget_tokens", 0) >= body.get("max_tokens", 1 << 40):
-        raise Refusal(400, "`max_tokens` must be greater than `thinking.budget_tokens`.")
+    check_thinking(body, thinking)
     asked = Asked(tools=[tool["name"] for tool in body.get("tools") or []], thinks=thinking["type"] != "disabled")
     asked.instructions += texts(body.get("system") or [])
     form = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     asked.schema = form.get("schema")
     read_messages(asked, body["messages"])
     return asked
+
+
+def check_thinking(body, thinking):
+    """What goes with thinking, and what does not."""
+    if thinking["type"] == "disabled":
+        return
+    if thinking["type"] == "enabled" and thinking["budget_tokens"] < 1024:
+        raise Refusal(400, "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+    if thinking.get("budget_tokens", 0) >= body.get("max_tokens", 1 << 40):
+        raise Refusal(400, "`max_tokens` must be greater than `thinking.budget_tokens`.")
+    if body.get("temperature", 1) != 1:
+        raise Refusal(400, "`temperature` may only be set to 1 when thinking is enabled.")
+    if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
+        raise Refusal(400, "Thinking may not be enabled when tool_choice forces tool use.")
 
 
 def read_messages(asked, messages):

@@ -99,6 +99,8 @@ def read(body):
     asked = Asked(schema=config.get("responseJsonSchema") or config.get("responseSchema"))
     if asked.schema and config.get("responseMimeType") != "application/json":
         raise Refusal(400, "Setting a response schema requires the response mime type application/json")
+    if len({"thinkingBudget", "thinkingLevel"} & (config.get("thinkingConfig") or {}).keys()) == 2:
+        raise Refusal(400, "You can only set only one of thinking budget and thinking level.")
     # A call is sealed whether or not thoughts are shown, unless thinking is off.
     asked.thinks = (config.get("thinkingConfig") or {}).get("thinkingBudget") != 0
     for tool in body.get("tools") or []:

@@ -7,7 +7,7 @@ import { createGoogleGenerativeAI } from '@ai-sdk/google';
 import { createOpenAI } from '@ai-sdk/openai';
 import { generateObject, generateText, stepCountIs, streamText, tool } from 'ai';
 import { z } from 'zod';
-import { baseURL, direct, eachUpstream, EVERY, GREETING, INPUT, key, model, OUTPUT, SEALED } from './script.js';
+import { baseURL, direct, eachUpstream, EVERY, GREETING, INPUT, key, model, OUTPUT, SEALED, TORSO } from './script.js';
 
 const openai = createOpenAI({ baseURL: baseURL('openai', '/v1'), apiKey: key });
 const anthropic = createAnthropic({ baseURL: baseURL('anthropic', '/v1'), apiKey: key });
@@ -83,7 +83,9 @@ for (const [name, native, languageModel, thinking] of CLIENTS) {
   eachUpstream(native, `${name}: a stream that fails`, async (upstream) => {
     const errors = [];
     const answer = streamText({ ...common(upstream, 'script:failed'), onError: ({ error }) => errors.push(error) });
-    for await (const _ of answer.textStream);
+    let text = '';
+    for await (const piece of answer.textStream) text += piece;
+    assert.equal(text, TORSO);
     assert.equal(errors.length, 1);
   });
 }

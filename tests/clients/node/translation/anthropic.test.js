@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import Anthropic from '@anthropic-ai/sdk';
-import { baseURL, CACHE_READ, CACHE_WRITE, eachUpstream, EVERY, GREETING, INPUT, key, model, OUTPUT, SEALED, THOUGHT } from './script.js';
+import { baseURL, CACHE_READ, CACHE_WRITE, eachUpstream, EVERY, GREETING, INPUT, key, model, OUTPUT, SEALED, THOUGHT, TORSO } from './script.js';
 
 const client = new Anthropic({ baseURL: baseURL('anthropic'), apiKey: key, maxRetries: 0, timeout: 30_000 });
 const input_schema = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
@@ -57,11 +57,14 @@ eachUpstream('anthropic', 'an upstream that is busy', async (upstream) => {
 });
 
 eachUpstream('anthropic', 'a stream that fails', async (upstream) => {
+  let text = '';
   await assert.rejects(async () => {
     for await (const event of await ask(upstream, 'script:failed', { stream: true })) {
       assert.notEqual(event.type, 'message_stop');
+      text += event.delta?.text ?? '';
     }
   }, Anthropic.APIError);
+  assert.equal(text, TORSO);
 });
 
 eachUpstream('anthropic', 'tokens are counted', async (upstream) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
-import { baseURL, CACHE_READ, eachUpstream, GREETING, INPUT, key, model, OUTPUT } from './script.js';
+import { baseURL, CACHE_READ, eachUpstream, GREETING, INPUT, key, model, OUTPUT, TORSO } from './script.js';
 
 const client = new OpenAI({ baseURL: baseURL('openai', '/v1'), apiKey: key, maxRetries: 0, timeout: 30_000 });
 const city = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
@@ -48,9 +48,12 @@ eachUpstream('openai', 'an upstream that is busy', async (upstream) => {
 });
 
 eachUpstream('openai', 'a stream that fails', async (upstream) => {
+  let text = '';
   await assert.rejects(async () => {
     for await (const chunk of await ask(upstream, 'script:failed', { stream: true })) {
       assert.ok(!chunk.choices[0]?.finish_reason);
+      text += chunk.choices[0]?.delta.content ?? '';
     }
   }, OpenAI.APIError);
+  assert.equal(text, TORSO);
 });

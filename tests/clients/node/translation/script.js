@@ -21,6 +21,8 @@ export const SEALED = ['responses-only', 'anthropic', 'gemini', 'bedrock'];
 export const CACHE_WRITE = { openai: 10, 'responses-only': 10, anthropic: 10, bedrock: 10, gemini: 0, cohere: 0 };
 export const [INPUT, OUTPUT, CACHE_READ] = [100, 40, 30];
 export const GREETING = 'Grüezi, 世界 👋';
+/** What arrives of a stream that fails. */
+export const TORSO = 'this text never comes to its end';
 export const THOUGHT = 'The weather is asked for. I look it up.';
 
 export const model = (upstream) => (direct ? MODELS[upstream] : `${upstream}/${MODELS[upstream]}`);

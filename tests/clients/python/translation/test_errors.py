@@ -9,6 +9,7 @@ from google.genai import errors as gemini_errors
 from script import model, through_weir, upstreams
 
 MESSAGE = "as the script says"
+TORSO = "this text never comes to its end"
 # The upstream's status, which each client must be told by the type of its exception.
 REFUSED, BUSY, DOWN = 400, 429, 503
 
@@ -112,7 +113,7 @@ def test_a_stream_that_fails_raises_in_an_openai_chat_client(openai, upstream, s
         for chunk in openai_chat(openai, upstream, f"script:{scene}", stream=True):
             texts += "".join(choice.delta.content or "" for choice in chunk.choices)
             finishes += [choice.finish_reason for choice in chunk.choices if choice.finish_reason]
-    assert texts == "this text never comes to its end"
+    assert texts == TORSO
     assert finishes == []
 
 
@@ -120,13 +121,15 @@ def test_a_stream_that_fails_raises_in_an_openai_chat_client(openai, upstream, s
 @upstreams("responses-only")
 @pytest.mark.parametrize("scene", ["failed", "cut", "broken"])
 def test_a_stream_that_fails_says_so_to_an_openai_responses_client(openai, upstream, scene):
-    kinds = []
+    kinds, text = [], ""
     try:
         for event in openai_responses(openai, upstream, f"script:{scene}", stream=True):
             kinds.append(event.type)
+            text += event.delta if event.type == "response.output_text.delta" else ""
     except openai_sdk.APIError:
         kinds.append("error")
     assert kinds[-1] in ("error", "response.failed")
+    assert text == TORSO
     assert "response.completed" not in kinds
 
 
@@ -135,22 +138,25 @@ def test_a_stream_that_fails_says_so_to_an_openai_responses_client(openai, upstr
 def test_a_stream_that_fails_raises_in_an_anthropic_client(anthropic, upstream, scene):
     if script.DIRECT and scene != "failed":
         pytest.skip("Anthropic's SDK takes the end of a body for the end of the answer")
-    kinds = []
+    kinds, text = [], ""
     with pytest.raises(anthropic_sdk.APIError):
         for event in message(anthropic, upstream, f"script:{scene}", stream=True):
             kinds.append(event.type)
+            text += event.delta.text if event.type == "content_block_delta" else ""
+    assert text == TORSO
     assert "message_stop" not in kinds
-    assert "content_block_delta" in kinds
 
 
 @through_weir
 @upstreams("gemini")
 @pytest.mark.parametrize("scene", ["failed", "cut", "broken"])
 def test_a_stream_that_fails_raises_in_a_gemini_client(gemini, upstream, scene):
-    finishes = []
+    finishes, text = [], ""
     with pytest.raises(gemini_errors.APIError):
         for chunk in gemini.models.generate_content_stream(model=model(upstream), contents=f"script:{scene}"):
+            text += chunk.text or ""
             finishes += [one.finish_reason for one in chunk.candidates or [] if one.finish_reason]
+    assert text == TORSO
     assert finishes == []
 
 
