@@ -8,10 +8,10 @@ from script import Answer, Asked, Call, Refusal, Text, Thought, data_url, halves
 from openai_chat import error, key_of
 from wire import Json, Stream, event
 
-PARAMETERS = """background client_metadata context_management conversation include input instructions max_output_tokens max_tool_calls metadata
-model moderation parallel_tool_calls previous_response_id prompt prompt_cache_key prompt_cache_options prompt_cache_retention
-reasoning safety_identifier service_tier store stream stream_options temperature text tool_choice tools top_logprobs top_p
-truncation user""".split()
+PARAMETERS = """background client_metadata context_management conversation include input instructions max_output_tokens
+max_tool_calls metadata model moderation parallel_tool_calls previous_response_id prompt prompt_cache_key
+prompt_cache_options prompt_cache_retention reasoning safety_identifier service_tier store stream stream_options temperature
+text tool_choice tools top_logprobs top_p truncation user""".split()
 REASONING_ID = "rs_scripted"
 ENCRYPTED = "reasoning.encrypted_content"
 USAGE = {

@@ -19,7 +19,8 @@ export const EVERY = Object.keys(MODELS);
 /** Upstreams whose models think, and want to see the seal of their thoughts again. */
 export const SEALED = ['responses-only', 'anthropic', 'gemini', 'bedrock'];
 export const CACHE_WRITE = { openai: 10, 'responses-only': 10, anthropic: 10, bedrock: 10, gemini: 0, cohere: 0 };
-export const [INPUT, OUTPUT, CACHE_READ] = [100, 40, 30];
+export const CACHE_READ = { openai: 30, 'responses-only': 30, anthropic: 30, bedrock: 30, gemini: 30, cohere: 0 };
+export const [INPUT, OUTPUT] = [100, 40];
 export const GREETING = 'Grüezi, 世界 👋';
 /** What arrives of a stream that fails. */
 export const TORSO = 'this text never comes to its end';

@@ -17,9 +17,9 @@ def ask(anthropic, upstream, text, **fields):
 
 
 def check_usage(usage, upstream):
-    write = script.CACHE_WRITE[upstream]
-    assert usage.input_tokens == INPUT - script.CACHE_READ - write
-    assert usage.cache_read_input_tokens == script.CACHE_READ
+    read, write = script.CACHE_READ[upstream], script.CACHE_WRITE[upstream]
+    assert usage.input_tokens == INPUT - read - write
+    assert (usage.cache_read_input_tokens or 0) == read
     assert (usage.cache_creation_input_tokens or 0) == write
     assert usage.output_tokens == OUTPUT
 

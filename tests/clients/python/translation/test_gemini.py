@@ -21,7 +21,7 @@ WITH_TOOLS = types.GenerateContentConfig(
 
 def check_usage(usage, upstream):
     assert usage.prompt_token_count == INPUT
-    assert usage.cached_content_token_count == script.CACHE_READ
+    assert (usage.cached_content_token_count or 0) == script.CACHE_READ[upstream]
     thoughts = usage.thoughts_token_count or 0
     assert thoughts == script.REASONING[upstream]
     assert usage.candidates_token_count + thoughts == OUTPUT

@@ -34,7 +34,7 @@ def ask(openai, upstream, given, **fields):
 
 def check_usage(usage, upstream):
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (INPUT, OUTPUT, INPUT + OUTPUT)
-    assert usage.input_tokens_details.cached_tokens == script.CACHE_READ
+    assert usage.input_tokens_details.cached_tokens == script.CACHE_READ[upstream]
     assert usage.output_tokens_details.reasoning_tokens == script.REASONING[upstream]
 
 

@@ -49,21 +49,21 @@ def folded(chunks):
             delta = choice.delta.to_dict()
             message["content"] += delta.get("content") or ""
             for piece in delta.get("tool_calls") or []:
-                merge(message["tool_calls"], piece)
+                merge(message["tool_calls"], piece, ["index"])
             for piece in delta.get("reasoning_details") or []:
-                merge(message["reasoning_details"], piece)
+                merge(message["reasoning_details"], piece, ["index", "type"])
     message["content"] = message["content"] or None
     return {name: value for name, value in message.items() if value != []}
 
 
-def merge(items, piece):
-    """Adds a fragment to the item of its index: texts grow, the rest is set."""
-    index = piece["index"]
-    known = next((item for item in items if item["index"] == index), None)
+def merge(items, piece, key):
+    """Adds a fragment to the item that agrees with it in the members of the key: texts grow, the rest is set."""
+    same = [piece.get(name) for name in key]
+    known = next((item for item in items if [item.get(name) for name in key] == same), None)
     if known is None:
         items.append(copy.deepcopy(piece))
-        return
-    grow(known, piece)
+    else:
+        grow(known, piece)
 
 
 def grow(known, piece):
