@@ -1,6 +1,8 @@
 //! Every dialect that comes in, to every dialect that goes out: through the router, to an upstream that
 //! speaks one dialect, and back.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use weir_wire::eventstream;
@@ -535,8 +537,9 @@ async fn a_broken_stream_ends_in_the_caller_s_error() {
     for out in OUTBOUND {
         let kind = if out == "bedrock" { "application/vnd.amazon.eventstream" } else { "text/event-stream" };
         let all = stream(out);
-        let cut = all.len() * 3 / 5;
-        let steps = vec![Step::send(&all[..cut]), Step::Cut];
+        // Behind the first words, within the event that follows.
+        let cut = all.windows(3).position(|w| w == b"hel").unwrap() + 90;
+        let steps = vec![Step::send(&all[..cut]), Step::Wait(Duration::from_millis(20)), Step::Cut];
         let upstream = Upstream::scripted(vec![Script::new(200, kind, steps)]).await;
         let gateway = Setup::new(providers(&upstream)).start().await;
         let key = gateway.plain_key().await;
@@ -545,7 +548,7 @@ async fn a_broken_stream_ends_in_the_caller_s_error() {
             let reply = gateway.post(&key, &path, body).await;
             let text = reply.text();
             let last = text.trim_end().rsplit("\n\n").next().unwrap();
-            let data: Value = serde_json::from_str(last.split_once("data: ").unwrap().1).unwrap();
+            let data: Value = serde_json::from_str(last.split_once("data: ").unwrap_or_else(|| panic!("{form} to {out}: {text}")).1).unwrap();
             match form {
                 "chat" => assert!(data["error"]["message"].is_string() && !text.contains("[DONE]"), "{out}: {text}"),
                 "responses" => {

@@ -75,7 +75,7 @@ providers:
   anthropic: {{ base_url: "{dialects}/anthropic/v1", api_key: "{UPSTREAM_KEY}" }}
   gemini: {{ base_url: "{dialects}/gemini/v1beta", api_key: "{UPSTREAM_KEY}" }}
   bedrock: {{ base_url: "{dialects}/bedrock", api_key: "{UPSTREAM_KEY}" }}
-  cohere: {{ base_url: "{dialects}/cohere/v2", api_key: "{UPSTREAM_KEY}" }}
+  cohere: {{ base_url: "{dialects}/cohere", api_key: "{UPSTREAM_KEY}" }}
 models:
   echo: scripted/echo
 prices:
