@@ -72,6 +72,8 @@ pub struct Job {
     pub flight: Arc<Flight>,
     /// When it must be over.
     pub deadline: MonoNs,
+    /// About how many tokens its prompt has, by its size.
+    pub prompt_tokens: u64,
     /// Tokens it may use: the prompt's and the most that may be generated.
     pub estimate: u64,
     /// Whether it is refused when a target cannot be told all of it (`x-weir-strict`).

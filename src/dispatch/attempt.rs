@@ -123,6 +123,8 @@ pub struct Trip {
     pub usage_added: bool,
     /// The dialect of its answer.
     pub dialect: Dialect,
+    /// The model's name for the caller, where the answer is to have it in place of the provider's.
+    pub model_as: Option<String>,
     /// How its answer tells its usage.
     pub usage: Arc<UsageRules>,
     /// How its answer becomes the caller's, where that is not the same.
@@ -187,6 +189,7 @@ impl Dispatcher {
             flavor: flavor(job.operation),
             usage_added,
             dialect,
+            model_as: job.model_as(target),
             usage,
             translation,
             prompt: job.prompt(),
@@ -230,6 +233,7 @@ impl Dispatcher {
             flavor: Flavor::Other,
             usage_added: false,
             dialect,
+            model_as: None,
             usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: job.prompt(),

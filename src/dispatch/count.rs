@@ -74,7 +74,11 @@ fn count_form(target: &Target) -> CountForm {
     if target.capabilities.labels { CountForm::Flat } else { CountForm::Wrapped }
 }
 
-async fn counted_here(request: &hub::Request, target: &Target) -> Result<u64, Failed> {
+/// Counts with the tokenizer of the target's model, or by size.
+///
+/// # Errors
+/// When the tokenizer fails.
+pub async fn counted_here(request: &hub::Request, target: &Target) -> Result<u64, Failed> {
     let texts = texts(request);
     let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.clone());
     let prompt = serde_json::to_vec(&texts).unwrap_or_default().into();

@@ -9,7 +9,7 @@ use weir_wire::gemini::Framing;
 use weir_wire::hub::Event;
 use weir_wire::json::Span;
 use weir_wire::sse::{Frame, SseFramer};
-use weir_wire::tap::{Flavor, Seen, StreamTap, splice_cost};
+use weir_wire::tap::{Flavor, Seen, StreamTap, splice_cost, splice_model};
 use weir_wire::translate::{Decoder, Encoder, Facts};
 use weir_wire::usage::Usage;
 use weir_wire::{anthropic, gemini};
@@ -172,7 +172,9 @@ impl Pass {
         let provider = &trip.target.provider;
         match self.tap.observe(frame) {
             Seen::Quiet => {
-                ready.push_back(frame.raw.clone());
+                // The model is named once, before anything is said.
+                let renamed = trip.model_as.as_deref().and_then(|model| splice_model(frame, model));
+                ready.push_back(renamed.unwrap_or_else(|| frame.raw.clone()));
                 None
             }
             Seen::UsageOnly(_) if self.hide_usage => None,

@@ -94,6 +94,7 @@ impl Dispatcher {
             flavor: forward.flavor,
             usage_added: false,
             dialect: Dialect::OpenAiChat,
+            model_as: None,
             usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: forward.prompt,

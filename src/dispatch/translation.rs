@@ -28,7 +28,8 @@ impl Translation {
         let reply = Reply { source, now, model: target.model.to_string(), ids: Ids::new(job.seed) };
         let include_usage = job.peek.include_usage;
         let custom = CustomCalls::new(request, MAX_EVENT);
-        let caller = Caller { form, reply, include_usage, framing: job.framing, echo, custom };
+        let model = job.peek.model.clone().filter(|_| form == Inbound::Anthropic);
+        let caller = Caller { form, reply, include_usage, framing: job.framing, echo, custom, model };
         Self { stream: job.peek.stream, caller }
     }
 

@@ -11,6 +11,7 @@ use http::{StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use weir_wire::answer::read_answer;
 use weir_wire::hub::{AnswerError, Dialect};
+use weir_wire::tap::with_model;
 use weir_wire::translate::Facts;
 use weir_wire::usage::Usage;
 
@@ -61,7 +62,7 @@ fn decoded(mut trip: Trip, answer: &Answer, body: Bytes) -> Result<Reply, Failed
     let mut out = headers::for_client(&answer.headers);
     note(&trip, translation::facts(&read).into(), &body, &mut out);
     let body = match trip.translation.take() {
-        None => body,
+        None => trip.model_as.as_deref().and_then(|model| with_model(&body, model)).unwrap_or(body),
         Some(translation) => {
             let (body, content_type) = translation.encode(read);
             out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

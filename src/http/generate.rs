@@ -1,6 +1,7 @@
 //! Requests whose body Weir reads, in every dialect that comes in: read what Weir needs, plan, dispatch.
 //! Where caller and target speak one dialect the bodies themselves pass through.
 
+mod fit;
 mod plan;
 
 use std::sync::{Arc, OnceLock};
@@ -74,20 +75,23 @@ async fn job(
     let body = body::read(&client, body, limits).await?;
     let peek = read(flight, &body, &ask, spends)?;
     note(flight, &peek);
-    let mut plan = plan::of(gateway, &gateway.snapshot.load(), flight, &peek)?;
-    let estimate = estimate(&peek, &body);
+    let snapshot = gateway.snapshot.load_full();
+    let mut plan = plan::of(gateway, &snapshot, flight, &peek)?;
+    let prompt_tokens = peek.prompt_size(&body).estimated_tokens;
+    let estimate = with_output(prompt_tokens, &peek);
     if spends {
         take_tokens(flight, estimate)?;
     }
     let caller = flight.draft().caller.clone();
     let held = check_objects(gateway, caller.as_ref(), &body).await?;
     plan.prefer(held.as_deref());
-    Ok(Job {
+    let mut job = Job {
         operation: ask.operation,
         fault: client.get("x-weir-fault").cloned(),
         strict: plan.strict || flag(&client, "x-weir-strict")?,
         deadline: deadline(gateway, flight, &client)?,
         headers: upstream_headers(flight, client),
+        prompt_tokens,
         estimate,
         body,
         peek,
@@ -98,7 +102,9 @@ async fn job(
         seed: gateway.chance.u64(),
         hub: OnceLock::new(),
         flight: Arc::clone(flight),
-    })
+    };
+    fit::keep_able(&mut job, &snapshot, caller.as_ref()).await?;
+    Ok(job)
 }
 
 /// Counts the tokens of a request that is not made.
@@ -246,8 +252,11 @@ pub fn deadline(gateway: &Gateway, flight: &Flight, headers: &HeaderMap) -> Resu
 /// The prompt's tokens, and the most that may be generated.
 #[must_use]
 pub fn estimate(peek: &Peek, body: &[u8]) -> u64 {
-    let output = peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1));
-    peek.prompt_size(body).estimated_tokens.saturating_add(output)
+    with_output(peek.prompt_size(body).estimated_tokens, peek)
+}
+
+fn with_output(prompt: u64, peek: &Peek) -> u64 {
+    prompt.saturating_add(peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1)))
 }
 
 /// Takes the estimated tokens from the caller's limit.

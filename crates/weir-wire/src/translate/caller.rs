@@ -56,6 +56,9 @@ pub struct Caller {
     pub echo: Extra,
     /// Tells calls of functions that stand for the request's custom tools as calls of those.
     pub custom: CustomCalls,
+    /// The model's name in the answer, in place of the provider's. Anthropic's clients send thoughts
+    /// back only to the model that they came from, which they tell by its name.
+    pub model: Option<String>,
 }
 
 impl Caller {
@@ -64,6 +67,9 @@ impl Caller {
     pub fn encode_answer(mut self, mut answer: Answer) -> Encoded {
         if self.form == Inbound::Responses {
             answer.head.extra.update(self.echo);
+        }
+        if let Some(model) = self.model {
+            answer.head.model = Some(model);
         }
         self.custom.answer(&mut answer);
         match self.form {
@@ -96,7 +102,7 @@ impl Caller {
             Inbound::Anthropic => Form::Anthropic(anthropic::StreamEncoder::new(reply)),
             Inbound::Gemini => Form::Gemini(gemini::StreamEncoder::new(reply, self.framing)),
         };
-        Encoder { form, echo: self.echo, custom: self.custom, changed: Vec::new() }
+        Encoder { form, echo: self.echo, custom: self.custom, model: self.model, changed: Vec::new() }
     }
 }
 
@@ -107,6 +113,7 @@ pub struct Encoder {
     /// What the first event repeats of the request.
     echo: Extra,
     custom: CustomCalls,
+    model: Option<String>,
     /// Events on their way through `custom`, kept for its memory.
     changed: Vec<Event>,
 }
@@ -125,6 +132,9 @@ impl Encoder {
     pub fn push(&mut self, mut event: Event, out: &mut String) {
         if let Event::Start(head) = &mut event {
             head.extra.update(std::mem::take(&mut self.echo));
+        }
+        if let (Event::Start(head) | Event::Update(head), Some(model)) = (&mut event, &self.model) {
+            head.model = Some(model.clone());
         }
         if self.custom.is_empty() {
             return self.form.push(&event, out);
