@@ -366,7 +366,7 @@ impl Job {
         match (openai_responses::take_state(request), &self.earlier) {
             (None, _) => Ok(()),
             (Some(_), Some(earlier)) => {
-                openai_responses::continue_from(request, earlier.clone());
+                openai_responses::continue_from(request, earlier.turns.clone());
                 Ok(())
             }
             (Some(State::Answer(id)), None) => Err(no_earlier("previous_response_id", &id)),

@@ -102,6 +102,10 @@ pub const ROUTES: &[Described] = &[
         body: Some("ResponseRequest"),
         ..route("post", "/v1/responses", "OpenAI", "Response, JSON or SSE", Access::Key)
     },
+    Described {
+        body: Some("ResponseRequest"),
+        ..route("post", "/v1/responses/input_tokens", "OpenAI", "Tokens that a response would take in", Access::Key)
+    },
     route(
         "get",
         "/v1/models",

@@ -20,6 +20,7 @@ use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::http::body::{self, BodyLimits};
 use crate::http::layers::limited;
+use crate::http::openai::kept;
 use crate::http::openai::passthrough::objects;
 use crate::snapshot::Operation;
 use crate::state::Gateway;
@@ -56,7 +57,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
     let job = job(gateway, flight, head.headers, body, ask, true).await?;
     let reply = gateway.dispatcher.run(&job).await?;
     let caller = flight.draft().caller.clone();
-    if let Some(caller) = caller.filter(|_| stores(operation, &job.peek, &job.body)) {
+    if let Some(caller) = caller.filter(|_| reply.native && stores(operation, &job.peek, &job.body)) {
         Box::pin(own_stored(gateway, &caller, flight, operation, stored_id(&reply))).await?;
     }
     Ok(respond(reply))
@@ -84,6 +85,9 @@ async fn job(
     }
     let caller = flight.draft().caller.clone();
     let held = check_objects(gateway, caller.as_ref(), &body).await?;
+    let earlier = kept::earlier(gateway, held.as_deref(), &peek, &body).await?;
+    let keeps = spends && ask.operation == Operation::Responses && stores(ask.operation, &peek, &body);
+    let keep = caller.as_ref().filter(|_| keeps).map(|caller| kept::writer(gateway, caller));
     plan.prefer(held.as_deref());
     let mut job = Job {
         operation: ask.operation,
@@ -97,7 +101,8 @@ async fn job(
         peek,
         plan: plan.targets,
         counts: !spends,
-        earlier: None,
+        keep,
+        earlier,
         framing: ask.framing,
         seed: gateway.chance.u64(),
         hub: OnceLock::new(),

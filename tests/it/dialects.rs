@@ -656,7 +656,13 @@ async fn tokens_are_counted_by_the_provider_or_here() {
     assert_eq!(reply.text(), r#"{"input_tokens":42}"#);
     let reply = gateway.post(&key, "/v1/messages/count_tokens", body("chat/m")).await;
     assert!((8..20).contains(&reply.json()["input_tokens"].as_u64().unwrap()), "{}", reply.text());
-    let rows = gateway.wait_rows(2).await;
+    let input = json!({"model": "chat/m", "input": "hello world"});
+    let reply = gateway.post(&key, "/v1/responses/input_tokens", input).await;
+    assert!((5..15).contains(&reply.json()["input_tokens"].as_u64().unwrap()), "{}", reply.text());
+    let contents = json!({"contents": [{"role": "user", "parts": [{"text": "hello world"}]}]});
+    let reply = gateway.post(&key, "/v1beta/models/chat/m:countTokens", contents).await;
+    assert!((5..15).contains(&reply.json()["totalTokens"].as_u64().unwrap()), "{}", reply.text());
+    let rows = gateway.wait_rows(4).await;
     for row in rows {
         assert_eq!(
             (&row["status"], &row["cost_usd"], &row["input_tokens"]),
@@ -749,4 +755,75 @@ async fn text_completions_reach_any_dialect() {
         "{}",
         reply.text()
     );
+}
+
+/// `previous_response_id` at providers that keep nothing: Weir keeps the conversation, for its key alone.
+#[tokio::test]
+async fn a_conversation_goes_on_where_the_provider_keeps_none() {
+    let (upstream, gateway, key) = gateway().await;
+    for streams in [false, true] {
+        let first =
+            json!({"model": "anthropic/m", "input": "my name is Ada", "instructions": "be brief", "stream": streams});
+        let reply = gateway.post(&key, "/v1/responses", first).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let response = match streams {
+            false => reply.json(),
+            true => {
+                let text = reply.text();
+                let last = text.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap().to_owned();
+                serde_json::from_str::<Value>(&last).unwrap()["response"].clone()
+            }
+        };
+        let id = response["id"].as_str().unwrap().to_owned();
+        assert!(id.starts_with("resp_"), "{id}");
+        let next = json!({"model": "gemini/m", "input": "who am I?", "previous_response_id": id});
+        let reply = gateway.post(&key, "/v1/responses", &next).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert_eq!(reply.json()["previous_response_id"], id.as_str());
+        let asked = upstream.seen().pop().unwrap().json();
+        let said: Vec<_> = asked["contents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|turn| turn["parts"][0]["text"].as_str().unwrap())
+            .collect();
+        assert_eq!(said, ["my name is Ada", "hello", "who am I?"]);
+        assert!(asked.get("systemInstruction").is_none(), "instructions hold for one request: {asked}");
+        // And on from there, at yet another.
+        let third = json!({"model": "chat/m", "input": "sure?", "previous_response_id": reply.json()["id"]});
+        assert_eq!(gateway.post(&key, "/v1/responses", third).await.status, StatusCode::OK);
+        assert_eq!(upstream.seen().pop().unwrap().json()["messages"].as_array().unwrap().len(), 5);
+
+        let shown = gateway.get(&key, &format!("/v1/responses/{id}")).await;
+        assert_eq!(shown.json(), response, "{}", shown.text());
+        let items = gateway.get(&key, &format!("/v1/responses/{id}/input_items")).await.json();
+        assert_eq!(items["data"].as_array().unwrap().len(), 1, "{items}");
+        let other = gateway.plain_key().await;
+        for (method, path) in
+            [(Method::GET, format!("/v1/responses/{id}")), (Method::DELETE, format!("/v1/responses/{id}"))]
+        {
+            let auth = format!("Bearer {other}");
+            let reply = gateway.request(method, &path, &[("authorization", auth.as_str())], "").await;
+            assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.text());
+        }
+        let reply = gateway.post(&other, "/v1/responses", &next).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.text());
+        let auth = format!("Bearer {key}");
+        let gone = gateway
+            .request(Method::DELETE, &format!("/v1/responses/{id}"), &[("authorization", auth.as_str())], "")
+            .await;
+        assert_eq!(gone.json(), json!({"id": id, "object": "response", "deleted": true}));
+        let reply = gateway.post(&key, "/v1/responses", &next).await;
+        assert_eq!(
+            (reply.status, reply.json()["error"]["param"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("previous_response_id")),
+            "{}",
+            reply.text()
+        );
+    }
+    // What is not to be stored is not.
+    let reply =
+        gateway.post(&key, "/v1/responses", json!({"model": "anthropic/m", "input": "x", "store": false})).await.json();
+    let next = json!({"model": "gemini/m", "input": "y", "previous_response_id": reply["id"]});
+    assert_eq!(gateway.post(&key, "/v1/responses", next).await.status, StatusCode::BAD_REQUEST);
 }

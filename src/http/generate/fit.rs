@@ -82,8 +82,7 @@ fn may_be_long(job: &Job, target: &Target) -> bool {
 /// to refuse.
 async fn counted(job: &Job) -> Option<u64> {
     let (target, _) = job.plan.first()?;
-    let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.as_deref())?;
-    if !crate::meter::count::is_exact(tokenizer) {
+    if !count::is_exact(target) {
         return None;
     }
     count::counted_here(job.hub().ok()?, target).await.ok()

@@ -68,6 +68,9 @@ impl Caller {
         if self.form == Inbound::Responses {
             answer.head.extra.update(self.echo);
         }
+        if own_id(self.form, &self.reply) {
+            answer.head.id = None;
+        }
         if let Some(model) = self.model {
             answer.head.model = Some(model);
         }
@@ -92,6 +95,7 @@ impl Caller {
     /// For the events of one stream.
     #[must_use]
     pub fn encoder(self) -> Encoder {
+        let own_id = own_id(self.form, &self.reply);
         let reply = self.reply;
         let form = match self.form {
             Inbound::Chat => Form::Chat(openai_chat::StreamEncoder::new(reply, self.include_usage)),
@@ -102,14 +106,21 @@ impl Caller {
             Inbound::Anthropic => Form::Anthropic(anthropic::StreamEncoder::new(reply)),
             Inbound::Gemini => Form::Gemini(gemini::StreamEncoder::new(reply, self.framing)),
         };
-        Encoder { form, echo: self.echo, custom: self.custom, model: self.model, changed: Vec::new() }
+        Encoder { form, own_id, echo: self.echo, custom: self.custom, model: self.model, changed: Vec::new() }
     }
+}
+
+/// A response goes on being asked for by its id, which must be unlike all others.
+fn own_id(form: Inbound, reply: &Reply) -> bool {
+    form == Inbound::Responses && reply.source != Dialect::OpenAiResponses
 }
 
 /// Writes a stream in its caller's form.
 #[derive(Debug)]
 pub struct Encoder {
     form: Form,
+    /// The answer has an id of its own, and not the provider's.
+    own_id: bool,
     /// What the first event repeats of the request.
     echo: Extra,
     custom: CustomCalls,
@@ -132,6 +143,9 @@ impl Encoder {
     pub fn push(&mut self, mut event: Event, out: &mut String) {
         if let Event::Start(head) = &mut event {
             head.extra.update(std::mem::take(&mut self.echo));
+        }
+        if let (Event::Start(head) | Event::Update(head), true) = (&mut event, self.own_id) {
+            head.id = None;
         }
         if let (Event::Start(head) | Event::Update(head), Some(model)) = (&mut event, &self.model) {
             head.model = Some(model.clone());
