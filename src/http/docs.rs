@@ -126,9 +126,9 @@ pub const ROUTES: &[Described] = &[
         body: Some("ContentRequest"),
         ..route(
             "post",
-            "/v1beta/models/{action}",
+            "/v1beta/{action}",
             "Gemini",
-            "{model}:generateContent, :streamGenerateContent, :countTokens, :embedContent or :batchEmbedContents",
+            "models/{model}:generateContent, :streamGenerateContent, :countTokens, :embedContent or :batchEmbedContents",
             Access::Key,
         )
     },

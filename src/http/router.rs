@@ -28,7 +28,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/v1/responses/input_tokens", data_plane(Endpoint::InputTokens))
         .route("/v1/messages", data_plane(Endpoint::Generate(Operation::Messages)))
         .route("/v1/messages/count_tokens", data_plane(Endpoint::CountTokens))
-        .route("/v1beta/models/{*action}", data_plane(Endpoint::Gemini))
+        .route("/v1beta/{*action}", data_plane(Endpoint::Gemini))
         .route("/openai/{*path}", data_plane(Endpoint::Azure))
         .route("/v1/{*path}", data_plane(Endpoint::Pass));
     let reads = Router::new()
