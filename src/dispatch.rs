@@ -7,9 +7,12 @@
 pub mod attempt;
 pub mod classify;
 pub mod count;
+mod embed;
+mod exchange;
 mod flow;
 pub mod forward;
 pub mod prepare;
+mod rerank;
 pub mod stream;
 pub mod translation;
 pub mod whole;

@@ -143,6 +143,42 @@ pub struct UsageRow {
     pub metadata: Option<String>,
 }
 
+/// What calls cost that came to nothing: a request that takes several is tried elsewhere when one of
+/// them fails, and the others have been paid for all the same, each at its own target's price.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sunk {
+    /// Token classes.
+    pub usage: Usage,
+    /// Their cost, of those that have a price.
+    pub cost: NanoUsd,
+    /// Version of the price entry of the last of them.
+    pub price_version: Option<String>,
+    /// Not all of it has a price.
+    pub unpriced: bool,
+    /// Not all of it was reported.
+    pub estimated: bool,
+}
+
+impl Sunk {
+    /// Its cost and another together.
+    #[must_use]
+    pub fn cost_with(&self, other: NanoUsd) -> NanoUsd {
+        NanoUsd(self.cost.0.saturating_add(other.0))
+    }
+
+    /// Adds it to a row that has its cost.
+    pub fn add_to(self, row: &mut UsageRow) {
+        if self.usage.is_zero() {
+            return;
+        }
+        row.usage = row.usage.plus(&self.usage);
+        row.cost = row.cost.map(|cost| self.cost_with(cost));
+        row.price_version = row.price_version.take().or(self.price_version);
+        row.unpriced |= self.unpriced;
+        row.estimated |= self.estimated;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -43,6 +43,8 @@ pub enum Operation {
     Messages,
     /// Gemini `generateContent` and `streamGenerateContent`
     GenerateContent,
+    /// Cohere `rerank`
+    Rerank,
 }
 
 impl Operation {
@@ -56,10 +58,11 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::GenerateContent => "generateContent",
+            Self::Rerank => "rerank",
         }
     }
 
-    /// The form of the conversation it is; none for embeddings.
+    /// The form of the conversation it is; none for embeddings and rerank.
     #[must_use]
     pub fn inbound(self) -> Option<Inbound> {
         Some(match self {
@@ -67,7 +70,7 @@ impl Operation {
             Self::Responses => Inbound::Responses,
             Self::Messages => Inbound::Anthropic,
             Self::GenerateContent => Inbound::Gemini,
-            Self::Embeddings => return None,
+            Self::Embeddings | Self::Rerank => return None,
         })
     }
 }

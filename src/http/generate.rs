@@ -184,6 +184,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::Embeddings => Shape::Embeddings,
         Operation::Messages => Shape::Messages,
         Operation::GenerateContent => Shape::Gemini,
+        Operation::Rerank => Shape::Rerank,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct CountJob {
     pub output_beyond: u64,
     /// A whole answer (JSON) in place of `output`.
     pub answer: Bytes,
+    /// The prompt is texts and no conversation: nothing is added for messages.
+    pub bare: bool,
     /// The model's tokenizer, as the catalogue names it.
     pub tokenizer: Option<String>,
 }
@@ -41,7 +43,8 @@ impl CountJob {
     pub fn count(&self) -> Counted {
         let bpe = tokenizer(self.tokenizer.as_deref());
         let texts = prompt_texts(&self.prompt);
-        let input = texts.iter().map(|text| count_text(bpe, text)).sum::<u64>() + overhead(texts.len());
+        let input = texts.iter().map(|text| count_text(bpe, text)).sum::<u64>();
+        let input = if self.bare { input } else { input + overhead(texts.len()) };
         let kept = count_text(bpe, &self.output);
         let beyond = extrapolate(kept, self.output.len() as u64, self.output_beyond);
         let whole: u64 = answer_texts(&self.answer).iter().map(|text| count_text(bpe, text)).sum();
