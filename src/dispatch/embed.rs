@@ -60,12 +60,7 @@ impl Dispatcher {
     }
 
     /// The whole answer, and the headers of its first part.
-    async fn embedded(
-        &self,
-        job: &Job,
-        target: &Arc<Target>,
-        batch: &Batch,
-    ) -> Result<(Answer, HeaderMap), Failed> {
+    async fn embedded(&self, job: &Job, target: &Arc<Target>, batch: &Batch) -> Result<(Answer, HeaderMap), Failed> {
         let mut done = self.parts(job, target, batch).await?;
         done.sort_by_key(|embedded| embedded.part);
         let headers = done.first_mut().map(|first| std::mem::take(&mut first.headers)).unwrap_or_default();

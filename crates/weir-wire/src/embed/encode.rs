@@ -203,7 +203,9 @@ impl Losses {
         }
         let field = name(&TRUNCATIONS).unwrap_or("truncate");
         match (request.truncate, api) {
-            (Some(_), Api::Gemini | Api::Bedrock(Style::Titan | Style::TitanV2)) => self.add(field, LossKind::Dropped, "the provider has no such parameter"),
+            (Some(_), Api::Gemini | Api::Bedrock(Style::Titan | Style::TitanV2)) => {
+                self.add(field, LossKind::Dropped, "the provider has no such parameter")
+            }
             (Some(Truncate::Start), Api::Voyage | Api::Jina | Api::Ollama | Api::Vertex) => {
                 self.add(field, LossKind::Coerced, "the provider cuts the end off");
             }

@@ -122,7 +122,8 @@ fn tokens_are_for_those_who_read_them() {
     for (input, field) in [(json!([1, 2]), "input"), (json!([[1, 2], [3]]), "input[0]")] {
         let tree = json!({"model": "m", "input": input});
         check(&tree, Api::OpenAi, json!({"model": "their", "input": input}), &[]);
-        for api in [Api::Cohere, Api::Gemini, Api::Vertex, Api::Voyage, Api::Jina, Api::Ollama, Api::FeatureExtraction] {
+        for api in [Api::Cohere, Api::Gemini, Api::Vertex, Api::Voyage, Api::Jina, Api::Ollama, Api::FeatureExtraction]
+        {
             assert_eq!(encode_request(&request(&tree), api, "m").unwrap_err().field, field);
         }
     }
