@@ -79,6 +79,8 @@ pub struct Job {
     pub estimate: u64,
     /// Whether it is refused when a target cannot be told all of it (`x-weir-strict`).
     pub strict: bool,
+    /// Whether its tokens are counted, and nothing more.
+    pub counts: bool,
     /// The conversation before this request, where Weir keeps it (`previous_response_id`).
     pub earlier: Option<Vec<hub::Turn>>,
     /// How the chunks of a Gemini stream are told apart.

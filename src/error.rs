@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use weir_wire::fault::UpstreamError;
+use weir_wire::fault::{ErrorClass, UpstreamError};
 use weir_wire::hub::Dialect;
 
 use crate::record::Status;
@@ -32,6 +32,8 @@ pub struct ApiError {
     pub should_retry: Option<bool>,
     /// The row's status.
     pub outcome: Status,
+    /// What sort of failure it is, as far as the upstream told; else its status says it.
+    pub class: ErrorClass,
     /// The upstream's own error body and its dialect, when it is complete: callers of that dialect get
     /// it as it is.
     pub raw: Option<(Dialect, Bytes)>,
@@ -55,6 +57,7 @@ impl ApiError {
             retry_after: None,
             should_retry: None,
             outcome: Status::Rejected,
+            class: ErrorClass::Unknown,
             raw: None,
         }
     }
@@ -152,6 +155,11 @@ impl ApiError {
             kind: Some(self.kind.clone().into_owned()),
             param: self.param.clone().map(Cow::into_owned),
             code: self.code.clone().map(Cow::into_owned),
+            class: match self.class {
+                ErrorClass::Unknown => ErrorClass::of_status(self.status.as_u16()),
+                class => class,
+            },
+            retry_after_ms: self.retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Operation {
     Messages,
     /// Gemini `generateContent` and `streamGenerateContent`
     GenerateContent,
+    /// Gemini `embedContent` and `batchEmbedContents`
+    EmbedContent,
     /// Cohere `rerank`
     Rerank,
 }
@@ -58,6 +60,7 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::GenerateContent => "generateContent",
+            Self::EmbedContent => "embedContent",
             Self::Rerank => "rerank",
         }
     }
@@ -66,11 +69,12 @@ impl Operation {
     #[must_use]
     pub fn inbound(self) -> Option<Inbound> {
         Some(match self {
-            Self::Chat | Self::Completions => Inbound::Chat,
+            Self::Chat => Inbound::Chat,
+            Self::Completions => Inbound::Completions,
             Self::Responses => Inbound::Responses,
             Self::Messages => Inbound::Anthropic,
             Self::GenerateContent => Inbound::Gemini,
-            Self::Embeddings | Self::Rerank => return None,
+            Self::Embeddings | Self::EmbedContent | Self::Rerank => return None,
         })
     }
 }

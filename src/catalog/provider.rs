@@ -381,6 +381,7 @@ impl Operation {
             Self::GenerateContent => Dialect::Gemini,
             Self::Converse => Dialect::Bedrock,
             Self::CohereChat => Dialect::Cohere,
+            Self::OllamaChat => Dialect::Ollama,
             _ => return None,
         })
     }

@@ -272,7 +272,7 @@ fn flavor(operation: Operation) -> Flavor {
         Operation::Chat => Flavor::Chat,
         Operation::Completions => Flavor::Completions,
         Operation::Responses => Flavor::Responses,
-        Operation::Embeddings | Operation::Rerank => Flavor::Other,
+        Operation::Embeddings | Operation::EmbedContent | Operation::Rerank => Flavor::Other,
         Operation::Messages => Flavor::Messages,
         Operation::GenerateContent => Flavor::Gemini,
     }
@@ -316,5 +316,5 @@ fn decoded(mut answer: Answer, cap: usize) -> Result<Answer, String> {
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let begins = |kind: &str| content_type.trim_start().get(..kind.len()).is_some_and(|t| t.eq_ignore_ascii_case(kind));
-    begins("text/event-stream") || begins("application/vnd.amazon.eventstream")
+    begins("text/event-stream") || begins("application/vnd.amazon.eventstream") || begins("application/x-ndjson")
 }

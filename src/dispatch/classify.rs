@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use weir_wire::fault::{UpstreamError, read_error};
+use weir_wire::fault::{ErrorClass, UpstreamError, read_typed_error};
 use weir_wire::hub::Dialect;
+use weir_wire::openai_chat;
 
 use super::{Failed, Next};
 use crate::error::ApiError;
@@ -64,8 +65,10 @@ pub fn error_answer(
     body: &Bytes,
 ) -> Failed {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    let told = read_error(status.as_u16(), content_type, body);
-    let retry_after = retry_after(headers);
+    let kind = headers.get("x-amzn-errortype").and_then(|v| v.to_str().ok());
+    let told = in_openais_words(dialect, status, read_typed_error(status.as_u16(), content_type, kind, body));
+    let retry_after =
+        retry_after(headers).or(told.retry_after_ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER)));
     let mut failed = by_status(provider, status, &told);
     failed.error.retry_after = retry_after.or(failed.error.retry_after);
     if passes_unchanged(status) && is_complete_error(dialect, body) && !provider.secrets.are_in(body) {
@@ -77,7 +80,8 @@ pub fn error_answer(
 /// An error that an upstream reports inside a 200.
 #[must_use]
 pub fn in_band(provider: &ProviderDef, told: &UpstreamError) -> Failed {
-    let status = told.status().filter(|s| (400..600).contains(s)).and_then(|s| StatusCode::from_u16(s).ok());
+    let status = told.status().filter(|s| (400..600).contains(s)).or(told.class.status());
+    let status = status.and_then(|s| StatusCode::from_u16(s).ok());
     by_status(provider, status.unwrap_or(StatusCode::BAD_GATEWAY), told)
 }
 
@@ -90,7 +94,27 @@ pub fn masked(provider: &ProviderDef, told: &UpstreamError) -> UpstreamError {
         kind: told.kind.as_ref().map(mask),
         param: told.param.as_ref().map(mask),
         code: told.code.as_ref().map(mask),
+        class: told.class,
+        retry_after_ms: told.retry_after_ms,
     }
+}
+
+/// Other dialects' types and codes say nothing to clients of OpenAI's, whose words a row has too.
+fn in_openais_words(dialect: Dialect, status: StatusCode, told: UpstreamError) -> UpstreamError {
+    if matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses) {
+        return told;
+    }
+    let (kind, code) = openai_chat::error_words(status.as_u16(), &told);
+    UpstreamError { kind: Some(kind), code, ..told }
+}
+
+/// Whether the provider or the account failed, whatever the status says: AWS, for one, has 400 for
+/// throttling.
+fn is_theirs(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        ErrorClass::RateLimit | ErrorClass::Quota | ErrorClass::Overloaded | ErrorClass::Timeout | ErrorClass::Server
+    )
 }
 
 fn by_status(provider: &ProviderDef, status: StatusCode, told: &UpstreamError) -> Failed {
@@ -98,6 +122,11 @@ fn by_status(provider: &ProviderDef, status: StatusCode, told: &UpstreamError) -
     match status.as_u16() {
         300..400 => redirect(provider, status),
         401 | 403 => credentials(provider, status),
+        // Google has 400 for a wrong key.
+        400 if told.class == ErrorClass::Authentication => credentials(provider, status),
+        400..500 if is_theirs(told.class) => {
+            Failed { error: passed_on(status, told, Status::UpstreamError), next: Next::OtherTarget }
+        }
         404 | 400 | 402 | 405..408 | 410..429 | 430..500 => {
             Failed { error: passed_on(status, told, Status::ClientError), next: Next::Stop }
         }
@@ -137,6 +166,7 @@ fn passed_on(status: StatusCode, told: &UpstreamError, outcome: Status) -> ApiEr
         retry_after: None,
         should_retry: None,
         outcome,
+        class: told.class,
         raw: None,
     }
 }
@@ -159,7 +189,7 @@ fn is_complete_error(dialect: Dialect, body: &[u8]) -> bool {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => &["message", "type", "param", "code"],
         Dialect::Anthropic => &["message", "type"],
         Dialect::Gemini => &["message", "code", "status"],
-        Dialect::Bedrock | Dialect::Cohere => return false,
+        Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama => return false,
     };
     serde_json::from_slice::<Envelope>(body).is_ok_and(|e| keys.iter().all(|key| e.error.contains_key(*key)))
 }

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use weir_wire::gemini::{self, CountForm};
+use weir_wire::hub::Part;
 use weir_wire::hub::{self, Dialect, PartKind, Tool, ToolKind};
-use weir_wire::translate::Inbound;
-use weir_wire::{anthropic, hub::Part};
+use weir_wire::{anthropic, translate::Inbound};
 
 use super::attempt::{internal, invalid_answer};
 use super::prepare::{finished, unsayable};
@@ -39,8 +40,8 @@ impl Dispatcher {
     async fn count_for(&self, job: &Job, target: &Arc<Target>) -> Result<u64, Failed> {
         let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
         match &target.counts {
-            Some(talk) if talk.dialect == Dialect::Anthropic => self.count_at(job, target, talk, request).await,
-            _ => counted_here(request, target).await,
+            Some(talk) => self.count_at(job, target, talk, request).await,
+            None => counted_here(request, target).await,
         }
     }
 
@@ -53,11 +54,24 @@ impl Dispatcher {
     ) -> Result<u64, Failed> {
         let caller = job.operation.inbound().map_or(Dialect::OpenAiChat, Inbound::dialect);
         let to = hub::Target { model: &target.model, capabilities: &target.capabilities, caller };
-        let encoded = anthropic::encode_count_request(request, &to).map_err(|error| unsayable(target, &error))?;
+        let encoded = match talk.dialect {
+            Dialect::Gemini => gemini::encode_count_request(request, &to, count_form(target)),
+            _ => anthropic::encode_count_request(request, &to),
+        };
+        let encoded = encoded.map_err(|error| unsayable(target, &error))?;
         let body = finished(encoded.body.into(), target, talk.dialect, &talk.paths.whole);
         let (_, answer) = self.exchange(job, target, talk.dialect, talk.paths.whole.uri.clone(), body).await?;
-        anthropic::decode_count(&answer).map_err(|error| invalid_answer(&target.provider, &error.to_string()))
+        let counted = match talk.dialect {
+            Dialect::Gemini => gemini::decode_count_answer(&answer),
+            _ => anthropic::decode_count(&answer),
+        };
+        counted.map_err(|error| invalid_answer(&target.provider, &error.to_string()))
     }
+}
+
+/// Vertex AI takes the request itself, the Gemini API one around it.
+fn count_form(target: &Target) -> CountForm {
+    if target.capabilities.labels { CountForm::Flat } else { CountForm::Wrapped }
 }
 
 async fn counted_here(request: &hub::Request, target: &Target) -> Result<u64, Failed> {

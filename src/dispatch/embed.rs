@@ -104,7 +104,7 @@ impl Dispatcher {
             dialect: dialect(batch.api),
             uri: batch.uri.clone(),
             body: asked.body.iter().cloned().collect(),
-            foreign: batch.api != Api::OpenAi,
+            foreign: batch.foreign,
         };
         let Said { mut trip, headers, body } = self.ask(job, target, lease, question).await?;
         let rules = exchange::rules(&target.provider, Operation::Embeddings);
@@ -141,7 +141,8 @@ fn dialect(api: Api) -> Dialect {
         Api::Gemini | Api::Vertex => Dialect::Gemini,
         Api::Cohere => Dialect::Cohere,
         Api::Bedrock(_) => Dialect::Bedrock,
-        Api::OpenAi | Api::Voyage | Api::Jina | Api::Tei | Api::FeatureExtraction | Api::Ollama => Dialect::OpenAiChat,
+        Api::Ollama => Dialect::Ollama,
+        Api::OpenAi | Api::Voyage | Api::Jina | Api::Tei | Api::FeatureExtraction => Dialect::OpenAiChat,
     }
 }
 

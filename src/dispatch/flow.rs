@@ -48,9 +48,10 @@ pub(super) struct Translate {
 }
 
 impl Flow {
-    pub(super) fn of(trip: &Trip) -> Self {
+    /// For the stream of a trip, whose translation it takes.
+    pub(super) fn of(trip: &mut Trip) -> Self {
         let rules = Arc::clone(&trip.usage);
-        match &trip.translation {
+        match trip.translation.take() {
             None => Self::Pass(Box::new(Pass {
                 framer: SseFramer::new(MAX_EVENT),
                 tap: StreamTap::new(trip.flavor, rules),

@@ -1,13 +1,14 @@
 //! A request as its target gets it: the caller's own bytes with a few changes where both speak one
 //! dialect, else what the hub makes of them.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use memchr::memmem;
-use weir_wire::gemini::Framing;
+use weir_wire::gemini::{self, Framing};
 use weir_wire::hub::{self, Dialect};
 use weir_wire::json::Span;
 use weir_wire::openai_responses::{self, State};
@@ -184,7 +185,7 @@ fn in_body(dialect: Dialect, path: &Path) -> bool {
     match dialect {
         Dialect::Gemini | Dialect::Bedrock => false,
         Dialect::Anthropic => !path.names_model,
-        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Cohere => true,
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Cohere | Dialect::Ollama => true,
     }
 }
 
@@ -193,20 +194,35 @@ fn translated(job: &Job, target: &Target, talk: &Talk, path: &Path) -> Result<Ou
     let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
     let caller = job.operation.inbound().map_or(Dialect::OpenAiChat, Inbound::dialect);
     let to = hub::Target { model: &target.model, capabilities: &target.capabilities, caller };
-    let encoded = match job.peek.stream && talk.dialect == Dialect::OpenAiChat && target.capabilities.stream_options {
-        false => translate::encode_request(talk.dialect, request, &to),
-        true => {
-            // A stream's usage is asked for, whether or not the caller wants to see it.
-            let mut asking = request.clone();
-            asking.params.stream_usage = Some(true);
-            translate::encode_request(talk.dialect, &asking, &to)
-        }
-    };
+    let encoded = translate::encode_request(talk.dialect, &asked(request, target, talk.dialect), &to);
     let encoded = encoded.map_err(|error| unsayable(target, &error))?;
     let lost = encoded.losses.iter().map(|loss| format!("{}: {loss}", target.name)).collect();
     let body = finished(encoded.body.into(), target, talk.dialect, path);
     let translation = Translation::new(job, target, talk.dialect, request);
     Ok(Outgoing { pieces: body, lost, usage_added: false, translation: Some(Box::new(translation)) })
+}
+
+/// What a target is asked beside what the caller said: a stream's usage, whether or not the caller wants
+/// to see it. That nothing be stored need not be told to those who do not.
+fn asked<'r>(request: &'r hub::Request, target: &Target, dialect: Dialect) -> Cow<'r, hub::Request> {
+    let openai = matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
+    let params = &request.params;
+    let usage = params.stream == Some(true)
+        && params.stream_usage != Some(true)
+        && dialect == Dialect::OpenAiChat
+        && target.capabilities.stream_options;
+    let stores = params.store == Some(false) && !openai;
+    if !usage && !stores {
+        return Cow::Borrowed(request);
+    }
+    let mut asked = request.clone();
+    if usage {
+        asked.params.stream_usage = Some(true);
+    }
+    if stores {
+        asked.params.store = None;
+    }
+    Cow::Owned(asked)
 }
 
 /// What the target cannot be told and what must not be left out.
@@ -332,7 +348,11 @@ impl Job {
         let inbound = self.operation.inbound().ok_or_else(|| {
             ApiError::invalid("unsupported_operation", "this request has no conversation that could be translated")
         })?;
-        let mut request = inbound.decode_request(&self.body).map_err(unreadable)?;
+        let read = match inbound {
+            Inbound::Gemini if self.counts => gemini::decode_count(&self.body),
+            _ => inbound.decode_request(&self.body),
+        };
+        let mut request = read.map_err(unreadable)?;
         request.params.stream = Some(self.peek.stream);
         self.put_earlier(&mut request)?;
         request.link_results(&mut hub::Ids::new(self.seed));

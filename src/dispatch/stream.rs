@@ -105,12 +105,13 @@ impl std::fmt::Debug for StreamBody {
 }
 
 impl StreamBody {
-    fn new(dispatcher: &Dispatcher, trip: Trip, upstream: AnswerBody) -> Self {
+    fn new(dispatcher: &Dispatcher, mut trip: Trip, upstream: AnswerBody) -> Self {
+        let flow = Flow::of(&mut trip);
         let provider = &trip.target.provider;
         let now = Instant::now();
         Self {
             upstream,
-            flow: Flow::of(&trip),
+            flow,
             ready: VecDeque::new(),
             ended: false,
             idle: provider.timeouts.between_chunks,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir_wire::hub::{self, Answer, AnswerError, Dialect, Event, Extra, Fold, Ids, Reply};
+use weir_wire::hub::{self, Answer, AnswerError, CustomCalls, Dialect, Event, Extra, Fold, Ids, Reply};
 use weir_wire::openai_responses;
 use weir_wire::rules::UsageRules;
 use weir_wire::translate::{self, Caller, Decoder, Encoder, Facts, Inbound};
@@ -27,7 +27,9 @@ impl Translation {
         let echo = if form == Inbound::Responses { openai_responses::echo(request) } else { Extra::default() };
         let reply = Reply { source, now, model: target.model.to_string(), ids: Ids::new(job.seed) };
         let include_usage = job.peek.include_usage;
-        Self { stream: job.peek.stream, caller: Caller { form, reply, include_usage, framing: job.framing, echo } }
+        let custom = CustomCalls::new(request, MAX_EVENT);
+        let caller = Caller { form, reply, include_usage, framing: job.framing, echo, custom };
+        Self { stream: job.peek.stream, caller }
     }
 
     /// The form of its caller.
@@ -39,9 +41,10 @@ impl Translation {
     /// A whole answer in the caller's form, and its content type: as a stream for a caller who wants
     /// one.
     #[must_use]
-    pub fn encode(mut self, answer: Answer) -> (Bytes, &'static str) {
+    pub fn encode(self, answer: Answer) -> (Bytes, &'static str) {
+        let stream_type = self.stream_type();
         match self.stream {
-            true => (self.caller.stream_answer(answer).into(), self.stream_type()),
+            true => (self.caller.stream_answer(answer).into(), stream_type),
             false => (self.caller.encode_answer(answer).body.into(), "application/json"),
         }
     }
@@ -57,7 +60,7 @@ impl Translation {
 
     /// For a stream.
     #[must_use]
-    pub fn encoder(&self) -> Encoder {
+    pub fn encoder(self) -> Encoder {
         self.caller.encoder()
     }
 }

@@ -72,10 +72,14 @@ async fn job(
 ) -> Result<Job, ApiError> {
     let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
     let body = body::read(&client, body, limits).await?;
-    let peek = read(flight, &body, &ask)?;
+    let peek = read(flight, &body, &ask, spends)?;
     note(flight, &peek);
     let mut plan = plan::of(gateway, &gateway.snapshot.load(), flight, &peek)?;
-    let estimate = estimate(&peek, &body);
+    let estimate = match ask.operation {
+        // Its texts stand deep in the body, which has little else.
+        Operation::EmbedContent => weir_wire::estimate::tokens(&body),
+        _ => estimate(&peek, &body),
+    };
     if spends {
         take_tokens(flight, estimate)?;
     }
@@ -92,6 +96,7 @@ async fn job(
         body,
         peek,
         plan: plan.targets,
+        counts: !spends,
         earlier: None,
         framing: ask.framing,
         seed: gateway.chance.u64(),
@@ -111,8 +116,13 @@ pub async fn count(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
 }
 
 /// Reads the body for what Weir needs of it; what the path says counts.
-fn read(flight: &Flight, body: &[u8], ask: &Ask) -> Result<Peek, ApiError> {
-    let mut peek = Peek::read(body, shape(ask.operation)).map_err(|error| unreadable(flight, error))?;
+fn read(flight: &Flight, body: &[u8], ask: &Ask, spends: bool) -> Result<Peek, ApiError> {
+    let shape = match ask.operation {
+        // What is counted may stand in a `generateContentRequest`.
+        Operation::GenerateContent if !spends => Shape::Other,
+        operation => shape(operation),
+    };
+    let mut peek = Peek::read(body, shape).map_err(|error| unreadable(flight, error))?;
     if let Some(model) = &ask.model {
         peek.model = Some(model.clone());
     }
@@ -185,6 +195,7 @@ fn shape(operation: Operation) -> Shape {
         Operation::Messages => Shape::Messages,
         Operation::GenerateContent => Shape::Gemini,
         Operation::Rerank => Shape::Rerank,
+        Operation::EmbedContent => Shape::Other,
     }
 }
 

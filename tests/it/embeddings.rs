@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::gateway::{Gateway, Reply, Setup, one_provider};
-use crate::support::upstream::{Script, Seen, Upstream};
+use crate::support::upstream::{Script, Seen, Step, Upstream};
 
 const PATH: &str = "/v1/embeddings";
 
@@ -397,6 +397,84 @@ async fn what_a_provider_is_not_told_is_told_to_the_caller() {
     assert_eq!((reply.status, reply.json()["error"]["param"].clone()), (StatusCode::BAD_REQUEST, json!("input[0]")));
     let reply = gateway.post(&key, PATH, json!({"model": "p/m", "input": []})).await;
     assert_eq!((reply.status, reply.json()["error"]["param"].clone()), (StatusCode::BAD_REQUEST, json!("input")));
+}
+
+fn contents(count: usize) -> Value {
+    let one = |text: &String| json!({"model": "models/p/m", "content": {"parts": [{"text": text}]}, "taskType": "RETRIEVAL_QUERY"});
+    json!({"requests": texts(count).iter().map(one).collect::<Vec<_>>()})
+}
+
+#[tokio::test]
+async fn callers_of_gemini_embed_at_any_provider() {
+    let (upstream, gateway, key) = behind("kind: cohere", numbered).await;
+    let reply = gateway.post(&key, "/v1beta/models/p/m:batchEmbedContents", contents(100)).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let vectors: Vec<Value> = (0..100).map(|n| json!({"values": [n]})).collect();
+    assert_eq!(reply.json(), json!({"embeddings": vectors, "usageMetadata": {"promptTokenCount": 1000}}));
+    assert_eq!((upstream.seen().len(), &upstream.seen()[0].json()["input_type"]), (2, &json!("search_query")));
+    let body = json!({"content": {"parts": [{"text": "7"}]}, "taskType": "CLUSTERING", "title": "t"});
+    let reply = gateway.post(&key, "/v1beta/models/p/m:embedContent", body).await;
+    assert_eq!(reply.json(), json!({"embedding": {"values": [7]}, "usageMetadata": {"promptTokenCount": 10}}));
+    assert!(reply.header("x-weir-warnings").unwrap().contains("title dropped"));
+    let rows = gateway.wait_rows(2).await;
+    assert_eq!((&rows[1]["endpoint"], &rows[1]["model"]), (&json!("embedContent"), &json!("p/m")));
+    assert_eq!((&rows[0]["input_tokens"], &rows[0]["cost_usd"]), (&json!(1000), &json!("0.001000000")));
+    let reply = gateway.post(&key, "/v1beta/models/p/m:embedContent", json!({"content": {"parts": []}})).await;
+    let error = &reply.json()["error"];
+    assert_eq!((reply.status, &error["status"]), (StatusCode::BAD_REQUEST, &json!("INVALID_ARGUMENT")), "{error}");
+    let openai = r#"{"data":[{"index":0,"embedding":[0.5]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}"#;
+    let (upstream, gateway, key) = behind("kind: openai-compatible", move |_| Script::json(openai)).await;
+    let body = json!({"content": {"parts": [{"text": "a"}]}, "outputDimensionality": 1});
+    let reply = gateway.post(&key, "/v1beta/models/p/m:embedContent", body).await;
+    assert_eq!(reply.json()["embedding"], json!({"values": [0.5]}));
+    assert_eq!(upstream.only().json(), json!({"model": "m", "input": "a", "dimensions": 1}));
+}
+
+#[tokio::test]
+async fn what_gemini_is_told_of_each_content_goes_with_it() {
+    let (upstream, gateway, key) = behind("kind: gemini", |seen| {
+        let count = seen.json()["requests"].as_array().unwrap().len();
+        Script::json(json!({"embeddings": vec![json!({"values": [1]}); count]}).to_string())
+    })
+    .await;
+    let mut body = contents(102);
+    body["requests"][101]["title"] = json!("the last");
+    let reply = gateway.post(&key, "/v1beta/models/p/m:batchEmbedContents", &body).await;
+    assert_eq!((reply.status, reply.header("x-weir-warnings")), (StatusCode::OK, None), "{}", reply.text());
+    assert_eq!(reply.json()["embeddings"].as_array().unwrap().len(), 102);
+    let seen = upstream.seen();
+    let last = seen.iter().map(Seen::json).find(|body| body["requests"].as_array().unwrap().len() == 2).unwrap();
+    assert_eq!((&last["requests"][0]["title"], &last["requests"][1]["title"]), (&json!(null), &json!("the last")));
+    let (_, gateway, key) = behind("kind: cohere", numbered).await;
+    let reply = gateway.post(&key, "/v1beta/models/p/m:batchEmbedContents", &body).await;
+    assert!(reply.header("x-weir-warnings").unwrap().contains("requests[101].title dropped"));
+}
+
+#[tokio::test]
+async fn a_place_is_that_in_the_whole() {
+    let (_, gateway, key) = behind("kind: cohere", numbered).await;
+    let mut inputs: Vec<Value> = texts(100).into_iter().map(Value::String).collect();
+    inputs[98] = json!([1, 2]);
+    let reply = gateway.post(&key, PATH, json!({"model": "p/m", "input": inputs, "input_type": "query"})).await;
+    assert_eq!((reply.status, &reply.json()["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("input[98]")));
+}
+
+#[tokio::test]
+async fn the_parts_that_were_done_are_paid_for_when_time_is_up() {
+    let (upstream, gateway, key) = behind("kind: cohere", |seen| match seen.json()["texts"][0] == "0" {
+        true => numbered(seen),
+        false => Script::new(200, "application/json", vec![Step::Hang]),
+    })
+    .await;
+    let body = json!({"model": "p/m", "input": texts(100), "input_type": "query"});
+    let auth = format!("Bearer {key}");
+    let headers =
+        [("authorization", auth.as_str()), ("content-type", "application/json"), ("x-weir-timeout-ms", "400")];
+    let reply = gateway.request(http::Method::POST, PATH, &headers, body.to_string()).await;
+    assert_eq!((reply.status, upstream.seen().len()), (StatusCode::GATEWAY_TIMEOUT, 2));
+    let row = gateway.only_row().await;
+    assert_eq!((&row["status"], &row["input_tokens"]), (&json!("timeout"), &json!(960)));
+    assert_eq!(row["cost_usd"], "0.000960000");
 }
 
 #[tokio::test]

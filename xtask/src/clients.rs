@@ -1,4 +1,4 @@
-//! `cargo xtask clients`: the official SDKs against a started gateway, once on each database.
+//! `cargo xtask clients`: the official SDKs, frameworks and coding agents against a started gateway, once on each database.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::shell::{Result, Service, bin_dir, free_port, root, run, work_dir};
 /// The key that the gateway shows its upstream, and that no client may ever see.
 const UPSTREAM_KEY: &str = "upstream-key-of-one-test-run";
 
-/// Builds the gateway and runs both suites on both databases; a failure on one does not hide the other.
+/// Builds the gateway and runs every suite on both databases; a failure on one does not hide the other.
 pub(crate) fn clients() -> Result {
     gateway::build()?;
     let logs = work_dir("clients")?;
@@ -28,16 +28,16 @@ pub(crate) fn clients() -> Result {
 }
 
 fn on_database(name: &str, database: &str, logs: &Path) -> Result {
-    let port = free_port()?;
-    let upstream = format!("http://127.0.0.1:{port}");
-    let mut script = Command::new(python());
-    script.arg(directory().join("upstream.py")).args([&port.to_string(), UPSTREAM_KEY]);
-    let mut service = Service::start("the scripted upstream", &mut script, &logs.join(format!("upstream-{name}.log")))?;
-    service.wait_for(&format!("{upstream}/health"))?;
-
+    let (_script, upstream) = scripted("upstream.py", &logs.join(format!("upstream-{name}.log")))?;
+    let (_dialects, dialects) = scripted("dialects", &logs.join(format!("dialects-{name}.log")))?;
     let log = logs.join(format!("weir-{name}.log"));
-    let gateway = Gateway::start(&config(database, &upstream), &log)?;
-    let suites = [("Python", python_suite()), ("Node", node_suite())];
+    let gateway = Gateway::start(&config(database, &upstream, &dialects), &log)?;
+    let suites = [
+        ("Python", python_suite("python")),
+        ("Python, translated", python_suite("python/translation")),
+        ("Node", node_suite("node")?),
+        ("Node, translated", node_suite("node/translation")?),
+    ];
     let mut failed = Vec::new();
     for (language, mut suite) in suites {
         if let Err(error) = run(environment(&mut suite, &gateway, &upstream)?) {
@@ -51,14 +51,31 @@ fn on_database(name: &str, database: &str, logs: &Path) -> Result {
     Err(format!("{} (the gateway's log: {})", failed.join("; "), log.display()).into())
 }
 
+/// Starts a scripted upstream; it ends with the service, and listens on the URL.
+fn scripted(script: &str, log: &Path) -> Result<(Service, String)> {
+    let port = free_port()?;
+    let url = format!("http://127.0.0.1:{port}");
+    let mut command = Command::new(python());
+    command.arg(directory().join(script)).args([&port.to_string(), UPSTREAM_KEY]).env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut service = Service::start("the scripted upstream", &mut command, log)?;
+    service.wait_for(&format!("{url}/health"))?;
+    Ok((service, url))
+}
+
 /// Public names, prices and limits that the suites count on; `tests/clients/README.md` describes them.
-fn config(database: &str, upstream: &str) -> String {
+fn config(database: &str, upstream: &str, dialects: &str) -> String {
     format!(
         r#"database: {{ url: "{database}" }}
 auth: {{ admin_key: "${{WEIR_ADMIN_KEY}}" }}
 providers:
   demo: {{}}
   scripted: {{ kind: openai-compatible, base_url: "{upstream}/v1", api_key: "{UPSTREAM_KEY}" }}
+  openai: {{ base_url: "{dialects}/openai/v1", api_key: "{UPSTREAM_KEY}" }}
+  responses-only: {{ kind: openai, base_url: "{dialects}/openai/v1", api_key: "{UPSTREAM_KEY}", operations: [responses] }}
+  anthropic: {{ base_url: "{dialects}/anthropic/v1", api_key: "{UPSTREAM_KEY}" }}
+  gemini: {{ base_url: "{dialects}/gemini/v1beta", api_key: "{UPSTREAM_KEY}" }}
+  bedrock: {{ base_url: "{dialects}/bedrock", api_key: "{UPSTREAM_KEY}" }}
+  cohere: {{ base_url: "{dialects}/cohere", api_key: "{UPSTREAM_KEY}" }}
 models:
   echo: scripted/echo
 prices:
@@ -76,21 +93,33 @@ fn secrets_in_log(gateway: &Gateway, log: &Path) -> Result {
         ("a refused key", "sk-weir-no-such-key"),
         ("the upstream's key", UPSTREAM_KEY),
         ("a prompt", "Say hello to Ada"),
+        ("a translated prompt", "How is it in Geneva"),
     ];
     let found: Vec<&str> = never.iter().filter(|(_, secret)| text.contains(secret)).map(|(name, _)| *name).collect();
     if found.is_empty() { Ok(()) } else { Err(format!("the gateway's log holds {}", found.join(", ")).into()) }
 }
 
-fn python_suite() -> Command {
+/// The tests in this directory, by the nearest `pytest.ini`.
+fn python_suite(place: &str) -> Command {
     let mut command = Command::new(python());
-    command.args(["-m", "pytest", "-q"]).current_dir(directory().join("python"));
+    command.args(["-m", "pytest", "-q"]).current_dir(directory().join(place));
     command
 }
 
-fn node_suite() -> Command {
+/// The test files right in this directory: Node itself would go into those below it.
+fn node_suite(place: &str) -> Result<Command> {
+    let directory = directory().join(place);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&directory)? {
+        let name = entry?.file_name();
+        if name.to_string_lossy().ends_with(".test.js") {
+            files.push(name);
+        }
+    }
+    files.sort();
     let mut command = Command::new("node");
-    command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).current_dir(directory().join("node"));
-    command
+    command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files).current_dir(directory);
+    Ok(command)
 }
 
 fn environment<'a>(suite: &'a mut Command, gateway: &Gateway, upstream: &str) -> Result<&'a mut Command> {

@@ -14,7 +14,8 @@ const NODE_MAJOR: u32 = 18;
 pub(crate) fn setup() -> Result {
     install_packages(&missing_packages())?;
     python_environment()?;
-    node_modules()
+    node_modules("node", "the Node clients")?;
+    node_modules("agents", "the coding agents")
 }
 
 /// The interpreter with the pinned client libraries, `tests/clients/.venv`.
@@ -104,10 +105,10 @@ fn python_environment() -> Result {
     })
 }
 
-fn node_modules() -> Result {
-    let directory = clients().join("node");
+fn node_modules(project: &str, what: &str) -> Result {
+    let directory = clients().join(project);
     refresh(&directory.join("package-lock.json"), &directory.join("node_modules"), || {
-        println!("installing the Node client");
+        println!("installing {what}");
         run(Command::new("npm").args(["ci", "--silent"]).current_dir(&directory))
     })
 }

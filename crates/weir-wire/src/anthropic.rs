@@ -44,4 +44,4 @@ pub use decode_stream::StreamDecoder;
 pub use encode_answer::encode_answer;
 pub use encode_request::encode_request;
 pub use encode_stream::{PING, StreamEncoder};
-pub use error::encode_error;
+pub use error::{encode_error, error_event};

@@ -1,6 +1,12 @@
 //! A provider's own error, whatever shape it came in.
+//!
+//! `fault/parts.rs` knows the shapes, `fault/classify.rs` what sort of failure the words mean, and
+//! `fault/wait.rs` how long to wait.
 
+mod class;
+mod classify;
 mod parts;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -8,6 +14,8 @@ mod tests;
 use crate::json::{JsonError, Reader};
 use crate::text;
 
+pub use class::ErrorClass;
+pub(crate) use class::IN_STREAM;
 pub(crate) use parts::Parts;
 
 /// The longest message kept, in bytes.
@@ -27,6 +35,10 @@ pub struct UpstreamError {
     pub param: Option<String>,
     /// The provider's code; numbers are kept as their digits.
     pub code: Option<String>,
+    /// What sort of failure it is.
+    pub class: ErrorClass,
+    /// How long to wait before the next try, in milliseconds, if the body says (headers may too).
+    pub retry_after_ms: Option<u64>,
 }
 
 impl UpstreamError {
@@ -35,6 +47,12 @@ impl UpstreamError {
     pub fn status(&self) -> Option<u16> {
         let status = self.code.as_deref()?.parse().ok()?;
         (400..600).contains(&status).then_some(status)
+    }
+
+    /// With the class that its own words tell, or else its code; for errors that no body described.
+    pub(crate) fn classified(self) -> Self {
+        let class = classify::class(None, &self, &[]);
+        Self { class, ..self }
     }
 }
 
@@ -45,6 +63,18 @@ impl UpstreamError {
 /// plain text, nothing) gives a neutral message: a provider's pages are not for clients.
 #[must_use]
 pub fn read_error(status: u16, content_type: Option<&str>, body: &[u8]) -> UpstreamError {
+    read_typed_error(status, content_type, None, body)
+}
+
+/// Reads an error answer whose sort stands in a header, as AWS has it in `x-amzn-errortype`
+/// (`ThrottlingException:http://...`). A header that is not there changes nothing.
+#[must_use]
+pub fn read_typed_error(
+    status: u16,
+    content_type: Option<&str>,
+    error_type: Option<&str>,
+    body: &[u8],
+) -> UpstreamError {
     let neutral = || format!("the provider answered with status {status} and no readable error");
     let html = content_type.is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
     let mut parts = Parts::default();
@@ -52,7 +82,8 @@ pub fn read_error(status: u16, content_type: Option<&str>, body: &[u8]) -> Upstr
         // A body cut short still tells what was read before the cut.
         let _: Result<(), JsonError> = parts.value(&mut reader);
     }
-    parts.finish(neutral)
+    error_type.into_iter().for_each(|name| parts.exception(name));
+    parts.finish_as(Some(status), neutral)
 }
 
 /// The first bytes of a body for the log: at most 256, on one line, without control characters.

@@ -9,9 +9,11 @@
 mod array;
 mod candidate;
 mod contents;
+mod count;
 mod decode_answer;
 mod decode_request;
 mod decode_stream;
+pub mod embed;
 mod encode_answer;
 mod encode_params;
 mod encode_request;
@@ -40,11 +42,12 @@ mod write_parts;
 mod tests;
 
 pub use array::{ArrayError, ArrayFramer};
+pub use count::{CountForm, decode_count, decode_count_answer, encode_count, encode_count_request};
 pub use decode_answer::decode_answer;
 pub use decode_request::decode_request;
 pub use decode_stream::StreamDecoder;
 pub use encode_answer::encode_answer;
 pub use encode_request::encode_request;
 pub use encode_stream::{Framing, StreamEncoder};
-pub use error::encode_error;
+pub use error::{encode_error, error_event};
 pub use usage::read_usage;

@@ -1,30 +1,30 @@
 //! The hub: one neutral conversation between all dialects.
 //!
-//! Six dialects would need thirty translations; each is instead read into the hub and written out
+//! Seven dialects would need forty-two translations; each is instead read into the hub and written out
 //! of it. Nothing in the hub or a codec knows a provider or a model by name: what a target takes is
 //! data ([`Capabilities`]), and who speaks which dialect is the catalogue's business.
 //!
 //! # The types, and what of each dialect they are
 //!
-//! | hub | OpenAI chat | Responses | Anthropic | Gemini | Bedrock | Cohere |
-//! |---|---|---|---|---|---|---|
-//! | [`Turn`] of [`Role::System`] | `system` message | `instructions`, `system` item | `system`, `system` message | `systemInstruction` | `system` | `system` message |
-//! | [`Role::Developer`] | `developer` message | `developer` item | as system | as system | as system | as system |
-//! | [`Role::Tool`] | `tool`, `function` message | `*_call_output` item | (in the user's turn) | (in the user's turn) | (in the user's turn) | `tool` message |
-//! | [`Text`] | `text` | `input_text`, `output_text` | `text` | `text` | `text` | `text` |
-//! | [`Text::citations`] | `annotations` | `annotations` | `citations` | `groundingMetadata`, `citationMetadata` | `citationsContent` | `citations` |
-//! | [`PartKind::Image`] | `image_url` | `input_image` | `image` | `inlineData`, `fileData` | `image` | `image_url` |
-//! | [`PartKind::Document`] | `file` | `input_file` | `document` | `inlineData`, `fileData` | `document` | `documents` |
-//! | [`PartKind::Audio`] | `input_audio`, `audio` | `input_audio` | - | `inlineData` | `audio` | - |
-//! | [`Thinking`] | `reasoning*` | `reasoning` item | `thinking`, `redacted_thinking` | `thought` | `reasoningContent` | `thinking`, `tool_plan` |
-//! | [`Part::signature`] | `extra_content`, detail `signature` | `extra_content`, marked `encrypted_content` | `signature` | `thoughtSignature` | `signature` | - |
-//! | [`Thinking::encrypted`] | detail `data` | `encrypted_content` | `redacted_thinking.data` | - | `redactedContent` | - |
-//! | [`ToolCall`] | `tool_calls` | `function_call`, `custom_tool_call` | `tool_use` | `functionCall` | `toolUse` | `tool_calls` |
-//! | [`ToolResult`] | message's content | `output` | `tool_result` | `functionResponse` | `toolResult` | message's content |
-//! | [`PartKind::Refusal`] | `refusal` | `refusal` | (stop reason and detail) | - | - | - |
-//! | [`PartKind::Opaque`] | unknown part types | other items | `server_tool_use`, `*_tool_result`, `search_result` | `executableCode`, `codeExecutionResult` | `guardContent`, ... | - |
-//! | [`CacheHint`] | `prompt_cache_breakpoint`, `cache_control` | `prompt_cache_breakpoint` | `cache_control` | - | `cachePoint` | - |
-//! | [`ToolKind::BuiltIn`] | other tool types | `web_search`, `mcp`, ... | versioned tools | `googleSearch`, ... | `systemTool` | - |
+//! | hub | OpenAI chat | Responses | Anthropic | Gemini | Bedrock | Cohere | Ollama |
+//! |---|---|---|---|---|---|---|---|
+//! | [`Turn`] of [`Role::System`] | `system` message | `instructions`, `system` item | `system`, `system` message | `systemInstruction` | `system` | `system` message | `system` message |
+//! | [`Role::Developer`] | `developer` message | `developer` item | as system | as system | as system | as system | as system |
+//! | [`Role::Tool`] | `tool`, `function` message | `*_call_output` item | (in the user's turn) | (in the user's turn) | (in the user's turn) | `tool` message | `tool` message |
+//! | [`Text`] | `text` | `input_text`, `output_text` | `text` | `text` | `text` | `text` | `content` |
+//! | [`Text::citations`] | `annotations` | `annotations` | `citations` | `groundingMetadata`, `citationMetadata` | `citationsContent` | `citations` | - |
+//! | [`PartKind::Image`] | `image_url` | `input_image` | `image` | `inlineData`, `fileData` | `image` | `image_url` | `images` |
+//! | [`PartKind::Document`] | `file` | `input_file` | `document` | `inlineData`, `fileData` | `document` | `documents` | - |
+//! | [`PartKind::Audio`] | `input_audio`, `audio` | `input_audio` | - | `inlineData` | `audio` | - | - |
+//! | [`Thinking`] | `reasoning*` | `reasoning` item | `thinking`, `redacted_thinking` | `thought` | `reasoningContent` | `thinking`, `tool_plan` | `thinking` |
+//! | [`Part::signature`] | `extra_content`, detail `signature` | `extra_content`, marked `encrypted_content` | `signature` | `thoughtSignature` | `signature` | - | - |
+//! | [`Thinking::encrypted`] | detail `data` | `encrypted_content` | `redacted_thinking.data` | - | `redactedContent` | - | - |
+//! | [`ToolCall`] | `tool_calls` | `function_call`, `custom_tool_call` | `tool_use` | `functionCall` | `toolUse` | `tool_calls` | `tool_calls` |
+//! | [`ToolResult`] | message's content | `output` | `tool_result` | `functionResponse` | `toolResult` | message's content | message's content |
+//! | [`PartKind::Refusal`] | `refusal` | `refusal` | (stop reason and detail) | - | - | - | - |
+//! | [`PartKind::Opaque`] | unknown part types | other items | `server_tool_use`, `*_tool_result`, `search_result` | `executableCode`, `codeExecutionResult` | `guardContent`, ... | - | other calls |
+//! | [`CacheHint`] | `prompt_cache_breakpoint`, `cache_control` | `prompt_cache_breakpoint` | `cache_control` | - | `cachePoint` | - | - |
+//! | [`ToolKind::BuiltIn`] | other tool types | `web_search`, `mcp`, ... | versioned tools | `googleSearch`, ... | `systemTool` | - | other tool types |
 //!
 //! Rules that hold for all of them:
 //!
@@ -38,6 +38,9 @@
 //! - **Arguments are text.** Models write broken JSON, and a caller must see it as it was. A dialect
 //!   with objects writes the object's text into [`ToolCall::arguments`], and out of it with
 //!   [`ToolCall::object`]. A custom call's input is any text.
+//! - **Custom tools are functions** where a dialect or a model has no others: an encoder of requests
+//!   begins with [`custom_tools::as_functions`] or [`custom_tools::unless_taken`], and whoever stands
+//!   between decoder and encoder of the answer passes it through [`CustomCalls`].
 //! - **Ids may be missing.** [`Request::link_results`] fills in what can be known, before a request is
 //!   encoded in another dialect than its own; [`Ids`] makes up the rest from a seed.
 //! - **Numbers are text** ([`Num`]), and what is not looked into is [`Json`]: nothing is rounded or
@@ -98,7 +101,8 @@
 //! - `encode_request(&Request, &Target) -> Result<Encoded, EncodeError>`
 //! - `decode_answer(&[u8], &UsageRules) -> Result<Answer, AnswerError>`
 //! - `encode_answer(&Answer, &mut Reply) -> Encoded`
-//! - `StreamDecoder::{new(Arc<UsageRules>), push(&Frame, &mut Vec<Event>), end(&mut Vec<Event>)}`
+//! - `StreamDecoder::{new(Arc<UsageRules>), push(&Frame, &mut Vec<Event>), end(&mut Vec<Event>)}`; a
+//!   dialect that streams lines has `push_line(&[u8], ..)`
 //! - `StreamEncoder::{new(Reply, ..), push(&Event, &mut String), into_losses()}`
 //!
 //! Reading: [`Node::of_body`] validates the bytes once; [`Node::fields`] gives the members with their
@@ -112,6 +116,7 @@
 
 pub mod answer;
 pub mod capabilities;
+pub mod custom_tools;
 pub mod event;
 pub mod fold;
 pub mod ids;
@@ -133,6 +138,7 @@ use std::sync::Arc;
 
 pub use answer::{Answer, AnswerError, Choice, Head, Logprobs, Reply, Spent, Stop, StopReason, TokenLogprob, Word};
 pub use capabilities::{CacheStyle, Capabilities, MaxTokensName, ReasoningReplay, ReasoningStyle, SchemaStyle};
+pub use custom_tools::CustomCalls;
 pub use event::{Delta, Event};
 pub use fold::{Fold, FoldError, unfold};
 pub use ids::Ids;
@@ -147,7 +153,7 @@ pub use request::{Request, Role, Round, Turn};
 pub use tools::{BuiltIn, CallKind, Custom, CustomFormat, Function, Tool, ToolCall, ToolChoice, ToolKind, ToolResult};
 pub use value::{Json, Num};
 
-/// A way to talk to models. Providers are many, dialects are six.
+/// A way to talk to models. Providers are many, dialects are seven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dialect {
     /// OpenAI chat completions, which four in five providers speak.
@@ -162,6 +168,8 @@ pub enum Dialect {
     Bedrock,
     /// Cohere chat, version 2. Outbound only.
     Cohere,
+    /// Ollama's own chat. Outbound only.
+    Ollama,
 }
 
 impl Dialect {
@@ -175,6 +183,7 @@ impl Dialect {
             Self::Gemini => "Gemini",
             Self::Bedrock => "Bedrock Converse",
             Self::Cohere => "Cohere chat",
+            Self::Ollama => "Ollama chat",
         }
     }
 }

@@ -17,6 +17,7 @@ mod encode_answer;
 mod encode_params;
 mod encode_request;
 mod encode_stream;
+mod error;
 mod form;
 mod fragment;
 mod messages;
@@ -36,3 +37,10 @@ pub use decode_stream::StreamDecoder;
 pub use encode_answer::encode_answer;
 pub use encode_request::encode_request;
 pub use encode_stream::StreamEncoder;
+pub(crate) use error::code as error_code;
+pub use error::{encode_error, error_event, error_words};
+
+// What text completions share with this dialect.
+pub(crate) use encode_answer::{reason_word, usage as write_usage};
+pub(crate) use form::MAX_TOKENS;
+pub(crate) use params::take_plain as take_params;

@@ -18,7 +18,7 @@ pub use facts::Facts;
 
 use crate::hub::{Answer, AnswerError, DecodeError, Dialect, EncodeError, Encoded, Request, Target};
 use crate::rules::UsageRules;
-use crate::{anthropic, bedrock, cohere, gemini, openai_chat, openai_responses};
+use crate::{anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses};
 
 /// Reads a request of this dialect.
 pub fn decode_request(dialect: Dialect, body: &[u8]) -> Result<Request, DecodeError> {
@@ -29,6 +29,7 @@ pub fn decode_request(dialect: Dialect, body: &[u8]) -> Result<Request, DecodeEr
         Dialect::Gemini => gemini::decode_request(body),
         Dialect::Bedrock => bedrock::decode_request(body),
         Dialect::Cohere => cohere::decode_request(body),
+        Dialect::Ollama => ollama::decode_request(body),
     }
 }
 
@@ -41,6 +42,7 @@ pub fn encode_request(dialect: Dialect, request: &Request, target: &Target<'_>) 
         Dialect::Gemini => gemini::encode_request(request, target),
         Dialect::Bedrock => bedrock::encode_request(request, target),
         Dialect::Cohere => cohere::encode_request(request, target),
+        Dialect::Ollama => ollama::encode_request(request, target),
     }
 }
 
@@ -53,5 +55,6 @@ pub fn decode_answer(dialect: Dialect, body: &[u8], rules: &UsageRules) -> Resul
         Dialect::Gemini => gemini::decode_answer(body, rules),
         Dialect::Bedrock => bedrock::decode_answer(body, rules),
         Dialect::Cohere => cohere::decode_answer(body, rules),
+        Dialect::Ollama => ollama::decode_answer(body, rules),
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 use weir_wire::answer::read_answer;
-use weir_wire::fault::read_error;
+use weir_wire::fault::{ErrorClass, read_typed_error};
 use weir_wire::request::{Change, Peek, Shape};
 use weir_wire::rules::UsageRules;
 use weir_wire::sse::{Frame, SseFramer};
@@ -25,6 +25,8 @@ struct Exchange {
     request: Option<String>,
     status: u16,
     content_type: String,
+    /// AWS's header.
+    error_type: Option<String>,
     body: String,
 }
 
@@ -61,6 +63,7 @@ fn exchange(root: &Path, file: &Path) -> Option<Exchange> {
         request: tree["request"]["body"].as_str().map(str::to_owned),
         status: u16::try_from(tree["response"]["status"].as_u64()?).ok()?,
         content_type: headers["content-type"].as_str().unwrap_or_default().to_owned(),
+        error_type: headers["x-amzn-errortype"].as_str().map(str::to_owned),
         body: tree["response"]["body"].as_str()?.to_owned(),
         name,
     })
@@ -211,13 +214,14 @@ fn errors_say_what_went_wrong() {
     let (mut odd, mut count) = (Vec::new(), 0);
     for exchange in exchanges().iter().filter(|e| e.status >= 400) {
         count += 1;
-        let content_type = Some(exchange.content_type.as_str());
-        let error = read_error(exchange.status, content_type, exchange.body.as_bytes());
+        let (content_type, name) = (Some(exchange.content_type.as_str()), exchange.error_type.as_deref());
+        let error = read_typed_error(exchange.status, content_type, name, exchange.body.as_bytes());
         assert!(!error.message.contains("<html"), "{}", exchange.name);
         let json = serde_json::from_str::<Value>(&exchange.body).is_ok();
-        if json && error.message.starts_with("the provider answered") {
-            let head: String = exchange.body.chars().take(200).collect();
-            odd.push(format!("{}: {head}", exchange.name));
+        let neutral = json && error.message.starts_with("the provider answered");
+        let head: String = exchange.body.chars().take(200).collect();
+        if neutral || error.class == ErrorClass::Unknown {
+            odd.push(format!("{}: {:?} {head}", exchange.name, error.class));
         }
     }
     report("errors", &odd, count);

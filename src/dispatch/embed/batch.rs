@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http::Uri;
 use weir_wire::bedrock::embed::Style;
 use weir_wire::embed::{self, Answer, Api, Input, Request};
-use weir_wire::estimate;
-use weir_wire::hub::{Dialect, Loss};
+use weir_wire::hub::loss::MAX_LOSSES;
+use weir_wire::hub::{Dialect, EncodeError, Loss};
+use weir_wire::{estimate, gemini};
 
 use super::super::exchange::tell;
 use super::super::prepare::{changed, refused_fields, unreadable, unsayable};
@@ -30,6 +31,10 @@ pub(in super::super) struct Batch {
     pub uri: Uri,
     /// In so many calls; never none.
     pub parts: Vec<Part>,
+    /// Whether that is another API than the caller's.
+    pub foreign: bool,
+    /// The caller's form is Gemini's.
+    gemini: bool,
     request: Request,
 }
 
@@ -51,15 +56,16 @@ impl Batch {
     /// # Errors
     /// When it cannot be read, or the target cannot be told it.
     pub(in super::super) fn of(job: &Job, target: &Target) -> Result<Option<Self>, Failed> {
-        let Some(embeds) = target.embeds.as_ref().filter(|_| job.operation == Operation::Embeddings) else {
+        let gemini = job.operation == Operation::EmbedContent;
+        let Some(embeds) = target.embeds.as_ref().filter(|_| gemini || job.operation == Operation::Embeddings) else {
             return Ok(None);
         };
         let (api, limits) = (api(embeds, &target.model), embeds.limits);
-        let own = api == Api::OpenAi;
+        let own = api == Api::OpenAi && !gemini;
         if own && limits == embed::Limits::default() {
             return Ok(None);
         }
-        let request = match read(job) {
+        let request = match read(job, gemini) {
             Ok(request) => request,
             // The provider says better what it makes of its own form.
             Err(_) if own => return Ok(None),
@@ -74,7 +80,8 @@ impl Batch {
             return Err(too_many(target, ranges.len()));
         }
         let parts = written(job, target, &request, api, &ranges, &tokens)?;
-        Ok(Some(Self { api, uri: embeds.path.uri.clone(), parts, request }))
+        let foreign = if gemini { !matches!(api, Api::Gemini | Api::Vertex) } else { api != Api::OpenAi };
+        Ok(Some(Self { api, uri: embeds.path.uri.clone(), parts, foreign, gemini, request }))
     }
 
     /// Which inputs each part has.
@@ -93,15 +100,22 @@ impl Batch {
 
     /// The answer in the caller's form.
     pub(super) fn answer(&self, whole: &Answer, model: &str) -> String {
-        embed::encode_answer(whole, self.request.encoding, model)
+        match self.gemini {
+            true => gemini::embed::encode_answer(whole, self.request.single).body,
+            false => embed::encode_answer(whole, self.request.encoding, model),
+        }
     }
 }
 
 /// The body in the caller's form; Weir's own members are none of it.
-fn read(job: &Job) -> Result<Request, ApiError> {
-    let mut request = embed::decode_request(&job.body).map_err(unreadable)?;
+fn read(job: &Job, gemini: bool) -> Result<Request, ApiError> {
+    let (read, dialect) = match gemini {
+        true => (gemini::embed::decode_request(&job.body), Dialect::Gemini),
+        false => (embed::decode_request(&job.body), Dialect::OpenAiChat),
+    };
+    let mut request = read.map_err(unreadable)?;
     for name in ["models", "fallbacks"] {
-        request.extra.remove(Dialect::OpenAiChat, name);
+        request.extra.remove(dialect, name);
     }
     Ok(request)
 }
@@ -131,6 +145,15 @@ fn too_many(target: &Target, parts: usize) -> Failed {
     Failed { error: ApiError::invalid("invalid_value", message).param("input"), next: Next::OtherTarget }
 }
 
+/// The place in the caller's body of what stands at this one in a part that begins at `start`.
+fn placed(field: &str, start: usize) -> String {
+    let index = |list: &'static str| {
+        let (index, rest) = field.strip_prefix(list)?.split_once(']')?;
+        Some(format!("{list}{}]{rest}", index.parse::<usize>().ok()?.saturating_add(start)))
+    };
+    index("input[").or_else(|| index("requests[")).unwrap_or_else(|| field.to_owned())
+}
+
 /// The parts' bodies. What the target is not told the caller is.
 fn written(
     job: &Job,
@@ -146,10 +169,16 @@ fn written(
     let mut parts = Vec::with_capacity(ranges.len());
     for range in ranges {
         let part = request.part(range.clone());
-        let encoded = embed::encode_request(&part, api, &target.model).map_err(|error| unsayable(target, &error))?;
-        if losses.is_empty() {
-            // All parts say the same of everything but the inputs, of which none is lost.
-            losses = encoded.losses;
+        let encoded = embed::encode_request(&part, api, &target.model).map_err(|error| {
+            let field = placed(&error.field, range.start);
+            unsayable(target, &EncodeError { field, ..error })
+        })?;
+        for loss in encoded.losses {
+            let loss = Loss { field: placed(&loss.field, range.start), ..loss };
+            // Of what stands beside the inputs all parts say the same.
+            if losses.len() < MAX_LOSSES && !losses.contains(&loss) {
+                losses.push(loss);
+            }
         }
         let tokens = tokens.get(range.clone()).unwrap_or_default().iter().fold(0_u64, |sum, n| sum.saturating_add(*n));
         let body = changed(encoded.body.into(), &refused, &target.body);

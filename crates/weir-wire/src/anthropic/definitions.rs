@@ -55,11 +55,8 @@ fn tool_text(tool: &Tool, writing: &mut Writing<'_>) -> Option<String> {
             }
             own.map(|json| json.as_str().to_owned())
         }
-        ToolKind::Custom(custom) => {
-            let why = format!("the dialect has no tools called with text: make {} a function", custom.name);
-            writing.losses.refuse(tool.at.as_str(), why);
-            None
-        }
+        // Said as functions before anything is written.
+        ToolKind::Custom(_) => None,
         ToolKind::Function(function) => Some(write::object(|o| write_tool(o, tool, function, writing))),
     }
 }

@@ -3,6 +3,7 @@
 use super::cache::MAX_HINTS;
 use super::form::OWN;
 use super::{choice, conversation, definitions, encode_params, reasoning};
+use crate::hub::custom_tools;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
     Capabilities, EncodeError, Encoded, Field, Losses, Num, PartKind, Place, Request, Target, ToolChoice,
@@ -20,6 +21,7 @@ pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded,
 /// Writes a request, or, not `whole`, what of it counts as prompt.
 pub(super) fn encode(request: &Request, target: &Target<'_>, whole: bool) -> Result<Encoded, EncodeError> {
     let mut writing = Writing::new(target, false);
+    let request = &*custom_tools::as_functions(request, &mut writing.losses);
     writing.hints_to_skip = foreign_hints(request).saturating_sub(MAX_HINTS);
     let body = write::object(|o| {
         if !target.model.is_empty() {

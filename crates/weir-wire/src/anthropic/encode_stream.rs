@@ -66,6 +66,10 @@ impl StreamEncoder {
         }
         let mut events = Vec::new();
         self.order.push(event.clone(), &mut events);
+        if self.order.take_late() {
+            let why = "said of a part after its end (a citation found afterwards), where nothing can be added";
+            self.losses.add("choices", LossKind::Dropped, why);
+        }
         events.into_iter().for_each(|event| self.ordered(event, out));
     }
 
@@ -118,7 +122,7 @@ impl StreamEncoder {
             Event::Finish { stop, .. } => self.stop = Some(stop),
             Event::Usage(spent) => self.usage = Some(spent),
             Event::Error(error) => {
-                emit(out, "error", &error::event(&error));
+                out.push_str(&error::error_event(&error));
                 self.closed = true;
             }
             Event::End => self.end(out),

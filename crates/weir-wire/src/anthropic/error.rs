@@ -1,6 +1,6 @@
 //! Errors, written.
 
-use crate::fault::UpstreamError;
+use crate::fault::{ErrorClass, IN_STREAM, UpstreamError};
 use crate::hub::write::{self, Obj};
 
 /// The types of errors of this dialect.
@@ -17,28 +17,54 @@ const TYPES: [&str; 10] = [
     "overloaded_error",
 ];
 
-/// The body of an error answer with this status.
+/// The body of an error answer with this status. The type is the provider's if it is one of this
+/// dialect's that says more than that the request is invalid, else the one for what happened.
 #[must_use]
 pub fn encode_error(status: u16, error: &UpstreamError, request_id: Option<&str>) -> String {
     write::object(|o| {
         o.text("type", "error");
-        o.object("error", |o| inner(o, by_status(status), error));
+        o.object("error", |o| inner(o, error.class.shown_with(status), || by_status(status), error));
         o.opt_text("request_id", request_id);
     })
 }
 
-/// The data of an error event: the stream has begun, so that no status says what happened.
-pub(super) fn event(error: &UpstreamError) -> String {
-    write::object(|o| {
+/// The event that ends a stream which failed: it has begun, so that no status says what happened.
+#[must_use]
+pub fn error_event(error: &UpstreamError) -> String {
+    let data = write::object(|o| {
         o.text("type", "error");
-        o.object("error", |o| inner(o, error.status().map_or_else(|| by_word(error), by_status), error));
-    })
+        let fallback = || error.status().map_or_else(|| by_word(error), by_status);
+        o.object("error", |o| inner(o, error.class.shown_with(IN_STREAM), fallback, error));
+    });
+    write::sse_data(Some("error"), &data)
 }
 
-fn inner(o: &mut Obj<'_>, kind: &str, error: &UpstreamError) {
-    let own = error.kind.as_deref().filter(|kind| TYPES.contains(kind));
-    o.text("type", own.unwrap_or(kind));
+fn inner(o: &mut Obj<'_>, class: ErrorClass, fallback: impl FnOnce() -> &'static str, error: &UpstreamError) {
+    let blamed =
+        |kind: &str| matches!(kind, "authentication_error" | "permission_error") && !class.blames_credentials();
+    let own = TYPES.into_iter().find(|known| error.kind.as_deref() == Some(known));
+    // OpenAI has the first word for almost everything, and both say no more than a class does.
+    let vague = |kind: &str| matches!(kind, "invalid_request_error" | "api_error");
+    let exact = own.filter(|kind| !vague(kind) && (class == ErrorClass::Unknown || !blamed(kind)));
+    o.text("type", exact.or_else(|| by_class(class)).or(own).unwrap_or_else(fallback));
     o.text("message", &error.message);
+}
+
+/// The type for what happened.
+fn by_class(class: ErrorClass) -> Option<&'static str> {
+    Some(match class {
+        ErrorClass::InvalidRequest | ErrorClass::ContextLength | ErrorClass::ContentFilter => "invalid_request_error",
+        ErrorClass::Authentication => "authentication_error",
+        ErrorClass::Permission => "permission_error",
+        ErrorClass::NotFound => "not_found_error",
+        ErrorClass::Quota => "billing_error",
+        ErrorClass::RateLimit => "rate_limit_error",
+        ErrorClass::Overloaded => "overloaded_error",
+        ErrorClass::Timeout => "timeout_error",
+        ErrorClass::Server => "api_error",
+        ErrorClass::TooLarge => "request_too_large",
+        ErrorClass::Unknown => return None,
+    })
 }
 
 /// The type for a status.
@@ -98,11 +124,43 @@ mod tests {
             (Some("INVALID_ARGUMENT"), None, "invalid_request_error"),
             (Some("throttlingException"), None, "rate_limit_error"),
         ] {
-            let told = event(&with(kind, code));
+            let told = error_event(&with(kind, code));
+            assert!(told.starts_with("event: error\ndata: {\"type\":\"error\"") && told.ends_with("}}\n\n"), "{told}");
             assert!(told.contains(&format!("\"type\":\"{expected}\"")), "{told}");
         }
         for status in 400..600 {
             assert!(TYPES.contains(&by_status(status)));
         }
+    }
+
+    fn check(status: u16, body: &str, expected: &str) {
+        let error = crate::fault::read_error(status, None, body.as_bytes());
+        let told = encode_error(status, &error, None);
+        assert!(told.contains(&format!("\"type\":\"{expected}\"")), "{told}");
+    }
+
+    #[test]
+    fn the_class_says_more_than_the_status() {
+        let openai = |kind: &str, code: &str| {
+            format!(r#"{{"error":{{"message":"m","type":"{kind}","param":null,"code":"{code}"}}}}"#)
+        };
+        check(400, &openai("invalid_request_error", "context_length_exceeded"), "invalid_request_error");
+        check(400, &openai("invalid_request_error", "content_filter"), "invalid_request_error");
+        check(401, &openai("invalid_request_error", "invalid_api_key"), "authentication_error");
+        check(404, &openai("invalid_request_error", "model_not_found"), "not_found_error");
+        check(429, &openai("insufficient_quota", "insufficient_quota"), "billing_error");
+        check(503, &openai("server_error", "slow_down"), "overloaded_error");
+        check(500, &openai("server_error", "x"), "api_error");
+        check(400, r#"{"error":{"status":"INVALID_ARGUMENT","message":"API key not valid"}}"#, "authentication_error");
+        check(413, "", "request_too_large");
+        check(529, "", "overloaded_error");
+    }
+
+    #[test]
+    fn the_gateway_s_credentials_are_not_the_caller_s() {
+        let error = crate::fault::read_error(401, None, br#"{"error":{"message":"m","type":"authentication_error"}}"#);
+        assert!(encode_error(502, &error, None).contains(r#""type":"api_error""#));
+        assert!(encode_error(401, &error, None).contains(r#""type":"authentication_error""#));
+        assert!(error_event(&error).contains(r#""type":"api_error""#));
     }
 }

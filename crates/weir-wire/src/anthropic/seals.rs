@@ -10,13 +10,14 @@ use crate::json::Kind;
 
 const PREFIX: &str = "weir:";
 
-const MAKERS: [(&str, Dialect); 6] = [
+const MAKERS: [(&str, Dialect); 7] = [
     ("chat", Dialect::OpenAiChat),
     ("responses", Dialect::OpenAiResponses),
     ("anthropic", Dialect::Anthropic),
     ("gemini", Dialect::Gemini),
     ("bedrock", Dialect::Bedrock),
     ("cohere", Dialect::Cohere),
+    ("ollama", Dialect::Ollama),
 ];
 
 /// Whether a provider of this dialect can read the seal. Bedrock's are those of the model behind it.

@@ -1,11 +1,12 @@
 //! `usage`. Read and written.
 
 use super::form::OWN;
-use crate::counts::UsageFinder;
+use crate::counts::{self, UsageFinder, members};
 use crate::hub::write::Obj;
 use crate::hub::{Fields, Json, Native, Node, Spent, Tier};
-use crate::json::{Kind, Reader};
+use crate::json::{JsonError, Kind, Reader};
 use crate::rules::UsageRules;
+use crate::usage::Usage;
 
 /// Takes `usage` from an answer.
 pub(super) fn take(fields: &mut Fields<'_>, rules: &UsageRules) -> Option<Spent> {
@@ -20,8 +21,47 @@ fn read(raw: &str, rules: &UsageRules) -> Spent {
         // It has been validated: what cannot be read says nothing.
         let _: Result<bool, _> = finder.member(&mut reader, "usage");
     }
-    let tokens = finder.reading().map(|reading| reading.usage).unwrap_or_default();
+    let told = finder.reading().map(|reading| reading.usage).unwrap_or_default();
+    let tokens = iterations(raw, rules).map_or(told, |sum| larger(&told, &sum));
     Spent { tokens, native: Some(Native { dialect: OWN, json: Json::checked(raw) }) }
+}
+
+/// The sum of `iterations`, if there are any: every sampling of a request that took several
+/// (compaction, advisors, fallbacks). It is what was consumed; the counts beside it leave some out.
+fn iterations(raw: &str, rules: &UsageRules) -> Option<Usage> {
+    let mut found = None;
+    let mut reader = Reader::new(raw.as_bytes()).ok()?;
+    members(&mut reader, |reader, name| match name {
+        "iterations" if reader.kind()? == Kind::Array => {
+            found = sum(reader, rules)?;
+            Ok(())
+        }
+        _ => reader.skip().map(|_| ()),
+    })
+    .ok()?;
+    found
+}
+
+/// The sum of a list of usages, if there is one in it.
+fn sum(reader: &mut Reader<'_>, rules: &UsageRules) -> Result<Option<Usage>, JsonError> {
+    let mut sum: Option<Usage> = None;
+    reader.array(|reader| {
+        if let Some(reading) = counts::read_usage(reader, rules)? {
+            sum = Some(sum.unwrap_or_default().plus(&reading.usage));
+        }
+        Ok(())
+    })?;
+    Ok(sum)
+}
+
+/// The sum, unless an event's iterations are behind its totals. Searches are counted in the totals
+/// alone.
+fn larger(told: &Usage, sum: &Usage) -> Usage {
+    let web_searches = told.web_searches.max(sum.web_searches);
+    match sum.input.saturating_add(sum.output) >= told.input.saturating_add(told.output) {
+        true => Usage { web_searches, ..*sum },
+        false => *told,
+    }
 }
 
 /// The tier that a usage names, and its speed.
@@ -110,4 +150,41 @@ pub(super) fn write(o: &mut Obj<'_>, spent: Option<&Spent>, tier: Option<&Tier>)
             _ => {}
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(raw: &str, expected: [u64; 7]) {
+        let rules = UsageRules { cache_outside_input: true, ..UsageRules::default() };
+        let spent = read(raw, &rules);
+        let t = spent.tokens;
+        let told = [t.input, t.cached, t.cache_write, t.cache_write_5m, t.output, t.reasoning, t.web_searches];
+        assert_eq!(told, expected, "{raw}");
+        assert_eq!(spent.native.unwrap().json.as_str(), raw);
+    }
+
+    #[test]
+    fn iterations_are_summed() {
+        check(
+            r#"{"input_tokens":23000,"output_tokens":1000,"iterations":[{"type":"compaction","input_tokens":180000,"output_tokens":3500},{"type":"message","input_tokens":23000,"output_tokens":1000}]}"#,
+            [203_000, 0, 0, 0, 4500, 0, 0],
+        );
+        check(
+            r#"{"input_tokens":5,"cache_read_input_tokens":10,"cache_creation_input_tokens":20,"output_tokens":7,"server_tool_use":{"web_search_requests":2},"iterations":[{"type":"message","input_tokens":3,"cache_read_input_tokens":4,"cache_creation_input_tokens":20,"cache_creation":{"ephemeral_5m_input_tokens":20},"output_tokens":5},{"type":"message","input_tokens":2,"cache_read_input_tokens":6,"output_tokens":2},{"type":"advisor_message","model":"other","input_tokens":100,"output_tokens":9}]}"#,
+            [135, 10, 20, 20, 16, 0, 2],
+        );
+    }
+
+    #[test]
+    fn without_iterations_the_totals_count() {
+        for none in ["null", "[]", "{}", "7", "[null]", r#"[{"type":"message"}]"#] {
+            check(&format!(r#"{{"input_tokens":5,"output_tokens":7,"iterations":{none}}}"#), [5, 0, 0, 0, 7, 0, 0]);
+        }
+        check(
+            r#"{"input_tokens":5,"output_tokens":7,"iterations":[{"input_tokens":5,"output_tokens":1}]}"#,
+            [5, 0, 0, 0, 7, 0, 0],
+        );
+    }
 }

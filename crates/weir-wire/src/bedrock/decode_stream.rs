@@ -163,11 +163,8 @@ fn broken(why: &str) -> UpstreamError {
 fn exception(name: &str, payload: &[u8]) -> UpstreamError {
     let read = fault::read_error(502, None, payload);
     let status = STATUS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, status)| *status);
-    UpstreamError {
-        kind: Some(crate::text::label(name, fault::MAX_WORD)),
-        code: Some(status.unwrap_or("502").to_owned()),
-        ..read
-    }
+    let kind = Some(crate::text::label(name, fault::MAX_WORD));
+    UpstreamError { kind, code: Some(status.unwrap_or("502").to_owned()), ..read }.classified()
 }
 
 /// A failure beneath the API.
@@ -180,8 +177,9 @@ fn beneath(code: &str, message: &str) -> UpstreamError {
         message,
         kind: Some(crate::text::label(code, fault::MAX_WORD)),
         code: Some("500".to_owned()),
-        param: None,
+        ..UpstreamError::default()
     }
+    .classified()
 }
 
 /// A block that is kept whole, under the name of its member.

@@ -3,10 +3,10 @@
 use super::documents::Names;
 use super::form::BEDROCK;
 use super::{encode_params, messages, system, tools};
-use crate::hub::write;
 use crate::hub::{
     CacheHint, CacheStyle, CacheTtl, Capabilities, EncodeError, Encoded, LossKind, Losses, Part, Place, Request, Target,
 };
+use crate::hub::{custom_tools, write};
 
 /// The longest id of a call that AWS takes.
 const MAX_ID: usize = 64;
@@ -18,6 +18,7 @@ const MAX_ID: usize = 64;
 /// result without an id is refused.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded, EncodeError> {
     let mut writing = Writing::new(target, false);
+    let request = &*custom_tools::as_functions(request, &mut writing.losses);
     let body = write::object(|o| {
         messages::write(o, request, &mut writing);
         system::write(o, request, &mut writing);

@@ -8,14 +8,12 @@ use super::encode_request::Writing;
 use super::form::{BEDROCK, nested};
 use crate::hub::write::{self, Obj};
 use crate::hub::{
-    BuiltIn, Custom, DecodeError, Extra, Field, Fields, Form, Function, LossKind, Native, Node, PartKind, Place,
-    Request, Tool, ToolKind,
+    BuiltIn, DecodeError, Extra, Field, Fields, Form, Function, LossKind, Native, Node, PartKind, Place, Request, Tool,
+    ToolKind,
 };
 
 /// The schema of a tool that says none.
 const NO_SCHEMA: &str = r#"{"type":"object","properties":{}}"#;
-/// The schema of a tool that is called with text.
-const TEXT_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#;
 
 /// Takes the tools; a cache point belongs to the tool before it.
 pub(super) fn take(fields: &mut Fields<'_>) -> Result<Vec<Tool>, DecodeError> {
@@ -117,7 +115,8 @@ fn one(tool: &Tool, writing: &mut Writing<'_>) -> Option<String> {
             o.object("toolSpec", |o| own(o, tool, function, writing));
             o.extra(&tool.extra, BEDROCK);
         })),
-        ToolKind::Custom(custom) => Some(with_text(tool, custom, writing)),
+        // Said as functions before anything is written.
+        ToolKind::Custom(_) => None,
         ToolKind::BuiltIn(built_in) => {
             let own = built_in.native.of(BEDROCK).map(|json| json.as_str().to_owned());
             if own.is_none() {
@@ -150,12 +149,4 @@ fn own(o: &mut Obj<'_>, tool: &Tool, function: &Function, writing: &mut Writing<
         strict => o.opt_flag("strict", strict),
     }
     o.extra(&function.extra, BEDROCK);
-}
-
-/// A tool called with text, as one that takes an object of one text.
-fn with_text(tool: &Tool, custom: &Custom, writing: &mut Writing<'_>) -> String {
-    writing.losses.extra(&custom.extra, &tool.at);
-    let why = "a custom tool is one that takes an object with a text, input, here";
-    writing.losses.add(tool.at.as_str(), LossKind::Approximated, why);
-    spec(&custom.name, custom.description.as_deref(), TEXT_SCHEMA)
 }

@@ -65,11 +65,8 @@ fn text_of(tool: &Tool, writing: &mut Writing<'_>) -> Option<String> {
             }
             own.map(|json| json.as_str().to_owned())
         }
-        ToolKind::Custom(custom) => {
-            let why = format!("this dialect has no custom tools: make {} a function", custom.name);
-            writing.losses.refuse(tool.at.as_str(), why);
-            None
-        }
+        // Said as functions before anything is written.
+        ToolKind::Custom(_) => None,
         ToolKind::Function(function) => {
             writing.no_cache(tool.cache.as_ref(), &tool.at);
             writing.losses.extra(&tool.extra, &tool.at);

@@ -2,8 +2,8 @@
 
 use super::form::COHERE;
 use super::{choice, definitions, documents, encode_params, messages};
-use crate::hub::write;
 use crate::hub::{CacheHint, Capabilities, EncodeError, Encoded, Field, LossKind, Losses, Place, Request, Target};
+use crate::hub::{custom_tools, write};
 
 /// Writes a request for a provider that speaks this dialect.
 ///
@@ -11,6 +11,7 @@ use crate::hub::{CacheHint, Capabilities, EncodeError, Encoded, Field, LossKind,
 /// the id of its call is refused.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded, EncodeError> {
     let mut writing = Writing { losses: Losses::new(target.caller, COHERE), target };
+    let request = &*custom_tools::as_functions(request, &mut writing.losses);
     let body = write::object(|o| {
         if !target.model.is_empty() {
             o.text("model", target.model);

@@ -4,7 +4,7 @@ use super::request::{PURPOSES, TRUNCATIONS};
 use super::{Api, Input, Purpose, Request, Truncate};
 use crate::bedrock::{self, embed::Style};
 use crate::hub::write::{self, Obj};
-use crate::hub::{Dialect, EncodeError, Encoded, Loss, LossKind};
+use crate::hub::{Dialect, EncodeError, Encoded, Extra, Json, Loss, LossKind};
 use crate::json::quote;
 
 /// Writes a request for a provider of this form. In OpenAI's form it is written as it was, member for
@@ -29,7 +29,9 @@ pub fn encode_request(request: &Request, api: Api, model: &str) -> Result<Encode
         Api::Ollama => ollama(o, request, model),
         Api::Bedrock(style) => bedrock::embed::write(o, request, style),
     });
-    if api != Api::OpenAi {
+    // What callers of other forms said beside OpenAI's is written for their own alone.
+    let foreign = request.extra.dialect().is_some_and(|dialect| dialect != Dialect::OpenAiChat);
+    if api != Api::OpenAi || foreign {
         losses.unsaid(request, api);
     }
     Ok(Encoded { body, losses: losses.0 })
@@ -81,12 +83,13 @@ pub(crate) fn cohere_word(truncate: Truncate) -> &'static str {
 fn gemini(o: &mut Obj<'_>, request: &Request, model: &str) {
     let name = if model.contains('/') { model.to_owned() } else { format!("models/{model}") };
     o.array("requests", |a| {
-        for input in &request.inputs {
+        for (index, input) in request.inputs.iter().enumerate() {
             a.object(|o| {
                 o.text("model", &name);
                 o.object("content", |o| o.array("parts", |a| a.object(|o| o.raw("text", &value(input)))));
                 o.opt_text("taskType", request.purpose.and_then(|purpose| purpose.word(Api::Gemini)));
                 o.opt_num("outputDimensionality", request.dimensions.as_ref());
+                o.extra(&own(request, index), Dialect::Gemini);
             });
         }
     });
@@ -108,6 +111,16 @@ fn vertex(o: &mut Obj<'_>, request: &Request) {
             o.opt_flag("autoTruncate", cut(request));
         });
     }
+}
+
+/// What a caller of Gemini's form said beside about one content, by its name alone.
+fn own(request: &Request, index: usize) -> Extra {
+    let place = format!("requests[{index}].");
+    let of = |(name, value): &(String, Json)| match name.strip_prefix(&place) {
+        Some(name) => Some((name.to_owned(), value.clone())),
+        None => (!name.starts_with("requests[")).then(|| (name.clone(), value.clone())),
+    };
+    Extra::new(Dialect::Gemini, request.extra.members_of(Dialect::Gemini).iter().filter_map(of).collect())
 }
 
 fn voyage(o: &mut Obj<'_>, request: &Request, model: &str) {
@@ -187,7 +200,7 @@ impl Losses {
 
     fn unsaid(&mut self, request: &Request, api: Api) {
         let name = |names: &[&'static str]| names.iter().find(|name| said(request, name)).copied();
-        if request.user.is_some() {
+        if request.user.is_some() && api != Api::OpenAi {
             self.add("user", LossKind::Dropped, "the provider has no such parameter");
         }
         let one_length = matches!(api, Api::Bedrock(style) if !style.has_dimensions());
@@ -211,7 +224,7 @@ impl Losses {
             }
             _ => {}
         }
-        self.extra(request);
+        self.extra(request, api);
     }
 
     fn purpose(&mut self, field: &str, purpose: Purpose, api: Api) {
@@ -225,7 +238,10 @@ impl Losses {
     }
 
     /// Members that were not understood.
-    fn extra(&mut self, request: &Request) {
+    fn extra(&mut self, request: &Request, api: Api) {
+        if api == Api::Gemini && request.extra.dialect() == Some(Dialect::Gemini) {
+            return;
+        }
         for (name, value) in request.extra.members().iter().filter(|(_, value)| !value.is_empty()) {
             let read = (request.purpose.is_some() && PURPOSES.contains(&name.as_str()))
                 || (request.truncate.is_some() && TRUNCATIONS.contains(&name.as_str()));

@@ -4,8 +4,9 @@ use super::{Encoding, Input, Purpose, Request, Truncate};
 use crate::hub::{DecodeError, Dialect, Fields, Mode, Node, Num, Place};
 use crate::json::{Kind, Reader};
 
-/// Where callers say what a text is for: as Cohere and Voyage, Gemini, Jina have it.
-pub(super) const PURPOSES: [&str; 3] = ["input_type", "task_type", "task"];
+/// Where callers say what a text is for: as Cohere and Voyage, Gemini (in its clients' words and in
+/// its own), Jina have it.
+pub(super) const PURPOSES: [&str; 4] = ["input_type", "task_type", "taskType", "task"];
 /// Where they say what becomes of long texts.
 pub(super) const TRUNCATIONS: [&str; 2] = ["truncate", "truncation"];
 

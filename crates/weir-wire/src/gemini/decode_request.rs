@@ -12,7 +12,11 @@ use crate::json::Kind;
 /// Reads a request. What it does not know is kept for targets of the same dialect; what is of the
 /// wrong kind is an error that names the place. The model is empty unless the body names it.
 pub fn decode_request(body: &[u8]) -> Result<Request, DecodeError> {
-    let mut fields = Node::of_body(body, Mode::Request)?.fields(Place::root())?;
+    read(Node::of_body(body, Mode::Request)?.fields(Place::root())?)
+}
+
+/// The request that is these members.
+pub(super) fn read(mut fields: Fields<'_>) -> Result<Request, DecodeError> {
     let mut request = Request::default();
     request.turns.extend(system(&mut fields)?);
     let one = contents(&mut fields, &mut request.turns)?;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::form::{BODY_MODEL, GEMINI, outside};
 use super::{contents, encode_params, tool_config, tools};
-use crate::hub::write;
 use crate::hub::{Capabilities, EncodeError, Encoded, Field, LossKind, Losses, Part, PartKind, Place, Request, Target};
+use crate::hub::{custom_tools, write};
 
 /// Writes a request for a provider that speaks this dialect. The model goes into the path, and so does
 /// whether to stream. A request that came in this dialect, for a target that takes all, is written as
@@ -15,6 +15,7 @@ use crate::hub::{Capabilities, EncodeError, Encoded, Field, LossKind, Losses, Pa
 /// result of an unknown call is refused.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded, EncodeError> {
     let mut writing = Writing::new(target, false);
+    let request = &*custom_tools::as_functions(request, &mut writing.losses);
     writing.calls = calls(request);
     let body = write::object(|o| {
         if request.params.form.has(GEMINI, BODY_MODEL) && !target.model.is_empty() {

@@ -103,7 +103,7 @@ impl StreamEncoder {
             Event::Logprobs { choice, more } => self.logprobs(*choice, more, out),
             Event::Finish { choice, stop } => self.choice(*choice).stop = Some(stop.clone()),
             Event::Usage(spent) => self.usage = Some(spent.clone()),
-            Event::Error(error) => self.fail(&error::object(error.status().unwrap_or(500), error), out),
+            Event::Error(error) => self.fail(&error::object(error::stream_status(error), error), out),
             Event::End => self.end(out),
         }
     }

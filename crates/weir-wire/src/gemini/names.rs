@@ -3,7 +3,7 @@
 use crate::hub::Fields;
 
 /// The members that are looked into, whose names have more than one word.
-const NAMES: [(&str, &str); 32] = [
+const NAMES: [(&str, &str); 36] = [
     ("systemInstruction", "system_instruction"),
     ("generationConfig", "generation_config"),
     ("toolConfig", "tool_config"),
@@ -36,6 +36,10 @@ const NAMES: [(&str, &str); 32] = [
     ("thoughtSignature", "thought_signature"),
     ("mimeType", "mime_type"),
     ("fileUri", "file_uri"),
+    ("cachedContent", "cached_content"),
+    ("generateContentRequest", "generate_content_request"),
+    ("taskType", "task_type"),
+    ("outputDimensionality", "output_dimensionality"),
 ];
 
 /// The second name of a member; its only one if it has one word.

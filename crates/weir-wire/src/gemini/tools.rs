@@ -120,10 +120,8 @@ impl Element {
                 self.second |= tool.form.has(GEMINI, DECLARATIONS_SNAKE);
                 self.functions.push(write::object(|o| write_function(o, tool, function, writing)));
             }
-            ToolKind::Custom(custom) => {
-                let why = format!("the model takes no custom tools: make {} a function", custom.name);
-                writing.losses.refuse(tool.at.as_str(), why);
-            }
+            // Said as functions before anything is written.
+            ToolKind::Custom(_) => {}
             ToolKind::BuiltIn(tool_of) => match tool_of.native.of(GEMINI) {
                 Some(json) if tool_of.name.is_empty() => self.whole = Some(json.as_str().to_owned()),
                 Some(json) => self.members.push((tool_of.name.clone(), json.clone())),

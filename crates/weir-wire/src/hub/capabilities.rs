@@ -138,7 +138,7 @@ pub enum ReasoningStyle {
     None,
     /// By a word.
     Effort,
-    /// By a budget in tokens.
+    /// By a budget in tokens; on or off alone in a dialect that has no budgets (Ollama).
     Budget,
     /// By a word, with thinking switched on as adaptive (Anthropic's newer models).
     Adaptive,

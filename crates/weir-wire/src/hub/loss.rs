@@ -191,7 +191,7 @@ macro_rules! fields {
                     Dialect::OpenAiResponses => responses,
                     Dialect::Anthropic => anthropic,
                     Dialect::Gemini => gemini,
-                    Dialect::OpenAiChat | Dialect::Bedrock | Dialect::Cohere => chat,
+                    Dialect::OpenAiChat | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama => chat,
                 };
                 if own.is_empty() { chat } else { own }
             }

@@ -18,6 +18,8 @@ pub struct OneAtATime {
     waiting: VecDeque<Waiting>,
     left: usize,
     failed: bool,
+    /// Something was said of a part that had ended and passed.
+    late: bool,
 }
 
 /// A part that began while another was open, and its events.
@@ -32,7 +34,14 @@ impl OneAtATime {
     /// Holds back at most about `limit` bytes; a stream that needs more ends in an error.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { open: None, waiting: VecDeque::new(), left: limit, failed: false }
+        Self { open: None, waiting: VecDeque::new(), left: limit, failed: false, late: false }
+    }
+
+    /// Whether something was said of a part after its end, since this was last asked: such events
+    /// (citations that a provider finds afterwards) have no place in an order with one open part, and
+    /// whoever writes the stream notes the loss. One of a part that still waits is put before its end.
+    pub fn take_late(&mut self) -> bool {
+        std::mem::take(&mut self.late)
     }
 
     /// Takes the next event and appends those whose turn it is.
@@ -79,12 +88,19 @@ impl OneAtATime {
             }
             return;
         }
+        let Some(at) = self.waiting.iter().rposition(|waiting| waiting.key == key) else {
+            self.late |= !ends;
+            return;
+        };
         if !self.afford(&event, out) {
             return;
         }
-        if let Some(waiting) = self.waiting.iter_mut().rfind(|waiting| waiting.key == key) {
+        let Some(waiting) = self.waiting.get_mut(at) else { return };
+        if !waiting.ended {
             waiting.events.push(event);
-            waiting.ended |= ends;
+            waiting.ended = ends;
+        } else if !ends {
+            waiting.events.insert(waiting.events.len().saturating_sub(1), event);
         }
     }
 
@@ -179,6 +195,21 @@ mod tests {
         let events = [start(0), start(1), delta(1, "b"), delta(0, "a"), end(0), delta(1, "c"), end(1), finish()];
         let expected = [start(0), delta(0, "a"), end(0), start(1), delta(1, "b"), delta(1, "c"), end(1), finish()];
         assert_eq!(pass(&events, 1000), expected);
+    }
+
+    #[test]
+    fn what_is_said_after_an_end_is_noted_or_put_before_it() {
+        let mut order = OneAtATime::new(1000);
+        let mut out = Vec::new();
+        let events = [start(0), start(1), delta(1, "b"), end(1), delta(1, "c"), end(1), end(0)];
+        events.into_iter().for_each(|event| order.push(event, &mut out));
+        assert_eq!(out, [start(0), end(0), start(1), delta(1, "b"), delta(1, "c"), end(1)]);
+        assert!(!order.take_late());
+        order.push(end(0), &mut out);
+        assert!(!order.take_late());
+        order.push(delta(0, "a"), &mut out);
+        assert_eq!(out.len(), 6);
+        assert!(order.take_late() && !order.take_late());
     }
 
     #[test]

@@ -13,8 +13,8 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn dialect() -> impl Strategy<Value = Dialect> {
-    use Dialect::{Anthropic, Bedrock, Cohere, Gemini, OpenAiChat, OpenAiResponses};
-    proptest::sample::select(vec![OpenAiChat, OpenAiResponses, Anthropic, Gemini, Bedrock, Cohere])
+    use Dialect::{Anthropic, Bedrock, Cohere, Gemini, Ollama, OpenAiChat, OpenAiResponses};
+    proptest::sample::select(vec![OpenAiChat, OpenAiResponses, Anthropic, Gemini, Bedrock, Cohere, Ollama])
 }
 
 fn extra() -> impl Strategy<Value = Extra> {

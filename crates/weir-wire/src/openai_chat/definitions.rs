@@ -107,11 +107,6 @@ fn tool_text(tool: &Tool, writing: &mut Writing<'_>) -> Option<String> {
             }
             own.map(|json| json.as_str().to_owned())
         }
-        ToolKind::Custom(custom) if !writing.capabilities().custom_tools => {
-            let why = format!("the model takes no custom tools: make {} a function", custom.name);
-            writing.losses.refuse(tool.at.as_str(), why);
-            None
-        }
         _ => Some(crate::hub::write::object(|o| write_tool(o, tool, writing))),
     }
 }

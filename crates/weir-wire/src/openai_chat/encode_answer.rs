@@ -97,7 +97,7 @@ fn message(o: &mut Obj<'_>, choice: &Choice, said: &[Part], writing: &mut Writin
     for part in said.iter().filter(|part| unsayable(part)) {
         writing.losses.drop_part(part, "an answer in this dialect has none");
     }
-    let citations: Vec<String> = citations(said).map(write_citation).collect();
+    let citations = citations(said, writing.answer);
     if !citations.is_empty() {
         o.raw("annotations", &format!("[{}]", citations.join(",")));
     }
@@ -132,23 +132,30 @@ pub(super) fn unsayable(part: &Part) -> bool {
     }
 }
 
-fn citations(parts: &[Part]) -> impl Iterator<Item = &Citation> {
-    parts.iter().flat_map(|part| match &part.kind {
-        PartKind::Text(Text { citations, .. }) => citations.as_slice(),
-        _ => &[],
-    })
+/// The annotations of the texts. Where those are joined to one, passages are counted from its start.
+fn citations(parts: &[Part], answer: bool) -> Vec<String> {
+    let joined = super::said::is_joined(&super::said::content(parts, answer));
+    let (mut all, mut before) = (Vec::new(), 0);
+    for part in parts {
+        if let PartKind::Text(Text { text, citations }) = &part.kind {
+            all.extend(citations.iter().map(|citation| write_citation(citation, before)));
+            before += if joined { text.chars().count() as u64 } else { 0 };
+        }
+    }
+    all
 }
 
-/// One annotation.
-pub(super) fn write_citation(citation: &Citation) -> String {
+/// One annotation, of a text that stands behind `before` characters.
+pub(super) fn write_citation(citation: &Citation, before: u64) -> String {
     if let Some(json) = citation.raw.as_ref().and_then(|raw| raw.of(CHAT)) {
         return json.as_str().to_owned();
     }
     write::object(|o| {
         o.text("type", "url_citation");
         o.object("url_citation", |o| {
-            o.count("start_index", citation.start.unwrap_or_default());
-            o.count("end_index", citation.end.unwrap_or_default());
+            // Without a passage it is of no place: zero, which is nowhere.
+            o.count("start_index", citation.start.map_or(0, |start| start.saturating_add(before)));
+            o.count("end_index", citation.end.map_or(0, |end| end.saturating_add(before)));
             o.text("title", citation.title.as_deref().unwrap_or_default());
             o.text("url", citation.url.as_deref().unwrap_or_default());
             o.opt_text("content", citation.quote.as_deref());
@@ -171,7 +178,7 @@ pub(super) fn word<'s>(stop: &'s Stop, parts: &[Part], writing: &mut Writing<'_>
 }
 
 /// The word for a reason, and whether it says the same.
-pub(super) fn reason_word(reason: StopReason) -> (&'static str, bool) {
+pub(crate) fn reason_word(reason: StopReason) -> (&'static str, bool) {
     match reason {
         StopReason::End | StopReason::Sequence => ("stop", true),
         StopReason::Length | StopReason::Window => ("length", true),
@@ -206,7 +213,7 @@ fn write_token(o: &mut Obj<'_>, token: &TokenLogprob) {
 
 /// Writes `usage`: as it was, or in this dialect's members, with what it cost in dollars where the
 /// head of a stream came before that was known.
-pub(super) fn usage(o: &mut Obj<'_>, spent: &Spent, cost: Option<&str>) {
+pub(crate) fn usage(o: &mut Obj<'_>, spent: &Spent, cost: Option<&str>) {
     if let Some(json) = spent.native.as_ref().and_then(|native| native.of(CHAT)) {
         return o.raw("usage", json.as_str());
     }

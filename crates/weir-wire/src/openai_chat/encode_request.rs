@@ -2,6 +2,7 @@
 
 use super::form::{CACHE_CONTROL, CHAT};
 use super::{choice, definitions, encode_params, messages};
+use crate::hub::custom_tools;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
     CacheHint, CacheStyle, CacheTtl, Capabilities, Dialect, EncodeError, Encoded, Field, LossKind, Losses, Place,
@@ -15,6 +16,7 @@ use crate::hub::{
 /// the id of its call is refused.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded, EncodeError> {
     let mut writing = Writing { losses: Losses::new(target.caller, CHAT), target, answer: false };
+    let request = &*custom_tools::unless_taken(request, target.capabilities, &mut writing.losses);
     let body = write::object(|o| {
         if !target.model.is_empty() {
             o.text("model", target.model);

@@ -1,11 +1,11 @@
 //! A streamed chat completion, written chunk by chunk.
 
 use super::encode_answer::{explanation, head, reason_word, unsayable, usage, write_logprobs};
+use super::error::error_event;
 use super::form::{CHAT, DETAILS, LEGACY, LIST};
 use super::parts;
 use super::stream_part::{PartOut, Saying, call_start, shell_deltas};
-use crate::fault::UpstreamError;
-use crate::hub::write::{self, Obj};
+use crate::hub::write;
 use crate::hub::{
     CallKind, Delta, Event, Extra, Head, Loss, LossKind, Losses, Part, PartKind, Place, Reply, Spent, Stop, Tier,
 };
@@ -35,6 +35,8 @@ struct ChoiceOut {
     index: u32,
     parts: Vec<PartOut>,
     calls: u64,
+    /// How many characters of text have been written.
+    said: u64,
     legacy: bool,
 }
 
@@ -75,7 +77,7 @@ impl StreamEncoder {
             Event::Finish { choice, stop } => self.finish(*choice, stop, out),
             Event::Usage(spent) => self.usage = Some(spent.clone()),
             Event::Error(error) => {
-                out.push_str(&write::sse_data(None, &write::object(|o| o.object("error", |o| write_error(o, error)))));
+                out.push_str(&error_event(error));
                 self.closed = true;
             }
             Event::End => self.end(out),
@@ -103,7 +105,7 @@ impl StreamEncoder {
         let found = self.choices.iter().position(|choice| choice.index == index);
         let at = found.unwrap_or(self.choices.len());
         if found.is_none() {
-            self.choices.push(ChoiceOut { index, parts: Vec::new(), calls: 0, legacy: false });
+            self.choices.push(ChoiceOut { index, parts: Vec::new(), calls: 0, said: 0, legacy: false });
         }
         &mut self.choices[at]
     }
@@ -137,7 +139,7 @@ impl StreamEncoder {
         let same = self.reply.source == CHAT;
         let number = self.choice(choice).calls;
         let position = self.choice(choice).parts.len() as u64;
-        let part = PartOut::new(shell, number, position, same);
+        let part = PartOut::new(shell, number, position, same).behind(self.choice(choice).said);
         let start = self.first_delta(shell, &part);
         let state = self.choice(choice);
         state.calls += u64::from(matches!(part.kind, Saying::Call { .. }));
@@ -191,6 +193,7 @@ impl StreamEncoder {
         let state = self.choice(choice);
         let Some(part) = state.parts.get_mut(part as usize) else { return };
         part.filled |= matches!(delta, Delta::Arguments(_));
+        state.said += part.length(delta);
         if let Some(written) = part.write(delta) {
             self.emit(choice, &written, None, None, None, out);
         }
@@ -288,17 +291,5 @@ impl StreamEncoder {
             }
             o.extra(&news, CHAT);
         })
-    }
-}
-
-/// The members of an error, in the order in which OpenAI writes them.
-fn write_error(o: &mut Obj<'_>, error: &UpstreamError) {
-    o.text("message", &error.message);
-    o.text("type", error.kind.as_deref().unwrap_or("upstream_error"));
-    for (name, value) in [("param", &error.param), ("code", &error.code)] {
-        match value {
-            Some(value) => o.text(name, value),
-            None => o.null(name),
-        }
     }
 }

@@ -30,7 +30,7 @@ pub(super) const NO_ARGUMENTS: u16 = 1 << 9;
 pub(super) const DOCUMENT_URL: u16 = 1 << 10;
 
 /// Parameters: the cap is `max_tokens`.
-pub(super) const MAX_TOKENS: u16 = 1;
+pub(crate) const MAX_TOKENS: u16 = 1;
 /// Parameters: `stop` is one string.
 pub(super) const ONE_STOP: u16 = 1 << 1;
 /// Parameters: the tool choice is `function_call`.

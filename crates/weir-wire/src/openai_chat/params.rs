@@ -50,6 +50,11 @@ pub(super) fn take(fields: &mut Fields<'_>, bits: u16) -> Result<Params, DecodeE
     Ok(params)
 }
 
+/// Takes the parameters of a request that has no tools.
+pub(crate) fn take_plain(fields: &mut Fields<'_>) -> Result<Params, DecodeError> {
+    take(fields, 0)
+}
+
 /// The cap: the newer member, or else the older. With both, the older is left.
 fn cap(fields: &mut Fields<'_>) -> Result<(Option<crate::hub::Num>, u16), DecodeError> {
     match fields.num("max_completion_tokens")? {

@@ -15,9 +15,7 @@ pub(super) fn write(o: &mut Obj<'_>, parts: &[Part], writing: &mut Writing<'_>) 
         .map(|part| (part, messages::replay_bits(part, writing)))
         .collect();
     write_thoughts(o, &thoughts);
-    let content: Vec<&Part> =
-        parts.iter().filter(|part| in_content(part) && !(writing.answer && unsayable(part))).collect();
-    said_content(o, &content, writing);
+    said_content(o, &content(parts, writing.answer), writing);
     for part in parts {
         match &part.kind {
             PartKind::Refusal(text) if !part.form.has(CHAT, LIST) => o.text("refusal", text),
@@ -38,9 +36,19 @@ pub(super) fn in_content(part: &Part) -> bool {
     }
 }
 
+/// The parts that stand in `content`.
+pub(super) fn content(parts: &[Part], answer: bool) -> Vec<&Part> {
+    parts.iter().filter(|part| in_content(part) && !(answer && unsayable(part))).collect()
+}
+
+/// Whether several texts are one.
+pub(super) fn is_joined(content: &[&Part]) -> bool {
+    content.len() > 1 && content.iter().all(|part| parts::is_bare(part))
+}
+
 /// An assistant's content: several texts that were no list are one, as an answer's are.
 fn said_content(o: &mut Obj<'_>, said: &[&Part], writing: &mut Writing<'_>) {
-    if said.len() > 1 && said.iter().all(|part| parts::is_bare(part)) {
+    if is_joined(said) {
         said.iter().for_each(|part| parts::note(part, writing));
         let joined: String = said.iter().filter_map(|part| part.as_text()).collect();
         return o.text("content", &joined);

@@ -19,6 +19,8 @@ pub(super) struct PartOut {
     summary: bool,
     /// Something was added to it.
     pub(super) filled: bool,
+    /// How many characters of the message's text stand before a text's.
+    before: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,20 @@ impl PartOut {
                 extra = Extra::new(CHAT, vec![("index".to_owned(), index)]);
             }
         }
-        Self { kind, bits, extra, format, id, summary, filled: false }
+        Self { kind, bits, extra, format, id, summary, filled: false, before: 0 }
+    }
+
+    /// For a text behind so many characters of the message's text.
+    pub(super) fn behind(self, before: u64) -> Self {
+        Self { before, ..self }
+    }
+
+    /// How many characters this adds to the message's text, if that is one string.
+    pub(super) fn length(&self, delta: &Delta) -> u64 {
+        match (self.kind, delta) {
+            (Saying::Text, Delta::Text(text)) if self.bits & LIST == 0 => text.chars().count() as u64,
+            _ => 0,
+        }
     }
 
     /// The delta that adds this, if this dialect can say it.
@@ -63,7 +78,7 @@ impl PartOut {
         Some(match (self.kind, delta) {
             (Saying::Text, Delta::Text(text)) => write::object(|o| self.text(o, text)),
             (Saying::Text, Delta::Citation(citation)) => {
-                write::object(|o| o.array("annotations", |a| a.raw(&write_citation(citation))))
+                write::object(|o| o.array("annotations", |a| a.raw(&write_citation(citation, self.before))))
             }
             (Saying::Text, Delta::Signature(seal)) if seal.origin == Some(Dialect::Gemini) => {
                 write::object(|o| google(o, seal))

@@ -10,11 +10,12 @@ use crate::hub::{DecodeError, Dialect, Fields, Native, Node, Opaque, Part, PartK
 use crate::json::Kind;
 
 /// What a detail's `format` says of its maker.
-const FORMATS: [(&str, Dialect); 4] = [
+const FORMATS: [(&str, Dialect); 5] = [
     ("anthropic-claude-v1", Dialect::Anthropic),
     ("openai-responses-v1", Dialect::OpenAiResponses),
     ("google-gemini-v1", Dialect::Gemini),
     ("cohere-v2", Dialect::Cohere),
+    ("ollama-v1", Dialect::Ollama),
 ];
 
 /// The maker a `format` names.

@@ -6,6 +6,7 @@ use super::form::{CUSTOM, INSTRUCTIONS, LIST, NO_TYPE, RESPONSES, WHOLE_INPUT, f
 use super::said::{goes_on, item, known_id};
 use super::written::Writing;
 use super::{choice, definitions, encode_params, parts};
+use crate::hub::custom_tools;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
     CallKind, EncodeError, Encoded, Field, LossKind, Part, PartKind, Place, Request, Role, Target, ToolResult, Turn,
@@ -18,6 +19,7 @@ use crate::hub::{
 /// the id of its call is refused.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded, EncodeError> {
     let mut writing = Writing::new(target, false);
+    let request = &*custom_tools::unless_taken(request, target.capabilities, &mut writing.losses);
     let body = write::object(|o| {
         if !target.model.is_empty() {
             o.text("model", target.model);

@@ -1,6 +1,7 @@
 //! A streamed response, written event by event.
 
 use super::encode_answer::{explanation, head, status, tail, usage, with_id};
+use super::error;
 use super::form::{HOLLOW, RESPONSES};
 use super::parts;
 use super::said::{self, Sort, item, known_id};
@@ -15,16 +16,6 @@ use crate::hub::{
 
 /// The most bytes of an answer: its last event repeats all of it.
 const MAX_ANSWER: usize = 64 << 20;
-
-/// The codes that a response's error may have.
-const CODES: [&str; 6] = [
-    "server_error",
-    "rate_limit_exceeded",
-    "invalid_prompt",
-    "vector_store_timeout",
-    "invalid_image",
-    "data_residency_mismatch",
-];
 
 /// Writes the events of one stream for a caller who speaks this dialect, in the order and with the
 /// numbers that the official SDKs gather a response by: one item and one part at a time. Never
@@ -76,6 +67,10 @@ impl StreamEncoder {
     pub fn push(&mut self, event: &Event, out: &mut String) {
         let mut events = Vec::new();
         self.order.push(event.clone(), &mut events);
+        if self.order.take_late() {
+            let why = "said of a part after its end (a citation found afterwards), where nothing can be added";
+            self.losses.add("choices", LossKind::Dropped, why);
+        }
         for event in events {
             if !self.closed && self.concerns(&event) {
                 self.event(event, out);
@@ -341,9 +336,8 @@ impl StreamEncoder {
                 None => o.null("usage"),
             }
             if let Some(error) = error {
-                let code = error.code.as_deref().filter(|code| CODES.contains(code)).unwrap_or("server_error");
                 o.object("error", |o| {
-                    o.text("code", code);
+                    o.text("code", error::failed_code(error));
                     o.text("message", &error.message);
                 });
             }

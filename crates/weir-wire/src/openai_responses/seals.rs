@@ -11,12 +11,13 @@ use crate::json::Kind;
 const MARK: &str = "weir1.";
 
 /// The makers by their words in the mark.
-const MAKERS: [(&str, Option<Dialect>); 6] = [
+const MAKERS: [(&str, Option<Dialect>); 7] = [
     ("chat", Some(Dialect::OpenAiChat)),
     ("anthropic", Some(Dialect::Anthropic)),
     ("gemini", Some(Dialect::Gemini)),
     ("bedrock", Some(Dialect::Bedrock)),
     ("cohere", Some(Dialect::Cohere)),
+    ("ollama", Some(Dialect::Ollama)),
     ("unknown", None),
 ];
 

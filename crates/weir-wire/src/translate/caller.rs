@@ -2,14 +2,16 @@
 
 use crate::fault::UpstreamError;
 use crate::gemini::Framing;
-use crate::hub::{Answer, DecodeError, Dialect, Encoded, Event, Extra, Reply, Request, unfold};
-use crate::{anthropic, gemini, openai_chat, openai_responses};
+use crate::hub::{Answer, CustomCalls, DecodeError, Dialect, Encoded, Event, Extra, Reply, Request, unfold};
+use crate::{anthropic, gemini, openai_chat, openai_completions, openai_responses};
 
 /// The forms in which requests come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Inbound {
     /// OpenAI `chat/completions`.
     Chat,
+    /// OpenAI `completions`.
+    Completions,
     /// OpenAI `responses`.
     Responses,
     /// Anthropic `messages`.
@@ -23,7 +25,7 @@ impl Inbound {
     #[must_use]
     pub fn dialect(self) -> Dialect {
         match self {
-            Self::Chat => Dialect::OpenAiChat,
+            Self::Chat | Self::Completions => Dialect::OpenAiChat,
             Self::Responses => Dialect::OpenAiResponses,
             Self::Anthropic => Dialect::Anthropic,
             Self::Gemini => Dialect::Gemini,
@@ -32,12 +34,15 @@ impl Inbound {
 
     /// Reads a request.
     pub fn decode_request(self, body: &[u8]) -> Result<Request, DecodeError> {
-        super::decode_request(self.dialect(), body)
+        match self {
+            Self::Completions => openai_completions::decode_request(body),
+            _ => super::decode_request(self.dialect(), body),
+        }
     }
 }
 
 /// Writes the answer to one request in its caller's form.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Caller {
     /// The form of the request.
     pub form: Inbound,
@@ -49,15 +54,21 @@ pub struct Caller {
     pub framing: Framing,
     /// What the answer repeats of its request (Responses: [`openai_responses::echo`]).
     pub echo: Extra,
+    /// Tells calls of functions that stand for the request's custom tools as calls of those.
+    pub custom: CustomCalls,
 }
 
 impl Caller {
     /// Writes a whole answer.
     #[must_use]
-    pub fn encode_answer(&mut self, mut answer: Answer) -> Encoded {
-        self.repeat(&mut answer.head.extra);
+    pub fn encode_answer(mut self, mut answer: Answer) -> Encoded {
+        if self.form == Inbound::Responses {
+            answer.head.extra.update(self.echo);
+        }
+        self.custom.answer(&mut answer);
         match self.form {
             Inbound::Chat => openai_chat::encode_answer(&answer, &mut self.reply),
+            Inbound::Completions => openai_completions::encode_answer(&answer, &mut self.reply),
             Inbound::Responses => openai_responses::encode_answer(&answer, &mut self.reply),
             Inbound::Anthropic => anthropic::encode_answer(&answer, &mut self.reply),
             Inbound::Gemini => gemini::encode_answer(&answer, &mut self.reply),
@@ -66,7 +77,7 @@ impl Caller {
 
     /// Writes a whole answer as a stream, for a caller who wants one from a provider that gave none.
     #[must_use]
-    pub fn stream_answer(&self, answer: Answer) -> String {
+    pub fn stream_answer(self, answer: Answer) -> String {
         let (mut encoder, mut out) = (self.encoder(), String::new());
         unfold(answer).into_iter().for_each(|event| encoder.push(event, &mut out));
         out
@@ -74,21 +85,18 @@ impl Caller {
 
     /// For the events of one stream.
     #[must_use]
-    pub fn encoder(&self) -> Encoder {
-        let reply = self.reply.clone();
+    pub fn encoder(self) -> Encoder {
+        let reply = self.reply;
         let form = match self.form {
             Inbound::Chat => Form::Chat(openai_chat::StreamEncoder::new(reply, self.include_usage)),
+            Inbound::Completions => {
+                Form::Completions(openai_completions::StreamEncoder::new(reply, self.include_usage))
+            }
             Inbound::Responses => Form::Responses(openai_responses::StreamEncoder::new(reply)),
             Inbound::Anthropic => Form::Anthropic(anthropic::StreamEncoder::new(reply)),
             Inbound::Gemini => Form::Gemini(gemini::StreamEncoder::new(reply, self.framing)),
         };
-        Encoder { form, echo: self.echo.clone() }
-    }
-
-    fn repeat(&self, extra: &mut Extra) {
-        if self.form == Inbound::Responses {
-            extra.update(self.echo.clone());
-        }
+        Encoder { form, echo: self.echo, custom: self.custom, changed: Vec::new() }
     }
 }
 
@@ -98,11 +106,15 @@ pub struct Encoder {
     form: Form,
     /// What the first event repeats of the request.
     echo: Extra,
+    custom: CustomCalls,
+    /// Events on their way through `custom`, kept for its memory.
+    changed: Vec<Event>,
 }
 
 #[derive(Debug)]
 enum Form {
     Chat(openai_chat::StreamEncoder),
+    Completions(openai_completions::StreamEncoder),
     Responses(openai_responses::StreamEncoder),
     Anthropic(anthropic::StreamEncoder),
     Gemini(gemini::StreamEncoder),
@@ -114,23 +126,38 @@ impl Encoder {
         if let Event::Start(head) = &mut event {
             head.extra.update(std::mem::take(&mut self.echo));
         }
-        match &mut self.form {
-            Form::Chat(encoder) => encoder.push(&event, out),
-            Form::Responses(encoder) => encoder.push(&event, out),
-            Form::Anthropic(encoder) => encoder.push(&event, out),
-            Form::Gemini(encoder) => encoder.push(&event, out),
+        if self.custom.is_empty() {
+            return self.form.push(&event, out);
+        }
+        self.custom.push(event, &mut self.changed);
+        for event in self.changed.drain(..) {
+            self.form.push(&event, out);
         }
     }
 
     /// What the answer cost, in US dollars, for the usage in the stream (chat).
     pub fn cost(&mut self, usd: &str) {
-        if let Form::Chat(encoder) = &mut self.form {
-            encoder.cost(usd);
+        match &mut self.form {
+            Form::Chat(encoder) => encoder.cost(usd),
+            Form::Completions(encoder) => encoder.cost(usd),
+            Form::Responses(_) | Form::Anthropic(_) | Form::Gemini(_) => {}
         }
     }
 
     /// Ends the stream with an error, as the last event.
     pub fn fail(&mut self, error: UpstreamError, out: &mut String) {
         self.push(Event::Error(error), out);
+    }
+}
+
+impl Form {
+    fn push(&mut self, event: &Event, out: &mut String) {
+        match self {
+            Self::Chat(encoder) => encoder.push(event, out),
+            Self::Completions(encoder) => encoder.push(event, out),
+            Self::Responses(encoder) => encoder.push(event, out),
+            Self::Anthropic(encoder) => encoder.push(event, out),
+            Self::Gemini(encoder) => encoder.push(event, out),
+        }
     }
 }

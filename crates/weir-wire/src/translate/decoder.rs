@@ -7,9 +7,10 @@ use bytes::Bytes;
 use crate::eventstream::MessageFramer;
 use crate::fault::UpstreamError;
 use crate::hub::{Dialect, Event};
+use crate::ndjson::NdjsonFramer;
 use crate::rules::UsageRules;
 use crate::sse::{Frame, SseFramer};
-use crate::{anthropic, bedrock, cohere, gemini, openai_chat, openai_responses};
+use crate::{anthropic, bedrock, cohere, gemini, ollama, openai_chat, openai_responses};
 
 /// Reads one stream of a provider. It ends in exactly one of [`Event::End`] and [`Event::Error`].
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Decoder {
 enum Form {
     Sse(SseFramer, Sse),
     Messages(MessageFramer, bedrock::StreamDecoder),
+    Lines(NdjsonFramer, ollama::StreamDecoder),
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl Decoder {
             Dialect::Anthropic => sse(Sse::Anthropic(anthropic::StreamDecoder::new(rules))),
             Dialect::Gemini => sse(Sse::Gemini(gemini::StreamDecoder::new(rules))),
             Dialect::Cohere => sse(Sse::Cohere(cohere::StreamDecoder::new(rules))),
+            Dialect::Ollama => Form::Lines(NdjsonFramer::new(max_event), ollama::StreamDecoder::new(rules)),
             Dialect::Bedrock => Form::Messages(MessageFramer::new(max_event), bedrock::StreamDecoder::new()),
         };
         Self { form, closed: false }
@@ -58,6 +61,7 @@ impl Decoder {
         let broken = match &mut self.form {
             Form::Sse(framer, decoder) => push_sse(framer, decoder, chunk, events),
             Form::Messages(framer, decoder) => push_messages(framer, decoder, &chunk, events),
+            Form::Lines(framer, decoder) => push_lines(framer, decoder, chunk, events),
         };
         if let Err(why) = broken {
             self.fail(why, events);
@@ -93,6 +97,12 @@ impl Decoder {
                 decoder.end(events);
             }
             Form::Messages(_, decoder) => decoder.end(events),
+            Form::Lines(framer, decoder) => {
+                if let Some(line) = framer.end() {
+                    decoder.push_line(line.data(), events);
+                }
+                decoder.end(events);
+            }
         }
     }
 
@@ -103,6 +113,7 @@ impl Decoder {
         match &mut self.form {
             Form::Sse(_, decoder) => decoder.end(events),
             Form::Messages(_, decoder) => decoder.end(events),
+            Form::Lines(_, decoder) => decoder.end(events),
         }
         for event in &mut events[before..] {
             if let Event::Error(error) = event {
@@ -129,6 +140,19 @@ fn push_messages(
     framer.push(chunk);
     while let Some(message) = framer.next() {
         decoder.push(&message.map_err(|error| error.to_string())?, events);
+    }
+    Ok(())
+}
+
+fn push_lines(
+    framer: &mut NdjsonFramer,
+    decoder: &mut ollama::StreamDecoder,
+    chunk: Bytes,
+    events: &mut Vec<Event>,
+) -> Result<(), String> {
+    framer.push(chunk);
+    while let Some(line) = framer.next() {
+        decoder.push_line(line.map_err(|error| error.to_string())?.data(), events);
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::gemini::Framing;
-use crate::hub::{Event, Extra, Ids, Reply};
+use crate::hub::{CustomCalls, Event, Extra, Ids, Reply};
 use crate::rules::UsageRules;
 
 const INBOUND: [Inbound; 4] = [Inbound::Chat, Inbound::Responses, Inbound::Anthropic, Inbound::Gemini];
@@ -56,7 +56,14 @@ const STREAMS: [(Dialect, &str); 5] = [
 
 fn caller(form: Inbound, source: Dialect) -> Caller {
     let reply = Reply { source, now: 1, model: "asked".into(), ids: Ids::new(1) };
-    Caller { form, reply, include_usage: true, framing: Framing::Sse, echo: Extra::default() }
+    Caller {
+        form,
+        reply,
+        include_usage: true,
+        framing: Framing::Sse,
+        echo: Extra::default(),
+        custom: CustomCalls::new(&Request::default(), 0),
+    }
 }
 
 fn read(dialect: Dialect, text: &str, cut: usize) -> (Facts, Vec<Event>) {

@@ -264,3 +264,20 @@ fn a_block_that_is_nowhere_is_an_error() {
     let events = decode(&[start(), delta(3, json!({"type": "input_json_delta", "partial_json": "{}"}))]);
     assert!(matches!(events.last(), Some(Event::Error(_))));
 }
+
+#[test]
+fn a_citation_of_a_text_that_has_ended_is_a_loss() {
+    let shell = || Box::new(crate::hub::Part::text("a"));
+    let delta = Delta::Citation(crate::hub::Citation::default());
+    let events = [
+        Event::PartStart { choice: 0, part: 0, shell: shell() },
+        Event::PartEnd { choice: 0, part: 0 },
+        Event::PartStart { choice: 0, part: 1, shell: shell() },
+        Event::Delta { choice: 0, part: 0, delta },
+        Event::End,
+    ];
+    let (mut encoder, mut out) = (StreamEncoder::new(reply()), String::new());
+    events.iter().for_each(|event| encoder.push(event, &mut out));
+    let told = encoder.into_losses();
+    assert!(told.iter().any(|loss| loss.why.starts_with("said of a part after its end")), "{told:?}");
+}

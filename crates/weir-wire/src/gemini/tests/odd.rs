@@ -134,7 +134,10 @@ fn what_the_user_said_is_refused_and_what_the_model_said_dropped() {
         at: Place::root(),
         extra: Extra::default(),
     };
-    assert!(refused(&Request { tools: vec![tool], ..Request::default() }).contains("make sh a function"));
+    let given = Request { tools: vec![tool], ..Request::default() };
+    let (body, losses) = encode(&given, &Capabilities::default(), FROM);
+    assert_eq!(body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"]["required"], json!(["input"]));
+    assert_eq!(losses, [" approximated"]);
 }
 
 #[test]

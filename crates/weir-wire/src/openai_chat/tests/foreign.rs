@@ -406,3 +406,35 @@ fn a_part_without_its_choice_still_has_a_role() {
     assert!(out.starts_with("data: {\"id\":\"chatcmpl-") && out.contains("\"role\":\"assistant\""));
     assert_eq!(Field::Stop.name(FROM), "stop_sequences");
 }
+
+/// A text with a citation of its first two characters.
+fn cited(text: &str) -> Part {
+    let citation = Citation { start: Some(0), end: Some(2), url: Some("https://x.test".into()), ..Citation::default() };
+    Part::new(PartKind::Text(Text { text: text.into(), citations: vec![citation] }))
+}
+
+#[test]
+fn passages_of_joined_texts_are_counted_from_the_start() {
+    let parts = vec![cited("héé"), call("1"), cited("abcd"), Part::text("e"), cited("fg")];
+    let choice = Choice { parts, ..Choice::default() };
+    let answer = Answer { choices: vec![choice], ..Answer::default() };
+    let places = |annotations: &Value| -> Vec<(u64, u64)> {
+        let of = |one: &Value, name: &str| one["url_citation"][name].as_u64().unwrap();
+        annotations.as_array().unwrap().iter().map(|one| (of(one, "start_index"), of(one, "end_index"))).collect()
+    };
+    let expected = vec![(0, 2), (3, 5), (8, 10)];
+    let whole: Value = serde_json::from_str(&encode_answer(&answer, &mut reply()).body).unwrap();
+    let message = &whole["choices"][0]["message"];
+    assert_eq!(message["content"], "hééabcdefg");
+    assert_eq!(places(&message["annotations"]), expected);
+    let (mut encoder, mut out) = (StreamEncoder::new(reply(), false), String::new());
+    unfold(answer).iter().for_each(|event| encoder.push(event, &mut out));
+    let chunks = out.split("\n\n").filter_map(|frame| serde_json::from_str(frame.strip_prefix("data: ")?).ok());
+    let told: Vec<(u64, u64)> = chunks
+        .flat_map(|chunk: Value| match &chunk["choices"][0]["delta"]["annotations"] {
+            Value::Null => Vec::new(),
+            annotations => places(annotations),
+        })
+        .collect();
+    assert_eq!(told, expected);
+}

@@ -1,0 +1,4 @@
+mod foreign;
+mod generate;
+mod laws;
+mod streams;
