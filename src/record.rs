@@ -188,6 +188,58 @@ mod tests {
         assert_eq!(rfc3339(1_795_000_000_123), "2026-11-18T11:06:40.123Z");
     }
 
+    fn row(cost: Option<i64>) -> UsageRow {
+        UsageRow {
+            id: String::new(),
+            at: 0,
+            key_id: None,
+            team_id: None,
+            user_id: None,
+            end_user: None,
+            tags: Vec::new(),
+            endpoint: String::new(),
+            model: None,
+            provider: None,
+            served_model: None,
+            status: Status::Ok,
+            http_status: 200,
+            attempts: Vec::new(),
+            usage: Usage { input: 5, ..Usage::default() },
+            cost: cost.map(NanoUsd),
+            price_version: None,
+            estimated: false,
+            unpriced: cost.is_none(),
+            latency_ms: 0,
+            ttft_ms: None,
+            overhead_us: 0,
+            stream: false,
+            error_code: None,
+            error_message: None,
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_in_the_row() {
+        let sunk = Sunk {
+            usage: Usage { input: 3, ..Usage::default() },
+            cost: NanoUsd(30),
+            price_version: Some("v".to_owned()),
+            unpriced: false,
+            estimated: true,
+        };
+        let mut priced = row(Some(50));
+        sunk.clone().add_to(&mut priced);
+        assert_eq!((priced.usage.input, priced.cost, priced.estimated), (8, Some(NanoUsd(80)), true));
+        assert_eq!((priced.price_version.as_deref(), priced.unpriced), (Some("v"), false));
+        let mut unpriced = row(None);
+        sunk.add_to(&mut unpriced);
+        assert_eq!((unpriced.usage.input, unpriced.cost, unpriced.unpriced), (8, None, true));
+        let mut same = row(Some(50));
+        Sunk::default().add_to(&mut same);
+        assert_eq!(same, row(Some(50)));
+    }
+
     #[test]
     fn names_of_outcomes_are_read_back() {
         for status in Status::ALL {

@@ -32,18 +32,21 @@ impl Ranking {
         let Some(reranks) = target.reranks.as_ref().filter(|_| job.operation == Operation::Rerank) else {
             return Ok(None);
         };
-        let read = rerank::decode_request(&job.body).map_err(unreadable);
-        let mut request = read.map_err(|error| Failed { error, next: Next::Stop })?;
-        if reranks.api == RerankApi::Cohere && is_cohere_s(job, &request) {
-            return Ok(None);
-        }
+        let cohere = reranks.api == RerankApi::Cohere;
+        let mut request = match rerank::decode_request(&job.body) {
+            Ok(request) if cohere && is_cohere_s(job, &request) => return Ok(None),
+            Ok(request) => request,
+            // The provider says better what it makes of its own form.
+            Err(_) if cohere => return Ok(None),
+            Err(error) => return Err(Failed { error: unreadable(error), next: Next::Stop }),
+        };
         for name in ["models", "fallbacks"] {
             request.extra.remove(Dialect::Cohere, name);
         }
         let encoded = rerank::encode_request(&request, api(reranks), &target.model);
         tell(job, target, &encoded.losses, Vec::new())?;
         let body = changed(encoded.body.into(), &[], &target.body);
-        let dialect = if reranks.api == RerankApi::Cohere { Dialect::Cohere } else { Dialect::OpenAiChat };
+        let dialect = if cohere { Dialect::Cohere } else { Dialect::OpenAiChat };
         let question = Question { dialect, uri: reranks.path.uri.clone(), body, foreign: true };
         Ok(Some(Self { question, request }))
     }
@@ -103,9 +106,12 @@ fn reply(job: &Job, target: &Target, request: &Request, said: Said, answer: &Ans
 }
 
 fn texts(request: &Request) -> Vec<&str> {
-    let text = |document| match document {
-        &Document::Text(ref text) => text.as_str(),
-        &Document::Object(ref json, ref text) => text.as_deref().unwrap_or(json.as_str()),
-    };
     std::iter::once(request.query.as_str()).chain(request.documents.iter().map(text)).collect()
+}
+
+fn text(document: &Document) -> &str {
+    match document {
+        Document::Text(text) => text,
+        Document::Object(json, text) => text.as_deref().unwrap_or(json.as_str()),
+    }
 }

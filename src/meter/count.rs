@@ -132,9 +132,8 @@ mod tests {
         CountJob {
             prompt: Bytes::from_static(prompt.as_bytes()),
             output: output.into(),
-            output_beyond: 0,
-            answer: Bytes::new(),
             tokenizer: Some(tokenizer.into()),
+            ..CountJob::default()
         }
     }
 
@@ -150,6 +149,12 @@ mod tests {
             {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#;
         let counted = job(prompt, "four", "anthropic").count();
         assert_eq!(counted, Counted { input: 3 + 6, output: 1 });
+    }
+
+    #[test]
+    fn texts_by_themselves_are_no_messages() {
+        let bare = CountJob { bare: true, ..job(r#"["hello world","hello"]"#, "", "o200k_base") };
+        assert_eq!(bare.count(), Counted { input: 3, output: 0 });
     }
 
     #[test]

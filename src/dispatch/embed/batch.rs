@@ -91,10 +91,6 @@ impl Batch {
 
     /// The texts among the inputs.
     pub(super) fn texts(&self) -> Vec<&str> {
-        let text = |input| match input {
-            &Input::Text(ref text) => Some(text.as_str()),
-            Input::Tokens(..) => None,
-        };
         self.request.inputs.iter().filter_map(text).collect()
     }
 
@@ -118,6 +114,13 @@ fn read(job: &Job, gemini: bool) -> Result<Request, ApiError> {
         request.extra.remove(dialect, name);
     }
     Ok(request)
+}
+
+fn text(input: &Input) -> Option<&str> {
+    match input {
+        Input::Text(text) => Some(text),
+        Input::Tokens(..) => None,
+    }
 }
 
 /// The form that a model's provider speaks.
