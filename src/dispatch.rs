@@ -11,6 +11,7 @@ mod embed;
 mod exchange;
 mod flow;
 pub mod forward;
+pub mod keep;
 pub mod prepare;
 mod rerank;
 pub mod stream;
@@ -75,14 +76,18 @@ pub struct Job {
     pub flight: Arc<Flight>,
     /// When it must be over.
     pub deadline: MonoNs,
+    /// About how many tokens its prompt has, by its size.
+    pub prompt_tokens: u64,
     /// Tokens it may use: the prompt's and the most that may be generated.
     pub estimate: u64,
     /// Whether it is refused when a target cannot be told all of it (`x-weir-strict`).
     pub strict: bool,
+    /// How the exchange is kept where its provider keeps none.
+    pub keep: Option<keep::Writer>,
     /// Whether its tokens are counted, and nothing more.
     pub counts: bool,
-    /// The conversation before this request, where Weir keeps it (`previous_response_id`).
-    pub earlier: Option<Vec<hub::Turn>>,
+    /// The conversation before this request, where Weir keeps it.
+    pub earlier: Option<keep::Earlier>,
     /// How the chunks of a Gemini stream are told apart.
     pub framing: Framing,
     /// Where made-up ids come from: the same for every target.
@@ -100,6 +105,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body, which settles the flight.
     pub body: ReplyBody,
+    /// The id in it is the provider's own.
+    pub native: bool,
 }
 
 /// The body of a reply.

@@ -134,6 +134,8 @@ pub struct Trip {
     pub usage_added: bool,
     /// The dialect of its answer.
     pub dialect: Dialect,
+    /// The model's name for the caller, where the answer is to have it in place of the provider's.
+    pub model_as: Option<String>,
     /// How its answer tells its usage.
     pub usage: Arc<UsageRules>,
     /// How its answer becomes the caller's, where that is not the same.
@@ -204,6 +206,7 @@ impl Dispatcher {
             flavor: flavor(job.operation),
             usage_added,
             dialect,
+            model_as: job.model_as(target),
             usage,
             translation,
             prompt: job.prompt(),

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use http::Uri;
 use weir_wire::gemini::{self, CountForm};
 use weir_wire::hub::Part;
 use weir_wire::hub::{self, Dialect, PartKind, Tool, ToolKind};
+use weir_wire::request::Change;
 use weir_wire::{anthropic, translate::Inbound};
 
 use super::attempt::{internal, invalid_answer};
@@ -14,8 +16,8 @@ use super::{Dispatcher, Failed, Job, Next, no_target};
 use crate::error::ApiError;
 use crate::meter::count::CountJob;
 use crate::record::Status;
-use crate::snapshot::Target;
 use crate::snapshot::talk::Talk;
+use crate::snapshot::{Operation, Target};
 
 impl Dispatcher {
     /// Counts for the first target that can; the count of the model's own provider is exact.
@@ -41,8 +43,25 @@ impl Dispatcher {
         let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
         match &target.counts {
             Some(talk) => self.count_at(job, target, talk, request).await,
+            None if job.operation == Operation::Responses && asks(target).is_some() => {
+                self.count_input(job, target).await
+            }
             None => counted_here(request, target).await,
         }
+    }
+
+    /// The count of a provider that speaks Responses: beside its responses.
+    async fn count_input(&self, job: &Job, target: &Arc<Target>) -> Result<u64, Failed> {
+        #[derive(serde::Deserialize)]
+        struct Counted {
+            input_tokens: u64,
+        }
+        let uri = asks(target).ok_or_else(|| internal("no place to count at".to_owned()))?;
+        let change = Change { model: Some(&target.model), strip_extensions: true, ..Change::default() };
+        let body = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
+        let (_, answer) = self.exchange(job, target, Dialect::OpenAiResponses, uri, body).await?;
+        let counted = serde_json::from_slice::<Counted>(&answer).map(|counted| counted.input_tokens);
+        counted.map_err(|error| invalid_answer(&target.provider, &error.to_string()))
     }
 
     async fn count_at(
@@ -69,18 +88,37 @@ impl Dispatcher {
     }
 }
 
+/// Where a provider of responses counts what they would take in.
+fn asks(target: &Target) -> Option<Uri> {
+    let talk = target.talks.iter().find(|talk| talk.dialect == Dialect::OpenAiResponses)?;
+    let uri = talk.paths.whole.uri.to_string();
+    let (path, query) = uri.split_once('?').map_or((uri.as_str(), String::new()), |(path, q)| (path, format!("?{q}")));
+    format!("{path}/input_tokens{query}").parse().ok()
+}
+
 /// Vertex AI takes the request itself, the Gemini API one around it.
 fn count_form(target: &Target) -> CountForm {
     if target.capabilities.labels { CountForm::Flat } else { CountForm::Wrapped }
 }
 
-async fn counted_here(request: &hub::Request, target: &Target) -> Result<u64, Failed> {
+/// Counts with the tokenizer of the target's model, or by size.
+///
+/// # Errors
+/// When the tokenizer fails.
+pub async fn counted_here(request: &hub::Request, target: &Target) -> Result<u64, Failed> {
     let texts = texts(request);
     let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.clone());
     let prompt = serde_json::to_vec(&texts).unwrap_or_default().into();
     let job = CountJob { prompt, tokenizer, ..CountJob::default() };
     let counted = tokio::task::spawn_blocking(move || job.count()).await;
     counted.map(|counted| counted.input).map_err(|_| internal("the tokenizer failed".to_owned()))
+}
+
+/// Whether the tokenizer of the target's model is known, so that a count is one and no estimate.
+#[must_use]
+pub fn is_exact(target: &Target) -> bool {
+    let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.as_deref());
+    tokenizer.is_some_and(crate::meter::count::is_exact)
 }
 
 /// What of a request is counted: what is said in it, and the tools.

@@ -153,5 +153,5 @@ fn reply(job: &Job, target: &Target, batch: &Batch, whole: &Answer, upstream: &H
     whole::noted(&job.flight, target, read, || exchange::count_job(target, &batch.texts()), &mut headers);
     let body = batch.answer(whole, &target.model);
     let body = ReplyBody::Whole(WholeBody::new(body.into(), Arc::clone(&job.flight)));
-    Reply { status: StatusCode::OK, headers, body }
+    Reply { status: StatusCode::OK, headers, body, native: false }
 }

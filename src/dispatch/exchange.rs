@@ -69,6 +69,7 @@ impl Dispatcher {
             flavor: Flavor::Other,
             usage_added: false,
             dialect: question.dialect,
+            model_as: None,
             usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: job.prompt(),

@@ -2,20 +2,23 @@
 //! or those of another dialect, written anew.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use weir_wire::gemini::Framing;
 use weir_wire::hub::Event;
 use weir_wire::json::Span;
 use weir_wire::sse::{Frame, SseFramer};
-use weir_wire::tap::{Flavor, Seen, StreamTap, splice_cost};
+use weir_wire::tap::{Flavor, Seen, StreamTap, splice_cost, splice_model};
 use weir_wire::translate::{Decoder, Encoder, Facts};
 use weir_wire::usage::Usage;
 use weir_wire::{anthropic, gemini};
 
 use super::attempt::Trip;
 use super::classify;
+use super::keep::Keep;
 use super::stream::{MAX_EVENT, Step, Turn};
 use crate::error::ApiError;
 
@@ -38,13 +41,21 @@ pub(super) struct Pass {
 }
 
 /// Events are read and written.
-#[derive(Debug)]
 pub(super) struct Translate {
     decoder: Decoder,
     encoder: Encoder,
     facts: Facts,
     /// The events of the chunk at hand, kept for its memory.
     events: Vec<Event>,
+    /// Keeps the exchange at its end.
+    keep: Option<Keep>,
+    keeping: Option<BoxFuture<'static, ()>>,
+}
+
+impl fmt::Debug for Translate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Translate").field("facts", &self.facts).finish_non_exhaustive()
+    }
 }
 
 impl Flow {
@@ -57,12 +68,17 @@ impl Flow {
                 tap: StreamTap::new(trip.flavor, rules),
                 hide_usage: trip.usage_added,
             })),
-            Some(translation) => Self::Translate(Box::new(Translate {
-                decoder: Decoder::new(trip.dialect, rules, MAX_EVENT),
-                encoder: translation.encoder(),
-                facts: Facts::default(),
-                events: Vec::new(),
-            })),
+            Some(translation) => {
+                let (encoder, keep) = translation.encoder();
+                Self::Translate(Box::new(Translate {
+                    decoder: Decoder::new(trip.dialect, rules, MAX_EVENT),
+                    encoder,
+                    facts: Facts::default(),
+                    events: Vec::new(),
+                    keep,
+                    keeping: None,
+                }))
+            }
         }
     }
 
@@ -103,6 +119,21 @@ impl Flow {
                 translate.encoder.fail(error.told(), &mut out);
                 ready.push_back(out.into());
             }
+        }
+    }
+
+    /// What must be done before the client sees the end.
+    pub(super) fn keeping(&mut self) -> Option<&mut BoxFuture<'static, ()>> {
+        match self {
+            Self::Pass(_) => None,
+            Self::Translate(translate) => translate.keeping.as_mut(),
+        }
+    }
+
+    /// It has been done.
+    pub(super) fn kept(&mut self) {
+        if let Self::Translate(translate) = self {
+            translate.keeping = None;
         }
     }
 
@@ -172,7 +203,9 @@ impl Pass {
         let provider = &trip.target.provider;
         match self.tap.observe(frame) {
             Seen::Quiet => {
-                ready.push_back(frame.raw.clone());
+                // The model is named once, before anything is said.
+                let renamed = trip.model_as.as_deref().and_then(|model| splice_model(frame, model));
+                ready.push_back(renamed.unwrap_or_else(|| frame.raw.clone()));
                 None
             }
             Seen::UsageOnly(_) if self.hide_usage => None,
@@ -232,7 +265,11 @@ impl Translate {
             {
                 self.encoder.cost(&cost);
             }
+            let ends = matches!(event, Event::End);
             self.encoder.push(event, &mut out);
+            if ends && let Some(keep) = self.keep.take() {
+                self.keeping = keep.put_last(&out);
+            }
             step.then(this);
         }
         if !out.is_empty() {

@@ -94,6 +94,7 @@ impl Dispatcher {
             flavor: forward.flavor,
             usage_added: false,
             dialect: Dialect::OpenAiChat,
+            model_as: None,
             usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: forward.prompt,
@@ -114,7 +115,7 @@ impl Dispatcher {
             let length = answer.body.declared_length();
             trip.flight.draft().unmetered = spends && trip.flight.draft().usage.is_none();
             let body = RawBody::new(answer.body, length, trip);
-            return Ok(Reply { status, headers: out, body: ReplyBody::Raw(body) });
+            return Ok(Reply { status, headers: out, body: ReplyBody::Raw(body), native: true });
         }
         let body = whole::body(self, &trip, &mut answer).await?;
         trip.record("ok");
@@ -127,7 +128,7 @@ impl Dispatcher {
             draft.unmetered = !reported;
         }
         let body = ReplyBody::Whole(WholeBody::new(body, Arc::clone(&trip.flight)));
-        Ok(Reply { status, headers: out, body })
+        Ok(Reply { status, headers: out, body, native: true })
     }
 }
 

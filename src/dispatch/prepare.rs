@@ -336,11 +336,18 @@ fn drop_dialect_headers(job: &Job, headers: &mut HeaderMap) {
 }
 
 impl Job {
+    /// Anthropic's clients send thoughts back only to the model that they came from, which they tell by
+    /// its name: it must be the one that they asked for.
+    pub(super) fn model_as(&self, target: &Target) -> Option<String> {
+        let asked = self.peek.model.as_ref().filter(|asked| ***asked != *target.model);
+        asked.filter(|_| self.operation == Operation::Messages).cloned()
+    }
+
     /// The body, read.
     ///
     /// # Errors
     /// What of it cannot be understood.
-    pub(super) fn hub(&self) -> Result<&hub::Request, ApiError> {
+    pub fn hub(&self) -> Result<&hub::Request, ApiError> {
         self.hub.get_or_init(|| self.decode()).as_ref().map_err(Clone::clone)
     }
 
@@ -364,7 +371,7 @@ impl Job {
         match (openai_responses::take_state(request), &self.earlier) {
             (None, _) => Ok(()),
             (Some(_), Some(earlier)) => {
-                openai_responses::continue_from(request, earlier.clone());
+                openai_responses::continue_from(request, earlier.turns.clone());
                 Ok(())
             }
             (Some(State::Answer(id)), None) => Err(no_earlier("previous_response_id", &id)),

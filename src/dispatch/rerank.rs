@@ -102,7 +102,7 @@ fn reply(job: &Job, target: &Target, request: &Request, said: Said, answer: &Ans
     let id = format!("rerank-{:016x}", job.seed);
     let body = rerank::encode_answer(answer, request, &id, &target.model);
     let body = ReplyBody::Whole(WholeBody::new(body.into(), Arc::clone(&job.flight)));
-    Reply { status: StatusCode::OK, headers, body }
+    Reply { status: StatusCode::OK, headers, body, native: false }
 }
 
 fn texts(request: &Request) -> Vec<&str> {

@@ -36,6 +36,7 @@ const MAX_PREFACE: usize = 64 * 1024;
 /// # Errors
 /// When the stream ends, stalls or reports an error before its first event.
 pub(super) async fn begin(dispatcher: &Dispatcher, trip: Trip, answer: Answer) -> Result<Reply, Failed> {
+    let native = trip.translation.is_none();
     let mut out = headers::for_client(&answer.headers);
     if let Some(translation) = &trip.translation {
         out.insert(header::CONTENT_TYPE, HeaderValue::from_static(translation.stream_type()));
@@ -53,7 +54,7 @@ pub(super) async fn begin(dispatcher: &Dispatcher, trip: Trip, answer: Answer) -
     body.trip.flight.draft().first_byte = Some(body.trip.flight.now());
     body.started = true;
     body.arm_timers();
-    Ok(Reply { status: answer.status, headers: out, body: ReplyBody::Stream(Box::new(body)) })
+    Ok(Reply { status: answer.status, headers: out, body: ReplyBody::Stream(Box::new(body)), native })
 }
 
 /// Why a stream did not start.
@@ -317,6 +318,10 @@ impl Body for StreamBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         loop {
+            if let Some(keeping) = this.flow.keeping() {
+                ready!(keeping.as_mut().poll(cx));
+                this.flow.kept();
+            }
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }

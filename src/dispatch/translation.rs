@@ -9,6 +9,7 @@ use weir_wire::rules::UsageRules;
 use weir_wire::translate::{self, Caller, Decoder, Encoder, Facts, Inbound};
 
 use super::Job;
+use super::keep::Keep;
 use super::stream::MAX_EVENT;
 use crate::snapshot::Target;
 
@@ -18,18 +19,21 @@ pub struct Translation {
     /// Whether the caller wants a stream.
     pub stream: bool,
     caller: Caller,
+    keep: Option<Keep>,
 }
 
 impl Translation {
     pub(super) fn new(job: &Job, target: &Target, source: Dialect, request: &hub::Request) -> Self {
         let form = job.operation.inbound().unwrap_or(Inbound::Chat);
         let now = u64::try_from(job.flight.at / 1000).unwrap_or(0);
-        let echo = if form == Inbound::Responses { openai_responses::echo(request) } else { Extra::default() };
+        let echo = if form == Inbound::Responses { echo(job, request) } else { Extra::default() };
         let reply = Reply { source, now, model: target.model.to_string(), ids: Ids::new(job.seed) };
         let include_usage = job.peek.include_usage;
         let custom = CustomCalls::new(request, MAX_EVENT);
-        let caller = Caller { form, reply, include_usage, framing: job.framing, echo, custom };
-        Self { stream: job.peek.stream, caller }
+        let model = job.peek.model.clone().filter(|_| form == Inbound::Anthropic);
+        let caller = Caller { form, reply, include_usage, framing: job.framing, echo, custom, model };
+        let keep = job.keep.as_ref().map(|writer| Keep::new(request, Arc::clone(&writer.0)));
+        Self { stream: job.peek.stream, caller, keep }
     }
 
     /// The form of its caller.
@@ -39,14 +43,22 @@ impl Translation {
     }
 
     /// A whole answer in the caller's form, and its content type: as a stream for a caller who wants
-    /// one.
-    #[must_use]
-    pub fn encode(self, answer: Answer) -> (Bytes, &'static str) {
+    /// one. It is kept by then, if it is to be.
+    pub async fn encode(self, answer: Answer) -> (Bytes, &'static str) {
         let stream_type = self.stream_type();
-        match self.stream {
-            true => (self.caller.stream_answer(answer).into(), stream_type),
-            false => (self.caller.encode_answer(answer).body.into(), "application/json"),
+        let (body, content_type, kept) = if self.stream {
+            let body = self.caller.stream_answer(answer);
+            let kept = self.keep.and_then(|keep| keep.put_last(&body));
+            (body, stream_type, kept)
+        } else {
+            let body = self.caller.encode_answer(answer).body;
+            let kept = self.keep.map(|keep| keep.put(&body));
+            (body, "application/json", kept)
+        };
+        if let Some(kept) = kept {
+            kept.await;
         }
+        (body.into(), content_type)
     }
 
     /// The content type of a stream.
@@ -60,9 +72,19 @@ impl Translation {
 
     /// For a stream.
     #[must_use]
-    pub fn encoder(self) -> Encoder {
-        self.caller.encoder()
+    pub fn encoder(self) -> (Encoder, Option<Keep>) {
+        (self.caller.encoder(), self.keep)
     }
+}
+
+/// What a response repeats of its request, what it goes on from included.
+fn echo(job: &Job, request: &hub::Request) -> Extra {
+    let mut echo = openai_responses::echo(request);
+    if let Some(earlier) = &job.earlier {
+        let member = ("previous_response_id".to_owned(), hub::Json::string(&earlier.id));
+        echo.update(Extra::new(Dialect::OpenAiResponses, vec![member]).quieten(|_| true));
+    }
+    echo
 }
 
 /// Reads a whole answer, which some servers send as a stream all the same.

@@ -11,6 +11,7 @@ use http::{StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use weir_wire::answer::read_answer;
 use weir_wire::hub::{AnswerError, Dialect};
+use weir_wire::tap::with_model;
 use weir_wire::translate::Facts;
 use weir_wire::usage::Usage;
 
@@ -21,8 +22,9 @@ use crate::flight::Flight;
 use crate::meter::count::CountJob;
 use crate::record::Status;
 use crate::snapshot::Target;
+use crate::upstream::Answer;
 use crate::upstream::body::{BodyError, CollectError, collect};
-use crate::upstream::{Answer, headers};
+use crate::upstream::headers::for_client;
 
 /// Reads an answer to its end.
 ///
@@ -32,7 +34,7 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
     let provider = &trip.target.provider;
     let body = body(dispatcher, &trip, &mut answer).await?;
     if trip.translation.is_some() || matches!(trip.dialect, Dialect::Anthropic | Dialect::Gemini) {
-        return decoded(trip, &answer, body);
+        return decoded(trip, &answer.headers, body).await;
     }
     let read = read_answer(&body, &trip.usage);
     if !read.valid {
@@ -42,35 +44,36 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
         return Err(classify::in_band(provider, told));
     }
     trip.record("ok");
-    let mut out = headers::for_client(&answer.headers);
+    let mut out = for_client(&answer.headers);
     note(&trip, read.into(), &body, &mut out);
     let body = ReplyBody::Whole(WholeBody::new(body, Arc::clone(&trip.flight)));
-    Ok(Reply { status: answer.status, headers: out, body })
+    Ok(Reply { status: answer.status, headers: out, body, native: true })
 }
 
 /// An answer that its dialect's codec reads: to be written anew for the caller, or to be metered and
 /// passed on.
-fn decoded(mut trip: Trip, answer: &Answer, body: Bytes) -> Result<Reply, Failed> {
+async fn decoded(mut trip: Trip, headers: &HeaderMap, body: Bytes) -> Result<Reply, Failed> {
     let provider = &trip.target.provider;
-    let streamed = is_event_stream(&answer.headers);
+    let streamed = is_event_stream(headers);
     let read = match translation::decode(trip.dialect, &body, streamed, &trip.usage) {
         Ok(read) => read,
         Err(AnswerError::Upstream(told)) => return Err(classify::in_band(provider, &told)),
         Err(error @ AnswerError::Decode(_)) => return Err(invalid_answer(provider, &error.to_string())),
     };
     trip.record("ok");
-    let mut out = headers::for_client(&answer.headers);
+    let native = trip.translation.is_none();
+    let mut out = for_client(headers);
     note(&trip, translation::facts(&read).into(), &body, &mut out);
     let body = match trip.translation.take() {
-        None => body,
+        None => trip.model_as.as_deref().and_then(|model| with_model(&body, model)).unwrap_or(body),
         Some(translation) => {
-            let (body, content_type) = translation.encode(read);
+            let (body, content_type) = translation.encode(read).await;
             out.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             body
         }
     };
     let body = ReplyBody::Whole(WholeBody::new(body, Arc::clone(&trip.flight)));
-    Ok(Reply { status: StatusCode::OK, headers: out, body })
+    Ok(Reply { status: StatusCode::OK, headers: out, body, native })
 }
 
 /// What an answer says of itself, for the record.

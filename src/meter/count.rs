@@ -69,6 +69,12 @@ fn count_text(bpe: Option<&CoreBPE>, text: &str) -> u64 {
     }
 }
 
+/// Whether a tokenizer of this name counts as the model does.
+#[must_use]
+pub fn is_exact(name: &str) -> bool {
+    tokenizer(Some(name)).is_some()
+}
+
 fn tokenizer(name: Option<&str>) -> Option<&'static CoreBPE> {
     static O200K: LazyLock<Option<CoreBPE>> = LazyLock::new(|| tiktoken_rs::o200k_base().ok());
     static CL100K: LazyLock<Option<CoreBPE>> = LazyLock::new(|| tiktoken_rs::cl100k_base().ok());

@@ -21,6 +21,8 @@ fn providers(upstream: &Upstream) -> String {
   gemini: {{ base_url: \"{at}/v1beta\", api_key: k-gemini }}
   bedrock: {{ base_url: \"{at}\", api_key: k-bedrock }}
   cohere: {{ base_url: \"{at}\", api_key: k-cohere }}
+models:
+  m: anthropic/m
 prices:
   chat/m: {{ input: \"1.00\", output: \"2.00\" }}
   responses/m: {{ input: \"1.00\", output: \"2.00\" }}
@@ -278,9 +280,14 @@ fn ends_well(form: &str) -> &'static str {
     }
 }
 
-/// The model's name in answers of providers that do not say which served.
-fn served(out: &str) -> &'static str {
-    if matches!(out, "bedrock" | "cohere") { "m" } else { "m-served" }
+/// The model's name in an answer: the one that served, or its own name at providers that do not say.
+/// Anthropic's clients get the name that they asked for, without which they keep no thoughts.
+fn named(form: &str, out: &str) -> String {
+    match (form, out) {
+        ("anthropic", _) => format!("{out}/m"),
+        (_, "bedrock" | "cohere") => "m".to_owned(),
+        _ => "m-served".to_owned(),
+    }
 }
 
 #[tokio::test]
@@ -291,7 +298,7 @@ async fn whole_answers_from_any_dialect_to_any() {
             let (path, body) = question(form, &format!("{out}/m"), false);
             let reply = gateway.post(&key, &path, body).await;
             assert_eq!(reply.status, StatusCode::OK, "{form} to {out}: {}", reply.text());
-            let expected = ("hello".to_owned(), ends_well(form).to_owned(), 3, 2, served(out).to_owned());
+            let expected = ("hello".to_owned(), ends_well(form).to_owned(), 3, 2, named(form, out));
             assert_eq!(read(form, &reply.json()), expected, "{form} to {out}: {}", reply.text());
             assert_eq!(reply.header("x-weir-cost-usd"), Some("0.000007000"), "{form} to {out}");
             assert_eq!(reply.header("content-type"), Some("application/json"), "{form} to {out}");
@@ -436,7 +443,9 @@ async fn a_gemini_client_may_want_an_array() {
 async fn the_same_dialect_passes_byte_for_byte() {
     let (upstream, gateway, key) = gateway().await;
     for form in INBOUND {
-        let (path, mut body) = question(form, &format!("{form}/m"), false);
+        // By a name that is the provider's own, Anthropic's answers pass as they are too.
+        let model = if form == "anthropic" { "m".to_owned() } else { format!("{form}/m") };
+        let (path, mut body) = question(form, &model, false);
         body["x_unknown"] = json!({"b": 1.0e0, "a": [null]});
         let reply = gateway.post(&key, &path, &body).await;
         assert_eq!(reply.text(), whole(form).to_string(), "{form}");
@@ -446,16 +455,26 @@ async fn the_same_dialect_passes_byte_for_byte() {
         }
         let seen = upstream.seen().pop().unwrap();
         assert_eq!(seen.json(), expected, "{form}");
-        let (path, mut body) = question(form, &format!("{form}/m"), true);
+        let (path, mut body) = question(form, &model, true);
         body["x_unknown"] = json!(1);
         let reply = gateway.post(&key, &path, &body).await;
-        let said = String::from_utf8(stream(form)).unwrap();
-        let said = if form == "chat" {
-            reply.text().replace(r#","cost_usd":"0.000007000""#, "").replace(r#""cost_usd":"0.000007000","#, "")
-        } else {
-            said.clone()
-        };
+        let said = reply.text().replace(r#","cost_usd":"0.000007000""#, "");
         assert_eq!(said, String::from_utf8(stream(form)).unwrap(), "{form}");
+    }
+}
+
+/// Anthropic's clients send thoughts back only to the model that they came from, by its name.
+#[tokio::test]
+async fn an_anthropic_client_gets_the_name_that_it_asked_for() {
+    let (_upstream, gateway, key) = gateway().await;
+    for streams in [false, true] {
+        let (path, body) = question("anthropic", "anthropic/m", streams);
+        let reply = gateway.post(&key, &path, body).await;
+        assert!(reply.text().contains(r#""model":"anthropic/m""#), "{}", reply.text());
+        assert!(!reply.text().contains("m-served"), "{}", reply.text());
+    }
+    for row in gateway.wait_rows(2).await {
+        assert_eq!((&row["served_model"], &row["model"]), (&json!("m-served"), &json!("anthropic/m")), "{row}");
     }
 }
 
@@ -637,7 +656,13 @@ async fn tokens_are_counted_by_the_provider_or_here() {
     assert_eq!(reply.text(), r#"{"input_tokens":42}"#);
     let reply = gateway.post(&key, "/v1/messages/count_tokens", body("chat/m")).await;
     assert!((8..20).contains(&reply.json()["input_tokens"].as_u64().unwrap()), "{}", reply.text());
-    let rows = gateway.wait_rows(2).await;
+    let input = json!({"model": "chat/m", "input": "hello world"});
+    let reply = gateway.post(&key, "/v1/responses/input_tokens", input).await;
+    assert!((5..15).contains(&reply.json()["input_tokens"].as_u64().unwrap()), "{}", reply.text());
+    let contents = json!({"contents": [{"role": "user", "parts": [{"text": "hello world"}]}]});
+    let reply = gateway.post(&key, "/v1beta/models/chat/m:countTokens", contents).await;
+    assert!((5..15).contains(&reply.json()["totalTokens"].as_u64().unwrap()), "{}", reply.text());
+    let rows = gateway.wait_rows(4).await;
     for row in rows {
         assert_eq!(
             (&row["status"], &row["cost_usd"], &row["input_tokens"]),
@@ -645,4 +670,160 @@ async fn tokens_are_counted_by_the_provider_or_here() {
             "{row}"
         );
     }
+}
+
+/// An image for a model without eyes: refused before anybody is asked, or skipped where another can.
+#[tokio::test]
+async fn a_model_that_cannot_is_not_asked() {
+    let upstream = Upstream::start(answer).await;
+    let at = format!("http://{}/v1", upstream.addr);
+    let yaml = format!(
+        "providers:
+  blind: {{ kind: groq, base_url: \"{at}\", api_key: k }}
+  seeing: {{ kind: openai, base_url: \"{at}\", api_key: k, operations: [chat] }}
+models:
+  both: {{ targets: [{{ provider: blind, model: llama-3.1-8b-instant }}, {{ provider: seeing, model: gpt-4o-mini }}] }}
+"
+    );
+    let gateway = Setup::new(yaml).start().await;
+    let key = gateway.plain_key().await;
+    let image = json!([{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]);
+    let body = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": image}]});
+    let reply = gateway.post(&key, "/v1/chat/completions", body("blind/llama-3.1-8b-instant")).await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (StatusCode::BAD_REQUEST, "unsupported_by_model"),
+        "{}",
+        reply.text()
+    );
+    assert!(reply.text().contains("cannot take images; these can: both"), "{}", reply.text());
+    assert!(upstream.seen().is_empty());
+    let reply = gateway.post(&key, "/v1/chat/completions", body("both")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(upstream.only().json()["model"], "gpt-4o-mini");
+    // The words alone are no image, and an escaped quote is part of a text.
+    let words = json!({"model": "blind/llama-3.1-8b-instant", "messages": [{"role": "user", "content": "{\"type\":\"image_url\"}"}]});
+    assert_eq!(gateway.post(&key, "/v1/chat/completions", words).await.status, StatusCode::OK);
+}
+
+/// A prompt that is longer than the model's window, by the model's own tokenizer.
+#[tokio::test]
+async fn a_prompt_that_is_too_long_is_refused_by_count() {
+    let upstream = Upstream::start(answer).await;
+    let yaml = format!(
+        "providers:\n  up: {{ kind: openai, base_url: \"http://{}/v1\", api_key: k, operations: [chat] }}\n",
+        upstream.addr
+    );
+    let gateway = Setup::new(yaml).start().await;
+    let key = gateway.plain_key().await;
+    let body =
+        |words: usize| json!({"model": "up/gpt-4", "messages": [{"role": "user", "content": "hello ".repeat(words)}]});
+    let reply = gateway.post(&key, "/v1/chat/completions", body(9_000)).await;
+    assert_eq!(
+        (reply.status, reply.code().as_str()),
+        (StatusCode::BAD_REQUEST, "context_length_exceeded"),
+        "{}",
+        reply.text()
+    );
+    assert!(reply.text().contains("it takes 8192"), "{}", reply.text());
+    assert!(upstream.seen().is_empty());
+    assert_eq!(gateway.post(&key, "/v1/chat/completions", body(8_000)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn text_completions_reach_any_dialect() {
+    let (_upstream, gateway, key) = gateway().await;
+    for out in OUTBOUND {
+        let body = json!({"model": format!("{out}/m"), "prompt": "hi", "max_tokens": 50});
+        let reply = gateway.post(&key, "/v1/completions", body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{out}: {}", reply.text());
+        let answer = reply.json();
+        assert_eq!(
+            (&answer["object"], &answer["choices"][0]["text"]),
+            (&json!("text_completion"), &json!("hello")),
+            "{out}"
+        );
+        assert_eq!(answer["usage"]["completion_tokens"], 2, "{out}");
+        let body = json!({"model": format!("{out}/m"), "prompt": "hi", "stream": true, "stream_options": {"include_usage": true}});
+        let text = gateway.post(&key, "/v1/completions", body).await.text();
+        assert!(text.ends_with("data: [DONE]\n\n") && text.contains(r#""completion_tokens":2"#), "{out}: {text}");
+    }
+    let reply = gateway.post(&key, "/v1/completions", json!({"model": "gemini/m", "prompt": ["a", "b"]})).await;
+    assert_eq!(
+        (reply.status, reply.json()["error"]["param"].as_str()),
+        (StatusCode::BAD_REQUEST, Some("prompt")),
+        "{}",
+        reply.text()
+    );
+}
+
+/// `previous_response_id` at providers that keep nothing: Weir keeps the conversation, for its key alone.
+#[tokio::test]
+async fn a_conversation_goes_on_where_the_provider_keeps_none() {
+    let (upstream, gateway, key) = gateway().await;
+    for streams in [false, true] {
+        let first =
+            json!({"model": "anthropic/m", "input": "my name is Ada", "instructions": "be brief", "stream": streams});
+        let reply = gateway.post(&key, "/v1/responses", first).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let response = match streams {
+            false => reply.json(),
+            true => {
+                let text = reply.text();
+                let last = text.lines().rev().find_map(|line| line.strip_prefix("data: ")).unwrap().to_owned();
+                serde_json::from_str::<Value>(&last).unwrap()["response"].clone()
+            }
+        };
+        let id = response["id"].as_str().unwrap().to_owned();
+        assert!(id.starts_with("resp_"), "{id}");
+        let next = json!({"model": "gemini/m", "input": "who am I?", "previous_response_id": id});
+        let reply = gateway.post(&key, "/v1/responses", &next).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert_eq!(reply.json()["previous_response_id"], id.as_str());
+        let asked = upstream.seen().pop().unwrap().json();
+        let said: Vec<_> = asked["contents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|turn| turn["parts"][0]["text"].as_str().unwrap())
+            .collect();
+        assert_eq!(said, ["my name is Ada", "hello", "who am I?"]);
+        assert!(asked.get("systemInstruction").is_none(), "instructions hold for one request: {asked}");
+        // And on from there, at yet another.
+        let third = json!({"model": "chat/m", "input": "sure?", "previous_response_id": reply.json()["id"]});
+        assert_eq!(gateway.post(&key, "/v1/responses", third).await.status, StatusCode::OK);
+        assert_eq!(upstream.seen().pop().unwrap().json()["messages"].as_array().unwrap().len(), 5);
+
+        let shown = gateway.get(&key, &format!("/v1/responses/{id}")).await;
+        assert_eq!(shown.json(), response, "{}", shown.text());
+        let items = gateway.get(&key, &format!("/v1/responses/{id}/input_items")).await.json();
+        assert_eq!(items["data"].as_array().unwrap().len(), 1, "{items}");
+        let other = gateway.plain_key().await;
+        for (method, path) in
+            [(Method::GET, format!("/v1/responses/{id}")), (Method::DELETE, format!("/v1/responses/{id}"))]
+        {
+            let auth = format!("Bearer {other}");
+            let reply = gateway.request(method, &path, &[("authorization", auth.as_str())], "").await;
+            assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.text());
+        }
+        let reply = gateway.post(&other, "/v1/responses", &next).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.text());
+        let auth = format!("Bearer {key}");
+        let gone = gateway
+            .request(Method::DELETE, &format!("/v1/responses/{id}"), &[("authorization", auth.as_str())], "")
+            .await;
+        assert_eq!(gone.json(), json!({"id": id, "object": "response", "deleted": true}));
+        let reply = gateway.post(&key, "/v1/responses", &next).await;
+        assert_eq!(
+            (reply.status, reply.json()["error"]["param"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("previous_response_id")),
+            "{}",
+            reply.text()
+        );
+    }
+    // What is not to be stored is not.
+    let reply =
+        gateway.post(&key, "/v1/responses", json!({"model": "anthropic/m", "input": "x", "store": false})).await.json();
+    let next = json!({"model": "gemini/m", "input": "y", "previous_response_id": reply["id"]});
+    assert_eq!(gateway.post(&key, "/v1/responses", next).await.status, StatusCode::BAD_REQUEST);
 }

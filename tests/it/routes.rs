@@ -28,7 +28,7 @@ fn method(route: &Described) -> Method {
 fn path_of(route: &Described, id: &str) -> String {
     let id = if route.path.starts_with("/v1/") { "gpt-x" } else { id };
     let rest = if route.path.starts_with("/openai/") { "v1/chat/completions" } else { "conversations" };
-    let action = "gpt-x:generateContent";
+    let action = "models/gpt-x:generateContent";
     let path = route.path.replace("{id}", id).replace("{path}", rest).replace("{action}", action);
     let last = path.split('/').nth(2).unwrap_or_default();
     path.replace("{operation}", if last == "audio" { "speech" } else { "edits" })

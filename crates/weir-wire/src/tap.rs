@@ -17,7 +17,7 @@ use std::sync::Arc;
 use chunk::Chunk;
 pub use output::OUTPUT_CAP;
 pub(crate) use output::Output;
-pub use splice::splice_cost;
+pub use splice::{splice_cost, splice_model, with_model};
 
 use crate::counts::Reading;
 use crate::fault::UpstreamError;

@@ -15,13 +15,14 @@ use http::{HeaderMap, Method, Uri, header};
 use weir_wire::tap::Flavor;
 use weir_wire::usage::Usage;
 
-use super::endpoints;
+use super::{endpoints, kept};
 use crate::dispatch::forward::Forward;
 use crate::dispatch::{Reply, ReplyBody};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::http::generate::{deadline, respond, take_tokens, upstream_headers};
 use crate::http::layers::only;
+use crate::record::Status;
 use crate::snapshot::Target;
 use crate::state::Gateway;
 use incoming::Incoming;
@@ -50,6 +51,10 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request) ->
     let incoming = incoming::read(gateway, flight, &ask, &head.headers, body).await?;
     note(flight, &incoming);
     let held = objects::check(gateway, &caller, objects::named(&ask, &incoming)).await?;
+    if held.as_deref() == Some(kept::KEEPER) && ask.endpoint() == "responses" {
+        let answered = kept::serve(gateway, &caller, &ask.method, &ask.path).await;
+        return answered.inspect(|_| flight.conclude(Status::Ok));
+    }
     let target = choose::target(gateway, &caller, &ask, &incoming, held.as_deref())?;
     if incoming.unseen && !ask.takes_opaque() {
         return Err(opaque(ask.endpoint()));
@@ -211,8 +216,8 @@ async fn settle_objects(
         }
     };
     Ok(match (shown, reply) {
-        (Some(shown), Reply { status, headers, body: ReplyBody::Whole(whole) }) => {
-            Reply { status, headers, body: ReplyBody::Whole(whole.replaced(shown)) }
+        (Some(shown), Reply { status, headers, body: ReplyBody::Whole(whole), native }) => {
+            Reply { status, headers, body: ReplyBody::Whole(whole.replaced(shown)), native }
         }
         (_, reply) => reply,
     })

@@ -136,6 +136,9 @@ def read_call(asked):
 
 
 def read_json(asked):
+    # Some frameworks ask models that they do not know for an object by a tool of this name.
+    if asked.schema is None and asked.tools == ["json"]:
+        return Answer([Call("call_1", "json", {"city": "Genève", "degrees": 21})])
     if asked.schema is None or "degrees" not in json.dumps(asked.schema):
         raise Refusal(400, f"the script wants the schema of the answer, got {asked.schema}")
     return Answer([Text('{"city":"Genève","degrees":21}')])

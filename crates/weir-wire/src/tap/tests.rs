@@ -325,3 +325,16 @@ proptest! {
         prop_assert_eq!(tap.output_text(), parts.concat());
     }
 }
+
+#[test]
+fn a_message_names_the_model_as_its_caller_does() {
+    let raw = b"event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"a\", \"model\" : \"m\",\"x\":1}}\n\n";
+    let frame = Frame::new(Bytes::from_static(raw), true);
+    let said = splice_model(&frame, "p/m\"").unwrap();
+    let expected = String::from_utf8(raw.to_vec()).unwrap().replace("\"m\"", "\"p/m\\\"\"");
+    assert_eq!(said, expected.as_bytes());
+    let other = Frame::new(Bytes::from_static(b"data: {\"type\":\"ping\"}\n\n"), false);
+    assert_eq!(splice_model(&other, "p/m"), None);
+    assert_eq!(with_model(br#"{"model":"m","content":[]}"#, "p/m").unwrap(), r#"{"model":"p/m","content":[]}"#);
+    assert_eq!(with_model(b"[]", "p/m"), None);
+}

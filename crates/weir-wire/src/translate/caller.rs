@@ -56,6 +56,9 @@ pub struct Caller {
     pub echo: Extra,
     /// Tells calls of functions that stand for the request's custom tools as calls of those.
     pub custom: CustomCalls,
+    /// The model's name in the answer, in place of the provider's. Anthropic's clients send thoughts
+    /// back only to the model that they came from, which they tell by its name.
+    pub model: Option<String>,
 }
 
 impl Caller {
@@ -64,6 +67,12 @@ impl Caller {
     pub fn encode_answer(mut self, mut answer: Answer) -> Encoded {
         if self.form == Inbound::Responses {
             answer.head.extra.update(self.echo);
+        }
+        if own_id(self.form, &self.reply) {
+            answer.head.id = None;
+        }
+        if let Some(model) = self.model {
+            answer.head.model = Some(model);
         }
         self.custom.answer(&mut answer);
         match self.form {
@@ -86,6 +95,7 @@ impl Caller {
     /// For the events of one stream.
     #[must_use]
     pub fn encoder(self) -> Encoder {
+        let own_id = own_id(self.form, &self.reply);
         let reply = self.reply;
         let form = match self.form {
             Inbound::Chat => Form::Chat(openai_chat::StreamEncoder::new(reply, self.include_usage)),
@@ -96,17 +106,25 @@ impl Caller {
             Inbound::Anthropic => Form::Anthropic(anthropic::StreamEncoder::new(reply)),
             Inbound::Gemini => Form::Gemini(gemini::StreamEncoder::new(reply, self.framing)),
         };
-        Encoder { form, echo: self.echo, custom: self.custom, changed: Vec::new() }
+        Encoder { form, own_id, echo: self.echo, custom: self.custom, model: self.model, changed: Vec::new() }
     }
+}
+
+/// A response goes on being asked for by its id, which must be unlike all others.
+fn own_id(form: Inbound, reply: &Reply) -> bool {
+    form == Inbound::Responses && reply.source != Dialect::OpenAiResponses
 }
 
 /// Writes a stream in its caller's form.
 #[derive(Debug)]
 pub struct Encoder {
     form: Form,
+    /// The answer has an id of its own, and not the provider's.
+    own_id: bool,
     /// What the first event repeats of the request.
     echo: Extra,
     custom: CustomCalls,
+    model: Option<String>,
     /// Events on their way through `custom`, kept for its memory.
     changed: Vec<Event>,
 }
@@ -125,6 +143,12 @@ impl Encoder {
     pub fn push(&mut self, mut event: Event, out: &mut String) {
         if let Event::Start(head) = &mut event {
             head.extra.update(std::mem::take(&mut self.echo));
+        }
+        if let (Event::Start(head) | Event::Update(head), true) = (&mut event, self.own_id) {
+            head.id = None;
+        }
+        if let (Event::Start(head) | Event::Update(head), Some(model)) = (&mut event, &self.model) {
+            head.model = Some(model.clone());
         }
         if self.custom.is_empty() {
             return self.form.push(&event, out);

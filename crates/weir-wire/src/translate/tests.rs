@@ -63,6 +63,7 @@ fn caller(form: Inbound, source: Dialect) -> Caller {
         framing: Framing::Sse,
         echo: Extra::default(),
         custom: CustomCalls::new(&Request::default(), 0),
+        model: None,
     }
 }
 
