@@ -117,7 +117,7 @@ pub enum ReplyBody {
     /// Still coming, event by event.
     Stream(Box<StreamBody>),
     /// Still coming, untouched.
-    Raw(forward::RawBody),
+    Raw(Box<forward::RawBody>),
 }
 
 /// A failed attempt: what the client would be told, and what may be tried next.

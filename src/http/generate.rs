@@ -298,7 +298,7 @@ pub fn respond(reply: Reply) -> Response {
     let body = match reply.body {
         ReplyBody::Whole(whole) => Body::new(whole),
         ReplyBody::Stream(stream) => Body::new(*stream),
-        ReplyBody::Raw(raw) => Body::new(raw),
+        ReplyBody::Raw(raw) => Body::new(*raw),
     };
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;
