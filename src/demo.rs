@@ -4,6 +4,7 @@
 mod chat;
 mod embed;
 mod fault;
+mod rerank;
 mod schema;
 mod text;
 
@@ -61,9 +62,10 @@ impl Demo {
             ("chat/completions", "chat") => chat::answer(request, created, faults),
             ("completions", "chat") => chat::complete(request, created, faults),
             ("embeddings", "embed") => embed::answer(request),
+            ("rerank", "rerank") => rerank::answer(request),
             (operation, model) => {
                 let message = format!(
-                    "demo/{model} does not serve {operation}: use demo/chat for chat and completions, demo/embed for embeddings"
+                    "demo/{model} does not serve {operation}: use demo/chat for chat and completions, demo/embed for embeddings, demo/rerank for rerank"
                 );
                 error(StatusCode::BAD_REQUEST, "unsupported_operation", &message)
             }

@@ -7,10 +7,13 @@
 pub mod attempt;
 pub mod classify;
 pub mod count;
+mod embed;
+mod exchange;
 mod flow;
 pub mod forward;
 pub mod keep;
 pub mod prepare;
+mod rerank;
 pub mod stream;
 pub mod translation;
 pub mod whole;
@@ -114,7 +117,7 @@ pub enum ReplyBody {
     /// Still coming, event by event.
     Stream(Box<StreamBody>),
     /// Still coming, untouched.
-    Raw(forward::RawBody),
+    Raw(Box<forward::RawBody>),
 }
 
 /// A failed attempt: what the client would be told, and what may be tried next.

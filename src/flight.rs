@@ -18,7 +18,7 @@ use crate::meter::count::CountJob;
 use crate::meter::ledger::{Count, Entry, Ledger, Place};
 use crate::meter::prom::Metrics;
 use crate::price::Prices;
-use crate::record::{Attempt, Status, UsageRow};
+use crate::record::{Attempt, Status, Sunk, UsageRow};
 use crate::snapshot::{ProviderDef, Target};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -78,6 +78,8 @@ pub struct Draft {
     pub price: Option<Arc<Prices>>,
     /// Reported usage.
     pub usage: Option<Usage>,
+    /// What tries that came to nothing have cost; of a try under way, until it is the answer.
+    pub sunk: Sunk,
     /// What to count if no usage was reported.
     pub count: Option<CountJob>,
     /// Something was done that costs and that nobody measured.
@@ -203,6 +205,22 @@ impl Flight {
         });
     }
 
+    /// Notes what a call cost that is not the answer by itself; `estimated` when nobody reported it.
+    pub fn sink(&self, price: Option<&Prices>, usage: &Usage, estimated: bool) {
+        let cost = price.map(|price| (price.cost(usage, None, self.at), price.version()));
+        let sunk = &mut self.draft().sunk;
+        sunk.usage = sunk.usage.plus(usage);
+        sunk.estimated |= estimated;
+        match cost {
+            Some((cost, version)) => {
+                sunk.cost = sunk.cost_with(cost.nano);
+                sunk.unpriced |= cost.unpriced;
+                sunk.price_version = Some(version.to_owned());
+            }
+            None => sunk.unpriced |= !usage.is_zero(),
+        }
+    }
+
     /// The headers every answer of the data plane carries.
     pub fn decorate(&self, out: &mut HeaderMap) {
         out.reserve(16);
@@ -278,11 +296,12 @@ fn release(draft: &Draft, status: Status, now: MonoNs) {
 }
 
 fn tokens_used(draft: &Draft, status: Status) -> u64 {
+    let sunk = draft.sunk.usage.input.saturating_add(draft.sunk.usage.output);
     match (&draft.usage, status) {
-        (Some(usage), _) => usage.input.saturating_add(usage.output),
+        (Some(usage), _) => usage.input.saturating_add(usage.output).saturating_add(sunk),
         // Something ran and was not reported: the estimate stands.
-        (None, Status::Ok | Status::Cancelled) if draft.count.is_some() => draft.tokens_taken,
-        (None, _) => 0,
+        (None, Status::Ok | Status::Cancelled) if draft.count.is_some() => draft.tokens_taken.saturating_add(sunk),
+        (None, _) => sunk,
     }
 }
 
@@ -301,19 +320,21 @@ impl Settlement<'_> {
         let usage = self.draft.usage.unwrap_or_default();
         let price = self.draft.price.take();
         let tier = self.draft.tier.take();
+        let sunk = std::mem::take(&mut self.draft.sunk);
         let unmetered = self.draft.unmetered && self.draft.usage.is_none() && self.status == Status::Ok;
         let label = Arc::clone(&self.label);
         let mut row = self.row(usage);
         match count {
             Some(job) => {
                 row.estimated = true;
-                Entry { row, count: Some(Count { job, reported: usage, price, tier, label }) }
+                Entry { row, count: Some(Count { job, reported: usage, sunk, price, tier, label }) }
             }
             None => {
                 price_row(&mut row, price.as_deref(), tier.as_deref());
                 if unmetered {
                     (row.cost, row.unpriced) = (None, true);
                 }
+                sunk.add_to(&mut row);
                 Entry { row, count: None }
             }
         }

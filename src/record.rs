@@ -143,6 +143,42 @@ pub struct UsageRow {
     pub metadata: Option<String>,
 }
 
+/// What calls cost that came to nothing: a request that takes several is tried elsewhere when one of
+/// them fails, and the others have been paid for all the same, each at its own target's price.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sunk {
+    /// Token classes.
+    pub usage: Usage,
+    /// Their cost, of those that have a price.
+    pub cost: NanoUsd,
+    /// Version of the price entry of the last of them.
+    pub price_version: Option<String>,
+    /// Not all of it has a price.
+    pub unpriced: bool,
+    /// Not all of it was reported.
+    pub estimated: bool,
+}
+
+impl Sunk {
+    /// Its cost and another together.
+    #[must_use]
+    pub fn cost_with(&self, other: NanoUsd) -> NanoUsd {
+        NanoUsd(self.cost.0.saturating_add(other.0))
+    }
+
+    /// Adds it to a row that has its cost.
+    pub fn add_to(self, row: &mut UsageRow) {
+        if self.usage.is_zero() {
+            return;
+        }
+        row.usage = row.usage.plus(&self.usage);
+        row.cost = row.cost.map(|cost| self.cost_with(cost));
+        row.price_version = row.price_version.take().or(self.price_version);
+        row.unpriced |= self.unpriced;
+        row.estimated |= self.estimated;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +186,58 @@ mod tests {
     #[test]
     fn times_have_milliseconds_and_a_zone() {
         assert_eq!(rfc3339(1_795_000_000_123), "2026-11-18T11:06:40.123Z");
+    }
+
+    fn row(cost: Option<i64>) -> UsageRow {
+        UsageRow {
+            id: String::new(),
+            at: 0,
+            key_id: None,
+            team_id: None,
+            user_id: None,
+            end_user: None,
+            tags: Vec::new(),
+            endpoint: String::new(),
+            model: None,
+            provider: None,
+            served_model: None,
+            status: Status::Ok,
+            http_status: 200,
+            attempts: Vec::new(),
+            usage: Usage { input: 5, ..Usage::default() },
+            cost: cost.map(NanoUsd),
+            price_version: None,
+            estimated: false,
+            unpriced: cost.is_none(),
+            latency_ms: 0,
+            ttft_ms: None,
+            overhead_us: 0,
+            stream: false,
+            error_code: None,
+            error_message: None,
+            metadata: None,
+        }
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_in_the_row() {
+        let sunk = Sunk {
+            usage: Usage { input: 3, ..Usage::default() },
+            cost: NanoUsd(30),
+            price_version: Some("v".to_owned()),
+            unpriced: false,
+            estimated: true,
+        };
+        let mut priced = row(Some(50));
+        sunk.clone().add_to(&mut priced);
+        assert_eq!((priced.usage.input, priced.cost, priced.estimated), (8, Some(NanoUsd(80)), true));
+        assert_eq!((priced.price_version.as_deref(), priced.unpriced), (Some("v"), false));
+        let mut unpriced = row(None);
+        sunk.add_to(&mut unpriced);
+        assert_eq!((unpriced.usage.input, unpriced.cost, unpriced.unpriced), (8, None, true));
+        let mut same = row(Some(50));
+        Sunk::default().add_to(&mut same);
+        assert_eq!(same, row(Some(50)));
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub enum Operation {
     Messages,
     /// Gemini `generateContent` and `streamGenerateContent`
     GenerateContent,
+    /// Gemini `embedContent` and `batchEmbedContents`
+    EmbedContent,
+    /// Cohere `rerank`
+    Rerank,
 }
 
 impl Operation {
@@ -56,10 +60,12 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Messages => "messages",
             Self::GenerateContent => "generateContent",
+            Self::EmbedContent => "embedContent",
+            Self::Rerank => "rerank",
         }
     }
 
-    /// The form of the conversation it is; none for embeddings.
+    /// The form of the conversation it is; none for embeddings and rerank.
     #[must_use]
     pub fn inbound(self) -> Option<Inbound> {
         Some(match self {
@@ -68,7 +74,7 @@ impl Operation {
             Self::Responses => Inbound::Responses,
             Self::Messages => Inbound::Anthropic,
             Self::GenerateContent => Inbound::Gemini,
-            Self::Embeddings => return None,
+            Self::Embeddings | Self::EmbedContent | Self::Rerank => return None,
         })
     }
 }

@@ -11,7 +11,10 @@ use weir_wire::hub::Dialect;
 use weir_wire::rules::UsageRules;
 use weir_wire::tap::Flavor;
 
-use super::prepare::{Prepared, call, prepare};
+use super::embed::Batch;
+use super::exchange::Question;
+use super::prepare::{Prepared, prepare};
+use super::rerank::Ranking;
 use super::translation::Translation;
 use super::{Dispatcher, Failed, Job, Next, Reply, classify, stream, whole};
 use crate::clock::MonoNs;
@@ -31,6 +34,8 @@ pub struct Lease {
     provider: Arc<ProviderDef>,
     credential: usize,
     tokens_taken: u64,
+    /// What this call itself used, where the request makes several.
+    spent: Option<u64>,
     flight: Arc<Flight>,
 }
 
@@ -52,6 +57,7 @@ impl Lease {
                         provider: Arc::clone(provider),
                         credential,
                         tokens_taken,
+                        spent: None,
                         flight: Arc::clone(flight),
                     });
                 }
@@ -61,6 +67,11 @@ impl Lease {
         }
         flight.metrics().rate_limited("upstream");
         Err(at_limit(provider, soonest))
+    }
+
+    /// Names the tokens that this call used; without it they are the request's.
+    pub(super) fn spent(&mut self, tokens: u64) {
+        self.spent = Some(tokens);
     }
 
     /// Adds the provider's static headers and the key.
@@ -92,12 +103,12 @@ fn at_limit(provider: &ProviderDef, refused: Option<Refused>) -> Failed {
 impl Drop for Lease {
     fn drop(&mut self) {
         let limiter = &self.provider.credentials[self.credential].limiter;
-        let used = {
+        let used = self.spent.unwrap_or_else(|| {
             let draft = self.flight.draft();
             // Something ran and was not reported: the estimate stands.
             let unreported = if draft.count.is_some() { self.tokens_taken } else { 0 };
             draft.usage.map_or(unreported, |u| u.input.saturating_add(u.output))
-        };
+        });
         limiter.correct_tokens(self.tokens_taken, used, self.flight.now());
         limiter.leave();
         self.provider.live.leave();
@@ -173,6 +184,12 @@ impl Dispatcher {
     /// # Errors
     /// What went wrong, and what may be tried next.
     pub(super) async fn attempt(&self, job: &Job, target: &Arc<Target>) -> Result<Reply, Failed> {
+        if let Some(batch) = Batch::of(job, target)? {
+            return Box::pin(self.embed(job, target, batch)).await;
+        }
+        if let Some(ranking) = Ranking::of(job, target)? {
+            return Box::pin(self.rerank(job, target, ranking)).await;
+        }
         let provider = &target.provider;
         let started = job.flight.now();
         let lease = Lease::take(provider, &job.flight, job.estimate)?;
@@ -204,8 +221,7 @@ impl Dispatcher {
         outcome
     }
 
-    /// One call beside the conversation itself (a count, a part of a batch): the body of a good answer,
-    /// whole.
+    /// One call beside the conversation itself (a count): the body of a good answer, whole.
     ///
     /// # Errors
     /// What went wrong, and what may be tried next.
@@ -220,36 +236,12 @@ impl Dispatcher {
         let provider = &target.provider;
         let started = job.flight.now();
         let lease = Lease::take(provider, &job.flight, job.estimate)?;
-        let sender = self.senders.load().get(&provider.id).cloned();
-        let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         begin(&job.flight, target, started);
-        let call = call(job, provider, &lease, uri, body, true);
-        let trip = Trip {
-            flight: Arc::clone(&job.flight),
-            target: Arc::clone(target),
-            lease,
-            started,
-            deadline: try_deadline(provider, started, job.deadline),
-            flavor: Flavor::Other,
-            usage_added: false,
-            dialect,
-            model_as: None,
-            usage: Arc::clone(&provider.usage),
-            translation: None,
-            prompt: job.prompt(),
-        };
-        let outcome = match sender.send(call).await {
-            Err(error) => Err(classify::send_error(provider, &error)),
-            Ok(answer) => match self.head(&trip, answer).await {
-                Ok(mut answer) => whole::body(self, &trip, &mut answer).await,
-                Err(failed) => Err(failed),
-            },
-        };
-        match &outcome {
-            Ok(_) => trip.record("ok"),
-            Err(failed) => job.flight.attempt(provider, &target.model, failed.error.code(), started),
-        }
-        outcome.map(|body| (trip, body))
+        let question = Question { dialect, uri, body, foreign: true };
+        let outcome = self.ask(job, target, lease, question).await;
+        let code = outcome.as_ref().map_or_else(|failed| failed.error.code(), |_| "ok");
+        job.flight.attempt(provider, &target.model, code, started);
+        outcome.map(|said| (said.trip, said.body))
     }
 
     async fn receive(&self, trip: Trip, answer: Answer) -> Result<Reply, Failed> {
@@ -283,7 +275,7 @@ fn flavor(operation: Operation) -> Flavor {
         Operation::Chat => Flavor::Chat,
         Operation::Completions => Flavor::Completions,
         Operation::Responses => Flavor::Responses,
-        Operation::Embeddings => Flavor::Other,
+        Operation::Embeddings | Operation::EmbedContent | Operation::Rerank => Flavor::Other,
         Operation::Messages => Flavor::Messages,
         Operation::GenerateContent => Flavor::Gemini,
     }

@@ -115,7 +115,7 @@ impl Dispatcher {
             let length = answer.body.declared_length();
             trip.flight.draft().unmetered = spends && trip.flight.draft().usage.is_none();
             let body = RawBody::new(answer.body, length, trip);
-            return Ok(Reply { status, headers: out, body: ReplyBody::Raw(body), native: true });
+            return Ok(Reply { status, headers: out, body: ReplyBody::Raw(Box::new(body)), native: true });
         }
         let body = whole::body(self, &trip, &mut answer).await?;
         trip.record("ok");

@@ -125,6 +125,7 @@ fn way<'t>(job: &Job, target: &'t Target) -> Option<Way<'t>> {
     let own = match job.operation {
         Operation::Completions => target.completions.as_ref().map(pass),
         Operation::Embeddings => return target.embeds.as_ref().map(|embeds| pass(&embeds.path)),
+        Operation::Rerank => return target.reranks.as_ref().map(|reranks| pass(&reranks.path)),
         operation => native(job, target, operation.inbound()?.dialect()).map(Way::Talk),
     };
     own.or_else(|| target.talks.first().map(Way::Translate))
@@ -144,7 +145,7 @@ fn unsupported(job: &Job, provider: &ProviderDef) -> Failed {
     Failed { error: ApiError::invalid("unsupported_operation", message), next: Next::OtherTarget }
 }
 
-fn too_strict(target: &Target, lost: &[String]) -> Failed {
+pub(super) fn too_strict(target: &Target, lost: &[String]) -> Failed {
     let message = format!(
         "{} cannot be told all of this request, and x-weir-strict allows nothing to be left out: {}",
         target.name,
@@ -234,13 +235,17 @@ pub(super) fn unsayable(target: &Target, error: &hub::EncodeError) -> Failed {
 /// A body with the members that its provider wants beside the dialect's own.
 pub(super) fn finished(body: Bytes, target: &Target, dialect: Dialect, path: &Path) -> VecDeque<Bytes> {
     let model_out = dialect == Dialect::Anthropic && path.names_model;
-    if target.body.is_empty() && !model_out {
+    changed(body, if model_out { &["model"] } else { &[] }, &target.body)
+}
+
+/// A body that a codec wrote, without these members and with those.
+pub(super) fn changed(body: Bytes, remove: &[&str], set: &[(String, String)]) -> VecDeque<Bytes> {
+    if set.is_empty() && remove.is_empty() {
         return VecDeque::from([body]);
     }
     match Peek::read(&body, Shape::Other) {
         Ok(peek) => {
-            let remove: &[&str] = if model_out { &["model"] } else { &[] };
-            let change = Change { remove, set: &target.body, ..Change::default() };
+            let change = Change { remove, set, ..Change::default() };
             peek.rewrite(&body, &change).parts().iter().cloned().collect()
         }
         // What a codec writes is one JSON object.
@@ -283,7 +288,7 @@ fn refused_names(job: &Job, provider: &ProviderDef, lost: &mut Vec<String>) -> V
 }
 
 /// The fields of the body that the provider would refuse.
-fn refused_fields<'p>(job: &Job, provider: &'p ProviderDef, lost: &mut Vec<String>) -> Vec<&'p str> {
+pub(super) fn refused_fields<'p>(job: &Job, provider: &'p ProviderDef, lost: &mut Vec<String>) -> Vec<&'p str> {
     let refused: Vec<&str> =
         provider.unsupported.iter().map(String::as_str).filter(|field| job.peek.has_member(&job.body, field)).collect();
     if !refused.is_empty() {
@@ -383,7 +388,8 @@ fn no_earlier(field: &'static str, id: &str) -> ApiError {
     ApiError::invalid("previous_response_not_found", message).param(field)
 }
 
-fn unreadable(error: hub::DecodeError) -> ApiError {
+/// A body that is not in its form.
+pub(super) fn unreadable(error: hub::DecodeError) -> ApiError {
     let api = ApiError::invalid("invalid_value", error.to_string());
     if error.field.is_empty() { api } else { api.param(error.field) }
 }

@@ -21,6 +21,7 @@ use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::meter::count::CountJob;
 use crate::record::Status;
+use crate::snapshot::Target;
 use crate::upstream::Answer;
 use crate::upstream::body::{BodyError, CollectError, collect};
 use crate::upstream::headers::for_client;
@@ -128,26 +129,37 @@ fn broken(trip: &Trip, why: &BodyError) -> Failed {
 }
 
 /// Notes what the answer says of itself, and what it cost.
-pub(super) fn note(trip: &Trip, read: Noted, body: &Bytes, out: &mut HeaderMap) {
-    let at = trip.flight.at;
-    let mut draft = trip.flight.draft();
-    draft.first_byte = Some(trip.flight.now());
+pub(super) fn note(trip: &Trip, mut read: Noted, body: &Bytes, out: &mut HeaderMap) {
+    let output = read.output.take();
+    let count = || match output {
+        Some(output) => CountJob { output, ..trip.count_job() },
+        None => CountJob { answer: body.clone(), ..trip.count_job() },
+    };
+    noted(&trip.flight, &trip.target, read, count, out);
+}
+
+/// The same of an answer to several calls; `count` says what to count if usage was not reported.
+pub(super) fn noted(
+    flight: &Flight,
+    target: &Target,
+    read: Noted,
+    count: impl FnOnce() -> CountJob,
+    out: &mut HeaderMap,
+) {
+    let at = flight.at;
+    let mut draft = flight.draft();
+    draft.first_byte = Some(flight.now());
     draft.served_model = read.model;
     draft.tier = read.tier;
     draft.usage = read.usage;
-    match (&read.usage, &trip.target.price) {
+    match (&read.usage, &target.price) {
         (Some(usage), Some(price)) => {
-            let cost = price.cost(usage, draft.tier.as_deref(), at).nano.to_string();
+            let cost = price.cost(usage, draft.tier.as_deref(), at).nano;
+            let cost = draft.sunk.cost_with(cost).to_string();
             out.insert("x-weir-cost-usd", HeaderValue::from_str(&cost).unwrap_or(HeaderValue::from_static("0")));
         }
         (Some(_), None) => {}
-        (None, _) => {
-            let job = trip.count_job();
-            draft.count = Some(match read.output {
-                Some(output) => CountJob { output, ..job },
-                None => CountJob { answer: body.clone(), ..job },
-            });
-        }
+        (None, _) => draft.count = Some(count()),
     }
 }
 

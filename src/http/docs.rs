@@ -142,11 +142,18 @@ pub const ROUTES: &[Described] = &[
             Access::Key,
         )
     },
+    Described {
+        body: Some("RerankRequest"),
+        ..route("post", "/v1/rerank", "Rerank", "Documents by relevance, in Cohere's form", Access::Key)
+    },
+    Described {
+        body: Some("RerankRequest"),
+        ..route("post", "/v2/rerank", "Rerank", "The same, where Cohere's clients look for it", Access::Key)
+    },
     passed("delete", "/v1/models/{id}", "Delete a fine-tuned model"),
     passed("post", "/v1/moderations", "Classify text and images"),
     passed("post", "/v1/images/{operation}", "Images: generations, edits or variations"),
     passed("post", "/v1/audio/{operation}", "Audio: speech, transcriptions or translations"),
-    passed("post", "/v1/rerank", "Order documents by relevance"),
     passed("get", "/v1/files", "List files; a key sees its own"),
     passed("post", "/v1/files", "Upload a file"),
     passed("post", "/v1/uploads", "Begin an upload in parts"),
@@ -292,6 +299,7 @@ fn schemas() -> Value {
         "MessageRequest": request(&["model", "messages"]),
         "ContentRequest": {"type": "object", "required": ["contents"], "additionalProperties": true},
         "EmbeddingRequest": request(&["model", "input"]),
+        "RerankRequest": request(&["model", "query", "documents"]),
         "KeyCreate": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": key},
         "KeyUpdate": {"type": "object", "additionalProperties": false, "properties": key},
         "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object",

@@ -41,7 +41,7 @@ impl Action {
         match self.verb {
             Verb::GenerateContent | Verb::StreamGenerateContent => Operation::GenerateContent.endpoint(),
             Verb::CountTokens => "countTokens",
-            Verb::EmbedContent | Verb::BatchEmbedContents => "embedContent",
+            Verb::EmbedContent | Verb::BatchEmbedContents => Operation::EmbedContent.endpoint(),
         }
     }
 }
@@ -87,19 +87,19 @@ pub fn framing(uri: &Uri) -> Framing {
 /// 404 for an action that there is not; else as [`generate::serve`].
 pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request) -> Result<Response, ApiError> {
     let action = action(request.uri().path()).ok_or_else(|| unknown(request.uri().path()))?;
+    let embeds = matches!(action.verb, Verb::EmbedContent | Verb::BatchEmbedContents);
     let ask = Ask {
-        operation: Operation::GenerateContent,
+        operation: if embeds { Operation::EmbedContent } else { Operation::GenerateContent },
         model: Some(action.model),
         stream: action.verb == Verb::StreamGenerateContent,
         framing: framing(request.uri()),
     };
     match action.verb {
-        Verb::GenerateContent | Verb::StreamGenerateContent => generate::serve(gateway, flight, request, ask).await,
         Verb::CountTokens => {
             let tokens = generate::count(gateway, flight, request, ask).await?;
             Ok(generate::json(wire::encode_count(tokens)))
         }
-        Verb::EmbedContent | Verb::BatchEmbedContents => Err(unknown(request.uri().path())),
+        _ => generate::serve(gateway, flight, request, ask).await,
     }
 }
 

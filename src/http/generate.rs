@@ -78,7 +78,11 @@ async fn job(
     note(flight, &peek);
     let snapshot = gateway.snapshot.load_full();
     let mut plan = plan::of(gateway, &snapshot, flight, &peek)?;
-    let prompt_tokens = peek.prompt_size(&body).estimated_tokens;
+    let prompt_tokens = match ask.operation {
+        // Its texts stand deep in the body, which has little else.
+        Operation::EmbedContent => weir_wire::estimate::tokens(&body),
+        _ => peek.prompt_size(&body).estimated_tokens,
+    };
     let estimate = with_output(prompt_tokens, &peek);
     if spends {
         take_tokens(flight, estimate)?;
@@ -201,6 +205,8 @@ fn shape(operation: Operation) -> Shape {
         Operation::Embeddings => Shape::Embeddings,
         Operation::Messages => Shape::Messages,
         Operation::GenerateContent => Shape::Gemini,
+        Operation::Rerank => Shape::Rerank,
+        Operation::EmbedContent => Shape::Other,
     }
 }
 
@@ -292,7 +298,7 @@ pub fn respond(reply: Reply) -> Response {
     let body = match reply.body {
         ReplyBody::Whole(whole) => Body::new(whole),
         ReplyBody::Stream(stream) => Body::new(*stream),
-        ReplyBody::Raw(raw) => Body::new(raw),
+        ReplyBody::Raw(raw) => Body::new(*raw),
     };
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;

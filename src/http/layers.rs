@@ -233,7 +233,8 @@ pub fn endpoint_of(path: &str) -> &'static str {
     }
     let path = path.strip_prefix("/openai").unwrap_or(path);
     let deployed = path.strip_prefix("/deployments/").and_then(|rest| rest.split_once('/')).map(|(_, rest)| rest);
-    super::openai::endpoints::name_of(deployed.or(path.strip_prefix("/v1/")).unwrap_or(path.trim_start_matches('/')))
+    let versioned = path.strip_prefix("/v1/").or_else(|| path.strip_prefix("/v2/"));
+    super::openai::endpoints::name_of(deployed.or(versioned).unwrap_or(path.trim_start_matches('/')))
 }
 
 /// Headers every answer carries, the ones outside the data plane too.

@@ -26,6 +26,8 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/v1/embeddings", data_plane(Endpoint::Generate(Operation::Embeddings)))
         .route("/v1/responses", data_plane(Endpoint::GenerateOrPass(Operation::Responses)))
         .route("/v1/responses/input_tokens", data_plane(Endpoint::InputTokens))
+        .route("/v1/rerank", data_plane(Endpoint::Generate(Operation::Rerank)))
+        .route("/v2/rerank", data_plane(Endpoint::Generate(Operation::Rerank)))
         .route("/v1/messages", data_plane(Endpoint::Generate(Operation::Messages)))
         .route("/v1/messages/count_tokens", data_plane(Endpoint::CountTokens))
         .route("/v1beta/{*action}", data_plane(Endpoint::Gemini))

@@ -103,13 +103,14 @@ impl UsageWriter {
     async fn complete(&self, entries: Vec<Entry>) -> Vec<UsageRow> {
         let mut rows = Vec::with_capacity(entries.len());
         for Entry { mut row, count } in entries {
-            if let Some(Count { job, reported, price, tier, label }) = count {
+            if let Some(Count { job, reported, sunk, price, tier, label }) = count {
                 row.usage = reported;
                 if let Ok(counted) = tokio::task::spawn_blocking(move || job.count()).await {
                     row.usage.input = row.usage.input.max(counted.input);
                     row.usage.output = row.usage.output.max(counted.output);
                 }
                 price_row(&mut row, price.as_deref(), tier.as_deref());
+                sunk.add_to(&mut row);
                 self.meter.metrics.settled(&row, &label);
             }
             rows.push(row);

@@ -18,6 +18,8 @@ pub struct CountJob {
     pub output_beyond: u64,
     /// A whole answer (JSON) in place of `output`.
     pub answer: Bytes,
+    /// The prompt is texts and no conversation: nothing is added for messages.
+    pub bare: bool,
     /// The model's tokenizer, as the catalogue names it.
     pub tokenizer: Option<String>,
 }
@@ -41,7 +43,8 @@ impl CountJob {
     pub fn count(&self) -> Counted {
         let bpe = tokenizer(self.tokenizer.as_deref());
         let texts = prompt_texts(&self.prompt);
-        let input = texts.iter().map(|text| count_text(bpe, text)).sum::<u64>() + overhead(texts.len());
+        let input = texts.iter().map(|text| count_text(bpe, text)).sum::<u64>();
+        let input = if self.bare { input } else { input + overhead(texts.len()) };
         let kept = count_text(bpe, &self.output);
         let beyond = extrapolate(kept, self.output.len() as u64, self.output_beyond);
         let whole: u64 = answer_texts(&self.answer).iter().map(|text| count_text(bpe, text)).sum();
@@ -135,9 +138,8 @@ mod tests {
         CountJob {
             prompt: Bytes::from_static(prompt.as_bytes()),
             output: output.into(),
-            output_beyond: 0,
-            answer: Bytes::new(),
             tokenizer: Some(tokenizer.into()),
+            ..CountJob::default()
         }
     }
 
@@ -153,6 +155,12 @@ mod tests {
             {"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]"#;
         let counted = job(prompt, "four", "anthropic").count();
         assert_eq!(counted, Counted { input: 3 + 6, output: 1 });
+    }
+
+    #[test]
+    fn texts_by_themselves_are_no_messages() {
+        let bare = CountJob { bare: true, ..job(r#"["hello world","hello"]"#, "", "o200k_base") };
+        assert_eq!(bare.count(), Counted { input: 3, output: 0 });
     }
 
     #[test]

@@ -13,7 +13,7 @@ use weir_wire::usage::Usage;
 
 use super::count::CountJob;
 use crate::price::Prices;
-use crate::record::UsageRow;
+use crate::record::{Sunk, UsageRow};
 
 /// Rows between requests and the writer, those of requests in flight included.
 pub const QUEUE: usize = 65_536;
@@ -34,6 +34,8 @@ pub struct Count {
     pub job: CountJob,
     /// What the provider did report.
     pub reported: Usage,
+    /// What tries that failed had cost before.
+    pub sunk: Sunk,
     /// The price to apply afterwards.
     pub price: Option<Arc<Prices>>,
     /// The answer's service tier.

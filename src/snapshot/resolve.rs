@@ -14,7 +14,7 @@ const MAX_DIRECT: usize = 10_000;
 /// Longest model name that is looked at.
 pub const MAX_NAME: usize = 256;
 /// Models of the demo provider.
-pub const DEMO_MODELS: [&str; 2] = ["chat", "embed"];
+pub const DEMO_MODELS: [&str; 3] = ["chat", "embed", "rerank"];
 
 /// A name that leads nowhere, with names like it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@
 //!   says it in any of them.
 //! - **Tokens** as input are numbers of one tokenizer and are refused where another reads them.
 
-mod answer;
-mod encode;
+pub(crate) mod answer;
+pub(crate) mod encode;
 mod plan;
 mod purpose;
 mod request;
@@ -33,6 +33,7 @@ pub use vector::Vector;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bedrock::embed::Style;
 use crate::hub::{Extra, Json, Num, Spent};
 
 /// The form of a provider's embeddings.
@@ -45,6 +46,8 @@ pub enum Api {
     Cohere,
     /// Gemini `:batchEmbedContents`, and `:embedContent` in answers.
     Gemini,
+    /// Vertex AI `:predict`.
+    Vertex,
     /// Voyage `/embeddings`.
     Voyage,
     /// Jina `/embeddings`.
@@ -55,6 +58,8 @@ pub enum Api {
     FeatureExtraction,
     /// Ollama `/api/embed`, and `/api/embeddings` in answers.
     Ollama,
+    /// Bedrock `invoke`, whose bodies are those of the model's maker.
+    Bedrock(Style),
 }
 
 /// A request for embeddings.

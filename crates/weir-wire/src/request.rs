@@ -52,6 +52,8 @@ pub enum Shape {
     Speech,
     /// `moderations`: `input` is required, a string or an array.
     Moderations,
+    /// Rerank (Cohere's form): `documents` is required and an array.
+    Rerank,
     /// Everything else: only `model`, `stream`, `user` and Weir's own extensions are read.
     Other,
 }
@@ -79,7 +81,7 @@ pub struct Peek {
     pub service_tier: Option<String>,
     /// `encoding_format` of embeddings, treated like `user`.
     pub encoding_format: Option<String>,
-    /// `messages`, `prompt`, `input` or `contents`: where it lies and what it is.
+    /// `messages`, `prompt`, `input`, `contents` or `documents`: where it lies and what it is.
     pub prompt: Option<Prompt>,
     /// `models`, Weir's extension: alternatives in order.
     pub models: Vec<String>,

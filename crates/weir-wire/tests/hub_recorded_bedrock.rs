@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use base64::Engine;
 use serde_json::Value;
-use weir_wire::bedrock::{StreamDecoder, decode_answer, decode_request, embed, encode_answer, encode_request};
+use weir_wire::bedrock::embed::Style;
+use weir_wire::bedrock::{StreamDecoder, decode_answer, decode_request, encode_answer, encode_request};
+use weir_wire::embed;
 use weir_wire::eventstream::{Kind, Message, MessageFramer};
 use weir_wire::hub::{
     Answer, AnswerError, Capabilities, Dialect, Event, Fold, FoldError, Ids, PartKind, Reply, Target, unfold,
@@ -238,9 +240,11 @@ fn embeddings_are_read() {
             continue;
         }
         count += 1;
-        let read = embed::read(&exchange.body).unwrap();
-        assert_eq!(read.vectors.len(), 1, "{}", exchange.name);
-        assert_eq!(read.tokens, tree["inputTextTokenCount"].as_u64(), "{}", exchange.name);
+        let api = embed::Api::Bedrock(Style::TitanV2);
+        let read = embed::decode_answer(&exchange.body, api, &UsageRules::default()).unwrap();
+        assert_eq!(read.items.len(), 1, "{}", exchange.name);
+        let tokens = read.usage.map(|spent| spent.tokens.input);
+        assert_eq!(tokens, tree["inputTextTokenCount"].as_u64(), "{}", exchange.name);
     }
     println!("embeddings: {count} checked");
 }

@@ -92,7 +92,7 @@ impl Ask {
 
     /// Whether a good answer costs something: what makes a model work.
     fn spends(&self) -> bool {
-        const ENDPOINTS: [&str; 12] = [
+        const ENDPOINTS: [&str; 11] = [
             "responses",
             "images/generations",
             "images/edits",
@@ -101,7 +101,6 @@ impl Ask {
             "audio/transcriptions",
             "audio/translations",
             "videos",
-            "rerank",
             "moderations",
             "decisions",
             "chat/completions",

@@ -1,22 +1,26 @@
-//! Embeddings by `invoke`: Amazon's Titan and Cohere's models have bodies of their own.
+//! Embeddings by `invoke`: Amazon's Titan and Cohere's models have bodies of their own. What is in
+//! them is of [`crate::embed`], where they are written and read.
 //!
-//! Titan takes one text a call, Cohere 96: [`requests`] makes as many bodies as are needed, in
-//! order, and [`read`] reads the answer to each; their vectors put together are those of the texts.
+//! Titan takes one text a call, Cohere 96. Cohere's models say how many tokens there were in the
+//! header `x-amzn-bedrock-input-token-count` alone, Titan in the body as well.
 
-use crate::fault;
-use crate::hub::write::{self, Obj};
-use crate::hub::{AnswerError, DecodeError, EncodeError, Fields, Json, Loss, LossKind, Mode, Node, Place};
+use serde::{Deserialize, Serialize};
+
+use crate::embed::answer::{plain, spent, vector, vectors};
+use crate::embed::encode::{cohere_purpose, cohere_word, list, value};
+use crate::embed::{Answer, Request};
+use crate::hub::write::Obj;
+use crate::hub::{DecodeError, EncodeError, Fields};
 use crate::json::Kind;
-
-/// The most texts of a call to Cohere's models.
-pub const COHERE_BATCH: usize = 96;
+use crate::usage::Usage;
 
 /// Whose bodies a model speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Style {
     /// Titan of the first generation: no dimensions.
     Titan,
-    /// Titan of the second: dimensions, one text a call.
+    /// Titan of the second: dimensions.
     TitanV2,
     /// Cohere's third generation: no dimensions.
     CohereV3,
@@ -24,211 +28,160 @@ pub enum Style {
     CohereV4,
 }
 
-/// The bodies of an embedding, and what they do not say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requests {
-    /// The body of each call, in the order of the texts.
-    pub bodies: Vec<String>,
-    /// What was lost.
-    pub losses: Vec<Loss>,
+impl Style {
+    /// That of a Titan model, by its id or ARN. The one for images takes texts, too, and its
+    /// dimensions stand elsewhere.
+    #[must_use]
+    pub fn of_titan(model: &str) -> Self {
+        let first = ["titan-embed-text-v1", "titan-embed-g1", "titan-embed-image"];
+        if first.iter().any(|name| model.contains(name)) { Self::Titan } else { Self::TitanV2 }
+    }
+
+    /// That of a Cohere model, by its id or ARN.
+    #[must_use]
+    pub fn of_cohere(model: &str) -> Self {
+        if model.contains("-v3") { Self::CohereV3 } else { Self::CohereV4 }
+    }
+
+    /// Whether its vectors have as many numbers as the caller wants.
+    #[must_use]
+    pub fn has_dimensions(self) -> bool {
+        matches!(self, Self::TitanV2 | Self::CohereV4)
+    }
 }
 
-/// What one call gave back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vectors {
-    /// A vector for each text of the call, as it was written: a list of numbers.
-    pub vectors: Vec<Json>,
-    /// The tokens of the texts. Cohere says them in the header `x-amzn-bedrock-input-token-count`
-    /// alone.
-    pub tokens: Option<u64>,
+/// Titan has a place for one text.
+pub(crate) fn check(request: &Request, style: Style) -> Result<(), EncodeError> {
+    if matches!(style, Style::CohereV3 | Style::CohereV4) || request.inputs.len() == 1 {
+        return Ok(());
+    }
+    let why = format!("{} texts, and the model takes one a call", request.inputs.len());
+    Err(EncodeError { field: "input".to_owned(), why })
 }
 
-/// Makes the bodies for an OpenAI embeddings request. `input_type` of Cohere is `search_document`
-/// unless the caller, who may send the member, says another; `truncate` is passed on, too.
-/// `encoding_format` is the gateway's affair, who has the vectors.
-pub fn requests(body: &[u8], style: Style) -> Result<Requests, EncodeError> {
-    let refused = |error: DecodeError| EncodeError { field: error.field, why: error.why };
-    let asked = Asked::read(body).map_err(refused)?;
-    let mut losses = Vec::new();
-    let mut drop = |field: &str, why: &str| {
-        losses.push(Loss { field: field.to_owned(), what: LossKind::Dropped, why: why.to_owned() });
-    };
-    if asked.dimensions.is_some() && matches!(style, Style::Titan | Style::CohereV3) {
-        drop("dimensions", "the model has vectors of one length");
-    }
-    if asked.user {
-        drop("user", "Bedrock has no such parameter");
-    }
-    if matches!(style, Style::Titan | Style::TitanV2) {
-        for (name, value) in [("input_type", &asked.input_type), ("truncate", &asked.truncate)] {
-            if value.is_some() {
-                drop(name, "Titan has no such parameter");
-            }
+/// Writes the members of a request; the model is in the path.
+pub(crate) fn write(o: &mut Obj<'_>, request: &Request, style: Style) {
+    match style {
+        Style::Titan | Style::TitanV2 => {
+            request.inputs.iter().take(1).for_each(|text| o.raw("inputText", &value(text)));
+            o.opt_num("dimensions", request.dimensions.as_ref().filter(|_| style.has_dimensions()));
         }
-    }
-    let bodies = match style {
-        Style::Titan | Style::TitanV2 => asked.texts.iter().map(|text| titan(text, &asked, style)).collect(),
         Style::CohereV3 | Style::CohereV4 => {
-            asked.texts.chunks(COHERE_BATCH).map(|texts| cohere(texts, &asked, style)).collect()
+            o.raw("texts", &list(&request.inputs));
+            cohere_purpose(o, request);
+            o.opt_text("truncate", request.truncate.map(cohere_word));
+            o.opt_num("output_dimension", request.dimensions.as_ref().filter(|_| style.has_dimensions()));
+            o.array("embedding_types", |a| a.text("float"));
         }
-    };
-    Ok(Requests { bodies, losses })
-}
-
-/// What the caller asks.
-struct Asked {
-    texts: Vec<String>,
-    dimensions: Option<u64>,
-    input_type: Option<String>,
-    truncate: Option<String>,
-    user: bool,
-}
-
-impl Asked {
-    fn read(body: &[u8]) -> Result<Self, DecodeError> {
-        let mut fields = Node::of_body(body, Mode::Request)?.fields(Place::root())?;
-        Ok(Self {
-            texts: texts(&mut fields)?,
-            dimensions: fields.count("dimensions")?,
-            input_type: fields.word("input_type")?,
-            truncate: fields.word("truncate")?,
-            user: fields.word("user")?.is_some(),
-        })
     }
-}
-
-fn texts(fields: &mut Fields<'_>) -> Result<Vec<String>, DecodeError> {
-    let tokens = "expected text: this model takes no token ids";
-    let node = fields.take("input").ok_or_else(|| fields.error("input", "missing, expected a text or a list"))?;
-    if let Some(text) = node.text() {
-        return Ok(vec![text.into_owned()]);
-    }
-    let items = node.items(&Place::root().member("input"))?;
-    if items.is_empty() {
-        return Err(fields.error("input", "empty, send at least one text"));
-    }
-    let text = |(at, node): (Place, Node<'_>)| {
-        node.text().map(std::borrow::Cow::into_owned).ok_or_else(|| DecodeError::new(at.as_str(), tokens))
-    };
-    items.into_iter().map(text).collect()
-}
-
-fn titan(text: &str, asked: &Asked, style: Style) -> String {
-    write::object(|o| {
-        o.text("inputText", text);
-        if style == Style::TitanV2 {
-            o.opt_count("dimensions", asked.dimensions);
-        }
-    })
-}
-
-fn cohere(texts: &[String], asked: &Asked, style: Style) -> String {
-    write::object(|o: &mut Obj<'_>| {
-        o.array("texts", |a| texts.iter().for_each(|text| a.text(text)));
-        o.text("input_type", asked.input_type.as_deref().unwrap_or("search_document"));
-        o.opt_text("truncate", asked.truncate.as_deref());
-        if style == Style::CohereV4 {
-            o.opt_count("output_dimension", asked.dimensions);
-        }
-        o.array("embedding_types", |a| a.text("float"));
-    })
 }
 
 /// Reads the answer to one call.
-pub fn read(body: &[u8]) -> Result<Vectors, AnswerError> {
-    let mut fields = Node::of_body(body, Mode::Answer)?.fields(Place::root())?;
+pub(crate) fn answer(mut fields: Fields<'_>) -> Result<Answer, DecodeError> {
     let tokens = fields.count("inputTextTokenCount")?;
-    if let Some(vector) = fields.take_kind("embedding", Kind::Array)? {
-        return Ok(Vectors { vectors: vec![vector.json()], tokens });
+    let usage = tokens.map(|input| spent(Usage { input, ..Usage::default() }));
+    let of = |items| Answer { items, usage, ..Answer::default() };
+    let at = fields.at().member("embedding");
+    if let Some(node) = fields.take_kind("embedding", Kind::Array)? {
+        return Ok(of(vec![plain(vector(node, &at)?)]));
     }
-    if let Some(mut by_type) = fields.object("embeddingsByType")?
-        && let Some(vector) = by_type.take_kind("float", Kind::Array)?
-    {
-        return Ok(Vectors { vectors: vec![vector.json()], tokens });
+    if let Some(mut by_type) = fields.object("embeddingsByType")? {
+        let at = by_type.at().member("float");
+        if let Some(node) = by_type.take_kind("float", Kind::Array)? {
+            return Ok(of(vec![plain(vector(node, &at)?)]));
+        }
     }
-    let list = match fields.object("embeddings")? {
-        Some(mut by_type) => by_type.list("float")?,
-        None => fields.list("embeddings")?,
+    let at = fields.at().member("embeddings");
+    let Some(node) = fields.take("embeddings") else {
+        return Err(fields.error("embedding", "missing, expected a list of numbers"));
     };
-    if list.is_empty() {
-        return match fields.peek("message") {
-            Some(_) => Err(AnswerError::Upstream(fault::read_error(502, None, body))),
-            None => Err(fields.error("embedding", "missing, expected a list of numbers").into()),
-        };
+    if node.kind == Kind::Array {
+        return Ok(of(vectors(node, &at)?));
     }
-    Ok(Vectors { vectors: list.into_iter().map(|(_, node)| node.json()).collect(), tokens })
+    let mut by_type = node.fields(at)?;
+    let at = by_type.at().member("float");
+    match by_type.take_kind("float", Kind::Array)? {
+        Some(node) => Ok(of(vectors(node, &at)?)),
+        None => Err(by_type.error("float", "missing: no other type of vector can be told to the caller")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
+    use super::Style;
+    use crate::embed::{Api, decode_answer, decode_request, encode_request};
+    use crate::hub::AnswerError;
+    use crate::rules::UsageRules;
 
-    fn made(body: Value, style: Style) -> (Vec<Value>, Vec<String>) {
-        let made = requests(body.to_string().as_bytes(), style).unwrap();
-        let bodies = made.bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
-        (bodies, made.losses.iter().map(|loss| loss.field.clone()).collect())
+    fn made(body: &Value, style: Style) -> (Value, Vec<String>) {
+        let request = decode_request(body.to_string().as_bytes()).unwrap();
+        let made = encode_request(&request, Api::Bedrock(style), "m").unwrap();
+        let lost = made.losses.iter().map(|loss| format!("{} {}", loss.field, loss.what.word())).collect();
+        (serde_json::from_str(&made.body).unwrap(), lost)
     }
 
-    fn refused(body: Value) -> String {
-        requests(body.to_string().as_bytes(), Style::TitanV2).unwrap_err().to_string()
+    fn check(body: Value, style: Style, expected: Value, lost: &[&str]) {
+        let (made, told) = made(&body, style);
+        assert_eq!(made, expected);
+        assert_eq!(told, lost);
+    }
+
+    #[test]
+    fn models_are_told_apart_by_their_ids() {
+        for (model, style) in [
+            ("amazon.titan-embed-text-v1", Style::Titan),
+            ("amazon.titan-embed-g1-text-02", Style::Titan),
+            ("arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0", Style::TitanV2),
+        ] {
+            assert_eq!(Style::of_titan(model), style, "{model}");
+        }
+        assert_eq!(Style::of_cohere("cohere.embed-english-v3"), Style::CohereV3);
+        assert_eq!(Style::of_cohere("us.cohere.embed-v4:0"), Style::CohereV4);
     }
 
     #[test]
     fn titan_takes_one_text_a_call() {
-        let body = json!({"model": "m", "input": ["a", "b"], "dimensions": 256, "encoding_format": "base64"});
-        let (bodies, losses) = made(body.clone(), Style::TitanV2);
-        assert_eq!(
-            bodies,
-            [json!({"inputText": "a", "dimensions": 256}), json!({"inputText": "b", "dimensions": 256})]
-        );
-        assert!(losses.is_empty());
-        let (bodies, losses) = made(body, Style::Titan);
-        assert_eq!((bodies[0].clone(), losses), (json!({"inputText": "a"}), vec!["dimensions".to_owned()]));
-        let typed = json!({"input": "a", "input_type": "search_query", "user": "u"});
-        assert_eq!(made(typed, Style::TitanV2).1, ["user", "input_type"]);
+        let body = json!({"model": "m", "input": "a", "dimensions": 256, "encoding_format": "base64"});
+        check(body.clone(), Style::TitanV2, json!({"inputText": "a", "dimensions": 256}), &[]);
+        check(body, Style::Titan, json!({"inputText": "a"}), &["dimensions dropped"]);
+        let typed = json!({"input": ["a"], "input_type": "search_query", "user": "u", "truncate": "END", "x": 1});
+        let lost = ["user dropped", "input_type dropped", "truncate dropped", "x dropped"];
+        check(typed, Style::TitanV2, json!({"inputText": "a"}), &lost);
+        let two = decode_request(br#"{"input":["a","b"]}"#).unwrap();
+        let error = encode_request(&two, Api::Bedrock(Style::TitanV2), "m").unwrap_err();
+        assert_eq!(error.to_string(), "input: 2 texts, and the model takes one a call");
     }
 
     #[test]
-    fn cohere_takes_ninety_six() {
-        let texts: Vec<String> = (0..200).map(|text| text.to_string()).collect();
-        let body = json!({"input": texts, "dimensions": 512, "input_type": "search_query", "truncate": "END"});
-        let (bodies, losses) = made(body, Style::CohereV4);
-        let lengths: Vec<usize> = bodies.iter().map(|body| body["texts"].as_array().unwrap().len()).collect();
-        assert_eq!((lengths, losses.len()), (vec![96, 96, 8], 0));
-        assert_eq!(bodies[2]["texts"][0], "192");
-        assert_eq!((&bodies[0]["output_dimension"], &bodies[0]["truncate"]), (&json!(512), &json!("END")));
-        let (bodies, _) = made(json!({"input": "a"}), Style::CohereV3);
-        assert_eq!(bodies, [json!({"texts": ["a"], "input_type": "search_document", "embedding_types": ["float"]})]);
-    }
-
-    #[test]
-    fn what_is_no_text_is_refused() {
-        assert_eq!(refused(json!({})), "input: missing, expected a text or a list");
-        assert_eq!(refused(json!({"input": []})), "input: empty, send at least one text");
-        assert_eq!(refused(json!({"input": [[1, 2]]})), "input[0]: expected text: this model takes no token ids");
-        assert_eq!(refused(json!({"input": [1, 2]})), "input[0]: expected text: this model takes no token ids");
-        assert_eq!(
-            refused(json!({"input": "a", "dimensions": -1})),
-            "dimensions: expected a whole number of at least 0"
-        );
+    fn cohere_is_told_what_it_wants_to_know() {
+        let body = json!({"input": ["a", "b"], "dimensions": 512, "input_type": "search_query", "truncate": "END"});
+        let expected = json!({"texts": ["a", "b"], "input_type": "search_query", "truncate": "END",
+            "output_dimension": 512, "embedding_types": ["float"]});
+        check(body, Style::CohereV4, expected, &[]);
+        let expected = json!({"texts": ["a"], "input_type": "search_document", "embedding_types": ["float"]});
+        let lost = ["dimensions dropped", "input_type approximated"];
+        check(json!({"input": "a", "dimensions": 8}), Style::CohereV3, expected, &lost);
     }
 
     #[test]
     fn answers_are_vectors_and_tokens() {
+        let read = |body: &str| decode_answer(body.as_bytes(), Api::Bedrock(Style::CohereV4), &UsageRules::default());
         let check = |body: &str, vectors: &[&str], tokens| {
-            let read = read(body.as_bytes()).unwrap();
-            let texts: Vec<&str> = read.vectors.iter().map(Json::as_str).collect();
-            assert_eq!((&texts[..], read.tokens), (vectors, tokens), "{body}");
+            let answer = read(body).unwrap();
+            let texts: Vec<String> = answer.items.iter().map(|item| item.vector.to_floats()).collect();
+            assert_eq!(texts, vectors, "{body}");
+            assert_eq!(answer.usage.map(|spent| spent.tokens.input), tokens, "{body}");
         };
         check(r#"{"embedding":[0.10,-2e-3],"inputTextTokenCount":7}"#, &["[0.10,-2e-3]"], Some(7));
         check(r#"{"embeddingsByType":{"float":[1]},"inputTextTokenCount":7}"#, &["[1]"], Some(7));
         check(r#"{"embeddings":[[1],[2]],"id":"x","texts":["a","b"]}"#, &["[1]", "[2]"], None);
         check(r#"{"embeddings":{"float":[[1],[2]]}}"#, &["[1]", "[2]"], None);
-        let error = read(br#"{"message":"Too many requests"}"#).unwrap_err();
+        let error = read(r#"{"message":"Too many requests"}"#).unwrap_err();
         assert_eq!(error.to_string(), "the provider failed: Too many requests");
-        assert!(matches!(read(b"{}"), Err(AnswerError::Decode(_))));
-        assert!(matches!(read(b"[]"), Err(AnswerError::Decode(_))));
+        for body in ["{}", r#"{"embeddings":{"int8":[[1]]}}"#, r#"{"embedding":["x"]}"#, r#""x""#] {
+            assert!(matches!(read(body), Err(AnswerError::Decode(_))), "{body}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Answers: read in every form, written in OpenAI's.
 
 use super::{Answer, Api, Encoding, Item, Vector};
+use crate::bedrock;
 use crate::fault::{self, UpstreamError};
 use crate::hub::write::{self, Obj};
 use crate::hub::{AnswerError, DecodeError, Dialect, Extra, Fields, Mode, Native, Node, Place, Spent};
@@ -24,7 +25,8 @@ pub fn decode_answer(body: &[u8], api: Api, rules: &UsageRules) -> Result<Answer
     Ok(match api {
         Api::OpenAi | Api::Voyage | Api::Jina => openai(fields, body, rules)?,
         Api::Cohere => cohere(fields, body, rules)?,
-        Api::Gemini => gemini(fields)?,
+        Api::Gemini | Api::Vertex => gemini(fields)?,
+        Api::Bedrock(_) => bedrock::embed::answer(fields)?,
         Api::Ollama | Api::Tei | Api::FeatureExtraction => ollama(fields)?,
     })
 }
@@ -82,7 +84,7 @@ fn take_word(fields: &mut Fields<'_>, name: &str, word: &str) {
 }
 
 /// A vector, as decimals or packed.
-fn vector(node: Node<'_>, at: &Place) -> Result<Vector, DecodeError> {
+pub(crate) fn vector(node: Node<'_>, at: &Place) -> Result<Vector, DecodeError> {
     let read = match node.text() {
         Some(text) => Vector::packed(&text),
         None => Vector::floats(node.raw),
@@ -111,16 +113,16 @@ fn by_type(mut fields: Fields<'_>) -> Result<Vec<Item>, DecodeError> {
     Err(fields.error("float", "missing: no other type of vector can be told to the caller"))
 }
 
-fn vectors(node: Node<'_>, at: &Place) -> Result<Vec<Item>, DecodeError> {
+pub(crate) fn vectors(node: Node<'_>, at: &Place) -> Result<Vec<Item>, DecodeError> {
     let items = node.items(at)?;
     items.into_iter().map(|(at, node)| Ok(plain(vector(node, &at)?))).collect()
 }
 
-fn plain(vector: Vector) -> Item {
+pub(crate) fn plain(vector: Vector) -> Item {
     Item { vector, extra: Extra::default() }
 }
 
-fn spent(tokens: Usage) -> Spent {
+pub(crate) fn spent(tokens: Usage) -> Spent {
     Spent { tokens, native: None }
 }
 

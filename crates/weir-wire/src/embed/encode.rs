@@ -2,6 +2,7 @@
 
 use super::request::{PURPOSES, TRUNCATIONS};
 use super::{Api, Input, Purpose, Request, Truncate};
+use crate::bedrock::{self, embed::Style};
 use crate::hub::write::{self, Obj};
 use crate::hub::{Dialect, EncodeError, Encoded, Extra, Json, Loss, LossKind};
 use crate::json::quote;
@@ -13,15 +14,20 @@ pub fn encode_request(request: &Request, api: Api, model: &str) -> Result<Encode
     if !matches!(api, Api::OpenAi | Api::Tei) {
         refuse_tokens(request)?;
     }
+    if let Api::Bedrock(style) = api {
+        bedrock::embed::check(request, style)?;
+    }
     let body = write::object(|o| match api {
         Api::OpenAi => openai(o, request, model),
-        Api::Cohere => cohere(o, request, model, &mut losses),
+        Api::Cohere => cohere(o, request, model),
         Api::Gemini => gemini(o, request, model),
+        Api::Vertex => vertex(o, request),
         Api::Voyage => voyage(o, request, model),
         Api::Jina => jina(o, request, model),
         Api::Tei => tei(o, request),
         Api::FeatureExtraction => feature_extraction(o, request),
         Api::Ollama => ollama(o, request, model),
+        Api::Bedrock(style) => bedrock::embed::write(o, request, style),
     });
     // What callers of other forms said beside OpenAI's is written for their own alone.
     let foreign = request.extra.dialect().is_some_and(|dialect| dialect != Dialect::OpenAiChat);
@@ -52,21 +58,21 @@ fn openai(o: &mut Obj<'_>, request: &Request, model: &str) {
 }
 
 /// Cohere demands to know what a text is for. Without a word it is a document.
-fn cohere(o: &mut Obj<'_>, request: &Request, model: &str, losses: &mut Losses) {
+pub(crate) fn cohere_purpose(o: &mut Obj<'_>, request: &Request) {
+    let word = request.purpose.and_then(|purpose| purpose.word(Api::Cohere));
+    o.text("input_type", word.unwrap_or("search_document"));
+}
+
+fn cohere(o: &mut Obj<'_>, request: &Request, model: &str) {
     named(o, model);
     o.raw("texts", &list(&request.inputs));
-    let word = request.purpose.and_then(|purpose| purpose.word(Api::Cohere));
-    if request.purpose.is_none() {
-        let why = "the provider demands to know what the texts are for: search_document was said";
-        losses.add("input_type", LossKind::Approximated, why);
-    }
-    o.text("input_type", word.unwrap_or("search_document"));
+    cohere_purpose(o, request);
     o.array("embedding_types", |a| a.text("float"));
     o.opt_num("output_dimension", request.dimensions.as_ref());
     o.opt_text("truncate", request.truncate.map(cohere_word));
 }
 
-fn cohere_word(truncate: Truncate) -> &'static str {
+pub(crate) fn cohere_word(truncate: Truncate) -> &'static str {
     match truncate {
         Truncate::No => "NONE",
         Truncate::Start => "START",
@@ -87,6 +93,24 @@ fn gemini(o: &mut Obj<'_>, request: &Request, model: &str) {
             });
         }
     });
+}
+
+/// The model is in the path.
+fn vertex(o: &mut Obj<'_>, request: &Request) {
+    o.array("instances", |a| {
+        for input in &request.inputs {
+            a.object(|o| {
+                o.raw("content", &value(input));
+                o.opt_text("task_type", request.purpose.and_then(|purpose| purpose.word(Api::Vertex)));
+            });
+        }
+    });
+    if request.dimensions.is_some() || request.truncate.is_some() {
+        o.object("parameters", |o| {
+            o.opt_num("outputDimensionality", request.dimensions.as_ref());
+            o.opt_flag("autoTruncate", cut(request));
+        });
+    }
 }
 
 /// What a caller of Gemini's form said beside about one content, by its name alone.
@@ -154,12 +178,12 @@ fn cut(request: &Request) -> Option<bool> {
     request.truncate.map(|truncate| truncate != Truncate::No)
 }
 
-fn list(inputs: &[Input]) -> String {
+pub(crate) fn list(inputs: &[Input]) -> String {
     let all: Vec<String> = inputs.iter().map(value).collect();
     format!("[{}]", all.join(","))
 }
 
-fn value(input: &Input) -> String {
+pub(crate) fn value(input: &Input) -> String {
     match input {
         Input::Text(text) => quote(text),
         Input::Tokens(json, _) => json.as_str().to_owned(),
@@ -179,16 +203,23 @@ impl Losses {
         if request.user.is_some() && api != Api::OpenAi {
             self.add("user", LossKind::Dropped, "the provider has no such parameter");
         }
-        if request.dimensions.is_some() && api == Api::FeatureExtraction {
+        let one_length = matches!(api, Api::Bedrock(style) if !style.has_dimensions());
+        if request.dimensions.is_some() && (api == Api::FeatureExtraction || one_length) {
             self.add("dimensions", LossKind::Dropped, "the provider has no such parameter");
+        }
+        if request.purpose.is_none() && speaks_cohere(api) {
+            let why = "the provider demands to know what the texts are for: search_document was said";
+            self.add("input_type", LossKind::Approximated, why);
         }
         if let Some(purpose) = request.purpose.filter(|purpose| purpose.word(api).is_none()) {
             self.purpose(name(&PURPOSES).unwrap_or("input_type"), purpose, api);
         }
         let field = name(&TRUNCATIONS).unwrap_or("truncate");
         match (request.truncate, api) {
-            (Some(_), Api::Gemini) => self.add(field, LossKind::Dropped, "the provider has no such parameter"),
-            (Some(Truncate::Start), Api::Voyage | Api::Jina | Api::Ollama) => {
+            (Some(_), Api::Gemini | Api::Bedrock(Style::Titan | Style::TitanV2)) => {
+                self.add(field, LossKind::Dropped, "the provider has no such parameter")
+            }
+            (Some(Truncate::Start), Api::Voyage | Api::Jina | Api::Ollama | Api::Vertex) => {
                 self.add(field, LossKind::Coerced, "the provider cuts the end off");
             }
             _ => {}
@@ -198,7 +229,7 @@ impl Losses {
 
     fn purpose(&mut self, field: &str, purpose: Purpose, api: Api) {
         match api {
-            Api::Cohere => {
+            _ if speaks_cohere(api) => {
                 let why = format!("the provider has no word for {purpose:?}: search_document was said");
                 self.add(field, LossKind::Coerced, &why);
             }
@@ -220,6 +251,10 @@ impl Losses {
             }
         }
     }
+}
+
+fn speaks_cohere(api: Api) -> bool {
+    matches!(api, Api::Cohere | Api::Bedrock(Style::CohereV3 | Style::CohereV4))
 }
 
 fn said(request: &Request, name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Input, Request};
-use crate::hub::Spent;
+use crate::hub::{Dialect, Extra, Json, Spent};
 
 /// What a provider takes at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -53,11 +53,29 @@ impl Request {
     /// The same request for these inputs alone.
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Self {
+        let extra = of_part(&self.extra, &range);
         let inputs = self.inputs.get(range).unwrap_or_default().to_vec();
         let single = self.single && inputs.len() == 1;
-        let Self { model, dimensions, encoding, user, purpose, truncate, extra, .. } = self.clone();
+        let Self { model, dimensions, encoding, user, purpose, truncate, .. } = self.clone();
         Self { model, inputs, single, dimensions, encoding, user, purpose, truncate, extra }
     }
+}
+
+/// What stands beside these inputs: of Gemini's form some is said of each, by its place.
+fn of_part(extra: &Extra, range: &Range<usize>) -> Extra {
+    let Some(dialect) = extra.dialect().filter(|dialect| *dialect == Dialect::Gemini) else { return extra.clone() };
+    let place = |name: &str| {
+        let (index, member) = name.strip_prefix("requests[")?.split_once("].")?;
+        Some((index.parse::<usize>().ok()?, member.to_owned()))
+    };
+    let of = |(name, value): &(String, Json)| match place(name) {
+        None => Some((name.clone(), value.clone())),
+        Some((index, member)) if range.contains(&index) => {
+            Some((format!("requests[{}].{member}", index - range.start), value.clone()))
+        }
+        Some(_) => None,
+    };
+    Extra::new(dialect, extra.members().iter().filter_map(of).collect())
 }
 
 /// Why answers do not make one.

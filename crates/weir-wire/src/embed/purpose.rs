@@ -1,6 +1,7 @@
 //! What a text is embedded for, in the words of each form.
 
 use super::Api;
+use crate::bedrock::embed::Style;
 
 /// What a text is embedded for. Models with several heads or prefixes do better when told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +54,11 @@ impl Purpose {
     #[must_use]
     pub fn word(self, api: Api) -> Option<&'static str> {
         let column = match api {
-            Api::Cohere => 0,
-            Api::Gemini => 1,
+            Api::Cohere | Api::Bedrock(Style::CohereV3 | Style::CohereV4) => 0,
+            Api::Gemini | Api::Vertex => 1,
             Api::Voyage => 2,
             Api::Jina => 3,
-            Api::OpenAi | Api::Tei | Api::FeatureExtraction | Api::Ollama => return None,
+            Api::OpenAi | Api::Tei | Api::FeatureExtraction | Api::Ollama | Api::Bedrock(_) => return None,
         };
         let (_, words) = WORDS.iter().find(|(purpose, _)| *purpose == self)?;
         words.get(column).copied().filter(|word| !word.is_empty())

@@ -29,6 +29,7 @@ fn every_form_of_a_plain_request() {
     );
     let content = json!({"parts": [{"text": "hi"}]});
     check(&tree, Api::Gemini, json!({"requests": [{"model": "models/their", "content": content}]}), &[]);
+    check(&tree, Api::Vertex, json!({"instances": [{"content": "hi"}]}), &[]);
     for api in [Api::Voyage, Api::Jina, Api::Ollama] {
         check(&tree, api, json!({"model": "their", "input": ["hi"]}), &[]);
     }
@@ -56,6 +57,13 @@ fn every_form_of_a_request_with_all() {
         Api::Gemini,
         json!({"requests": [one("a"), one("b")]}),
         &["user dropped", "truncate dropped", "x dropped"],
+    );
+    let one = |text: &str| json!({"content": text, "task_type": "RETRIEVAL_QUERY"});
+    check(
+        &tree,
+        Api::Vertex,
+        json!({"instances": [one("a"), one("b")], "parameters": {"outputDimensionality": 256, "autoTruncate": true}}),
+        &["user dropped", "truncate coerced", "x dropped"],
     );
     check(
         &tree,
@@ -114,7 +122,8 @@ fn tokens_are_for_those_who_read_them() {
     for (input, field) in [(json!([1, 2]), "input"), (json!([[1, 2], [3]]), "input[0]")] {
         let tree = json!({"model": "m", "input": input});
         check(&tree, Api::OpenAi, json!({"model": "their", "input": input}), &[]);
-        for api in [Api::Cohere, Api::Gemini, Api::Voyage, Api::Jina, Api::Ollama, Api::FeatureExtraction] {
+        for api in [Api::Cohere, Api::Gemini, Api::Vertex, Api::Voyage, Api::Jina, Api::Ollama, Api::FeatureExtraction]
+        {
             assert_eq!(encode_request(&request(&tree), api, "m").unwrap_err().field, field);
         }
     }
@@ -166,7 +175,7 @@ fn every_form_of_an_answer() {
     assert_eq!(told(&json!({"embedding": {"values": [3]}}), Api::Gemini), (json!([[3]]), None));
     let predictions = json!([{"embeddings": {"values": [0.1, -2], "statistics": {"token_count": 2}}},
         {"embeddings": {"values": [3], "statistics": {"token_count": 3.0}}}]);
-    assert_eq!(told(&json!({"predictions": predictions}), Api::Gemini), (two.clone(), Some(5)));
+    assert_eq!(told(&json!({"predictions": predictions}), Api::Vertex), (two.clone(), Some(5)));
     assert_eq!(told(&json!({"embeddings": two, "prompt_eval_count": 8}), Api::Ollama), (two.clone(), Some(8)));
     assert_eq!(told(&json!({"embedding": [3]}), Api::Ollama), (json!([[3]]), None));
     for api in [Api::Tei, Api::FeatureExtraction] {

@@ -28,6 +28,8 @@ pub(super) enum Known {
     SystemInstruction,
     Contents,
     GenerationConfig,
+    Query,
+    Documents,
 }
 
 impl Known {
@@ -62,6 +64,8 @@ impl Known {
             Self::SystemInstruction => "systemInstruction",
             Self::Contents => "contents",
             Self::GenerationConfig => "generationConfig",
+            Self::Query => "query",
+            Self::Documents => "documents",
         }
     }
 
@@ -89,6 +93,8 @@ impl Known {
             "systemInstruction" | "system_instruction" => Self::SystemInstruction,
             "contents" => Self::Contents,
             "generationConfig" | "generation_config" => Self::GenerationConfig,
+            "query" => Self::Query,
+            "documents" => Self::Documents,
             _ => return None,
         })
     }
@@ -110,7 +116,8 @@ impl Known {
             Self::ServiceTier => generates || matches!(shape, Shape::Embeddings | Shape::Messages),
             Self::EncodingFormat => shape == Shape::Embeddings,
             Self::Instructions => matches!(shape, Shape::Responses | Shape::Speech),
-            Self::Messages | Self::Prompt | Self::Input | Self::Contents => {
+            Self::Query => shape == Shape::Rerank,
+            Self::Messages | Self::Prompt | Self::Input | Self::Contents | Self::Documents => {
                 prompt_rule(shape).is_some_and(|rule| rule.key == self)
             }
         }
@@ -133,6 +140,7 @@ pub(super) fn prompt_rule(shape: Shape) -> Option<PromptRule> {
     let (key, kinds, required) = match shape {
         Shape::Chat | Shape::Messages => (Known::Messages, LIST, true),
         Shape::Gemini => (Known::Contents, LIST, true),
+        Shape::Rerank => (Known::Documents, LIST, true),
         Shape::Completions => (Known::Prompt, TEXT_OR_LIST, false),
         // A stored prompt (`prompt: {id}`) or a continued conversation needs no input.
         Shape::Responses => (Known::Input, TEXT_OR_LIST, false),

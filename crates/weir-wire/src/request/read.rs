@@ -82,12 +82,15 @@ impl Collector<'_> {
             Known::N => peek.n = given.count(1, MAX_CHOICES)?,
             Known::ServiceTier => peek.service_tier = given.label()?,
             Known::EncodingFormat => peek.encoding_format = given.label()?,
-            Known::Messages | Known::Prompt | Known::Input | Known::Contents => {
+            Known::Messages | Known::Prompt | Known::Input | Known::Contents | Known::Documents => {
                 peek.prompt = prompt(self.shape, &given)?;
             }
-            Known::Tools | Known::Functions | Known::Instructions | Known::System | Known::SystemInstruction => {
-                peek.context.push(given.span);
-            }
+            Known::Tools
+            | Known::Functions
+            | Known::Instructions
+            | Known::System
+            | Known::SystemInstruction
+            | Known::Query => peek.context.push(given.span),
             Known::GenerationConfig => generation_config(&given, peek)?,
             Known::Models => peek.models = given.names()?,
             Known::Fallbacks => peek.fallbacks = given.names()?,

@@ -69,6 +69,9 @@ fn each_shape_has_its_prompt() {
     assert!(ok(Shape::Images, r#"{"prompt":"a cat"}"#).prompt.is_some());
     assert!(ok(Shape::Speech, r#"{"input":"a"}"#).prompt.is_some());
     assert!(ok(Shape::Moderations, r#"{"input":["a"]}"#).prompt.is_some());
+    let rerank = ok(Shape::Rerank, r#"{"model":"m","query":"what","documents":["a"]}"#);
+    assert!(rerank.prompt.is_some());
+    assert_eq!(rerank.prompt_size(br#"{"model":"m","query":"what","documents":["a"]}"#).text_bytes, 11);
     let other = ok(Shape::Other, r#"{"messages":7,"input":{},"max_tokens":"x","n":0,"model":"m"}"#);
     assert_eq!((other.prompt, other.model.as_deref()), (None, Some("m")));
 }
@@ -80,6 +83,7 @@ fn each_shape_refuses_a_wrong_prompt() {
     assert_eq!(message(Shape::Chat, r#"{"model":"m"}"#), missing);
     let missing = "missing required parameter 'input': add it as a string or an array";
     assert_eq!(message(Shape::Embeddings, "{}"), missing);
+    assert_eq!(message(Shape::Rerank, r#"{"documents":"a"}"#), "'documents' must be an array, not a string");
     assert_eq!(message(Shape::Chat, r#"{"messages":"hi"}"#), "'messages' must be an array, not a string");
     assert_eq!(message(Shape::Chat, r#"{"messages":null}"#), "'messages' must be an array, not null");
     assert_eq!(message(Shape::Speech, r#"{"input":["a"]}"#), "'input' must be a string, not an array");

@@ -224,10 +224,11 @@ pub(super) fn multipart(data: &[u8]) {
     let _: Result<String, _> = weir_wire::multipart::boundary_of(&String::from_utf8_lossy(data));
 }
 
-const EMBED_APIS: [embed::Api; 8] = [
+const EMBED_APIS: [embed::Api; 9] = [
     embed::Api::OpenAi,
     embed::Api::Cohere,
     embed::Api::Gemini,
+    embed::Api::Vertex,
     embed::Api::Voyage,
     embed::Api::Jina,
     embed::Api::Tei,
@@ -237,39 +238,40 @@ const EMBED_APIS: [embed::Api; 8] = [
 
 pub(super) fn embed_request(data: &[u8]) {
     let Ok(request) = embed::decode_request(data) else { return };
-    for api in EMBED_APIS {
-        let Ok(encoded) = embed::encode_request(&request, api, "m") else { continue };
-        is_json("an embedding request", &encoded.body);
-        bounded("an embedding request", data, encoded.body.len(), FACTOR);
-    }
+    EMBED_APIS.into_iter().for_each(|api| embedding_written(data, &request, api));
+}
+
+fn embedding_written(data: &[u8], request: &embed::Request, api: embed::Api) {
+    let Ok(encoded) = embed::encode_request(request, api, "m") else { return };
+    is_json("an embedding request", &encoded.body);
+    bounded("an embedding request", data, encoded.body.len(), FACTOR);
 }
 
 pub(super) fn embed_answer(data: &[u8]) {
-    for api in EMBED_APIS {
-        match embed::decode_answer(data, api, &UsageRules::default()) {
-            Ok(answer) => {
-                for encoding in [None, Some(Encoding::Float), Some(Encoding::Base64)] {
-                    let body = embed::encode_answer(&answer, encoding, "m");
-                    is_json("embeddings", &body);
-                    bounded("embeddings", data, body.len(), FACTOR);
-                }
+    EMBED_APIS.into_iter().for_each(|api| embedding_read(data, api));
+}
+
+fn embedding_read(data: &[u8], api: embed::Api) {
+    match embed::decode_answer(data, api, &UsageRules::default()) {
+        Ok(answer) => {
+            for encoding in [None, Some(Encoding::Float), Some(Encoding::Base64)] {
+                let body = embed::encode_answer(&answer, encoding, "m");
+                is_json("embeddings", &body);
+                bounded("embeddings", data, body.len(), FACTOR);
             }
-            Err(AnswerError::Upstream(error)) => upstream(data, &error),
-            Err(_) => {}
         }
+        Err(AnswerError::Upstream(error)) => upstream(data, &error),
+        Err(_) => {}
     }
 }
 
 pub(super) fn bedrock_embed(data: &[u8]) {
-    for style in [Style::Titan, Style::TitanV2, Style::CohereV3, Style::CohereV4] {
-        if let Ok(requests) = bedrock::embed::requests(data, style) {
-            for body in &requests.bodies {
-                is_json("an embedding request", body);
-            }
+    for api in [Style::Titan, Style::TitanV2, Style::CohereV3, Style::CohereV4].map(embed::Api::Bedrock) {
+        if let Ok(request) = embed::decode_request(data) {
+            embedding_written(data, &request, api);
+            embedding_written(data, &request.part(0..1), api);
         }
-    }
-    if let Err(AnswerError::Upstream(error)) = bedrock::embed::read(data) {
-        upstream(data, &error);
+        embedding_read(data, api);
     }
 }
 

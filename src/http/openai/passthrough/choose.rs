@@ -38,7 +38,7 @@ pub(super) fn target(
     };
     if target.provider.demo {
         let message = format!(
-            "the demo provider does not serve {}; it serves chat/completions, completions and embeddings",
+            "the demo provider does not serve {}; it serves chat/completions, completions, embeddings and rerank",
             ask.endpoint()
         );
         return Err(ApiError::invalid("unsupported_operation", message));

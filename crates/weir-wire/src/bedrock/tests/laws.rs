@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::generate::{answer, request, word};
-use crate::bedrock::{decode_answer, decode_request, embed, encode_answer, encode_request};
+use crate::bedrock::embed::Style;
+use crate::bedrock::{decode_answer, decode_request, encode_answer, encode_request};
+use crate::embed;
 use crate::hub::{Capabilities, Dialect, Ids, Reply, Target, fold::Fold, unfold};
 use crate::rules::UsageRules;
 
@@ -52,8 +54,9 @@ proptest! {
         for body in [bytes, text.into_bytes()] {
             drop(decode_request(&body));
             drop(decode_answer(&body, &UsageRules::default()));
-            drop(embed::read(&body));
-            drop(embed::requests(&body, embed::Style::TitanV2));
+            drop(embed::decode_answer(&body, embed::Api::Bedrock(Style::TitanV2), &UsageRules::default()));
+            let Ok(request) = embed::decode_request(&body) else { continue };
+            drop(embed::encode_request(&request, embed::Api::Bedrock(Style::TitanV2), "m"));
         }
     }
 
