@@ -18,7 +18,7 @@ use crate::meter::count::CountJob;
 use crate::meter::ledger::{Count, Entry, Ledger, Place};
 use crate::meter::prom::Metrics;
 use crate::price::Prices;
-use crate::record::{Attempt, Status, UsageRow};
+use crate::record::{Attempt, MAX_WARNING, MAX_WARNINGS, Status, UsageRow};
 use crate::snapshot::{ProviderDef, Target};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,6 +30,8 @@ const X_WEIR_WARNINGS: HeaderName = HeaderName::from_static("x-weir-warnings");
 
 /// Longest error text kept in a row.
 const MAX_MESSAGE: usize = 2048;
+/// What stands in place of the warnings beyond the most.
+const MORE_WARNINGS: &str = "there is more that was dropped or changed";
 /// Longest model, user or tag text kept in a row.
 const MAX_TEXT: usize = 256;
 
@@ -180,12 +182,16 @@ impl Flight {
         }
     }
 
-    /// Tells the caller of something that was dropped or changed for the upstream, once.
-    pub fn warn(&self, warning: String) {
-        let mut draft = self.draft();
-        if !draft.warnings.contains(&warning) {
-            draft.warnings.push(warning);
+    /// Tells the caller of something that was dropped or changed for the upstream, once: in the
+    /// answer's head if that is not sent yet, and in the row. Of too many the last says so.
+    pub fn warn(&self, mut warning: String) {
+        warning.truncate(warning.floor_char_boundary(MAX_WARNING));
+        let warnings = &mut self.draft().warnings;
+        if warnings.len() >= MAX_WARNINGS || warnings.contains(&warning) {
+            return;
         }
+        let last = warnings.len() + 1 == MAX_WARNINGS;
+        warnings.push(if last { MORE_WARNINGS.to_owned() } else { warning });
     }
 
     /// Records one try at an upstream.
@@ -356,6 +362,7 @@ impl Settlement<'_> {
             error_code,
             error_message,
             metadata: key.and_then(|k| k.metadata.clone()),
+            warnings: draft.warnings,
         }
     }
 }
