@@ -15,6 +15,7 @@ mod operations;
 mod passthrough;
 mod routes;
 mod secrets;
+mod signers;
 mod store;
 mod streams;
 mod support;
