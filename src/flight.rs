@@ -426,3 +426,38 @@ fn server_timing(own_ns: u64, upstream_ns: u64) -> String {
         upstream_ns / 100_000 % 10
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::ledger::Message;
+
+    #[test]
+    fn warnings_reach_answer_and_row_once_and_within_bounds() {
+        let (ledger, mut queue) = Ledger::new(1);
+        let place = ledger.reserve().unwrap();
+        let meter = Meter { clock: Clock::mock(0), ledger, metrics: Arc::new(Metrics::new()) };
+        let flight = Flight::open("id".to_owned(), "chat/completions", meter, place);
+        flight.warn("temperature dropped".to_owned());
+        flight.warn("temperature dropped".to_owned());
+        // Cut between characters; what is the same after that is the same.
+        flight.warn(format!("x{}a", "é".repeat(300)));
+        flight.warn(format!("x{}b", "é".repeat(300)));
+        let mut headers = HeaderMap::new();
+        flight.decorate(&mut headers);
+        let told = headers[X_WEIR_WARNINGS].to_str().unwrap();
+        assert!(told.starts_with("temperature dropped; x?") && told.len() < 19 + 2 + MAX_WARNING, "{told}");
+        for n in 0..100 {
+            flight.warn(format!("{n} dropped"));
+        }
+        drop(flight);
+        let Ok(Message::Entry(entry)) = queue.try_recv() else { panic!("the flight is settled") };
+        let warnings = entry.row.warnings;
+        assert_eq!(
+            (warnings.len(), warnings[0].as_str(), warnings[1].len()),
+            (MAX_WARNINGS, "temperature dropped", 511)
+        );
+        assert_eq!(warnings[2..5], ["0 dropped", "1 dropped", "2 dropped"]);
+        assert_eq!(warnings[62..], ["60 dropped", MORE_WARNINGS]);
+    }
+}
