@@ -92,5 +92,6 @@ fn row(chance: &Entropy, at: i64) -> UsageRow {
         error_code: None,
         error_message: None,
         metadata: None,
+        warnings: Vec::new(),
     }
 }

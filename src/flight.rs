@@ -18,7 +18,7 @@ use crate::meter::count::CountJob;
 use crate::meter::ledger::{Count, Entry, Ledger, Place};
 use crate::meter::prom::Metrics;
 use crate::price::Prices;
-use crate::record::{Attempt, Status, Sunk, UsageRow};
+use crate::record::{Attempt, MAX_WARNING, MAX_WARNINGS, Status, Sunk, UsageRow};
 use crate::snapshot::{ProviderDef, Target};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,6 +30,8 @@ const X_WEIR_WARNINGS: HeaderName = HeaderName::from_static("x-weir-warnings");
 
 /// Longest error text kept in a row.
 const MAX_MESSAGE: usize = 2048;
+/// What stands in place of the warnings beyond the most.
+const MORE_WARNINGS: &str = "there is more that was dropped or changed";
 /// Longest model, user or tag text kept in a row.
 const MAX_TEXT: usize = 256;
 
@@ -182,12 +184,16 @@ impl Flight {
         }
     }
 
-    /// Tells the caller of something that was dropped or changed for the upstream, once.
-    pub fn warn(&self, warning: String) {
-        let mut draft = self.draft();
-        if !draft.warnings.contains(&warning) {
-            draft.warnings.push(warning);
+    /// Tells the caller of something that was dropped or changed for the upstream, once: in the
+    /// answer's head if that is not sent yet, and in the row. Of too many the last says so.
+    pub fn warn(&self, mut warning: String) {
+        warning.truncate(warning.floor_char_boundary(MAX_WARNING));
+        let warnings = &mut self.draft().warnings;
+        if warnings.len() >= MAX_WARNINGS || warnings.contains(&warning) {
+            return;
         }
+        let last = warnings.len() + 1 == MAX_WARNINGS;
+        warnings.push(if last { MORE_WARNINGS.to_owned() } else { warning });
     }
 
     /// Records one try at an upstream.
@@ -377,6 +383,7 @@ impl Settlement<'_> {
             error_code,
             error_message,
             metadata: key.and_then(|k| k.metadata.clone()),
+            warnings: draft.warnings,
         }
     }
 }
@@ -439,4 +446,39 @@ fn server_timing(own_ns: u64, upstream_ns: u64) -> String {
         upstream_ns / 1_000_000,
         upstream_ns / 100_000 % 10
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::ledger::Message;
+
+    #[test]
+    fn warnings_reach_answer_and_row_once_and_within_bounds() {
+        let (ledger, mut queue) = Ledger::new(1);
+        let place = ledger.reserve().unwrap();
+        let meter = Meter { clock: Clock::mock(0), ledger, metrics: Arc::new(Metrics::new()) };
+        let flight = Flight::open("id".to_owned(), "chat/completions", meter, place);
+        flight.warn("temperature dropped".to_owned());
+        flight.warn("temperature dropped".to_owned());
+        // Cut between characters; what is the same after that is the same.
+        flight.warn(format!("x{}a", "é".repeat(300)));
+        flight.warn(format!("x{}b", "é".repeat(300)));
+        let mut headers = HeaderMap::new();
+        flight.decorate(&mut headers);
+        let told = headers[X_WEIR_WARNINGS].to_str().unwrap();
+        assert!(told.starts_with("temperature dropped; x?") && told.len() < 19 + 2 + MAX_WARNING, "{told}");
+        for n in 0..100 {
+            flight.warn(format!("{n} dropped"));
+        }
+        drop(flight);
+        let Ok(Message::Entry(entry)) = queue.try_recv() else { panic!("the flight is settled") };
+        let warnings = entry.row.warnings;
+        assert_eq!(
+            (warnings.len(), warnings[0].as_str(), warnings[1].len()),
+            (MAX_WARNINGS, "temperature dropped", 511)
+        );
+        assert_eq!(warnings[2..5], ["0 dropped", "1 dropped", "2 dropped"]);
+        assert_eq!(warnings[62..], ["60 dropped", MORE_WARNINGS]);
+    }
 }

@@ -8,6 +8,11 @@ use weir_wire::usage::Usage;
 use crate::clock::UnixMs;
 use crate::money::NanoUsd;
 
+/// Most warnings of a row.
+pub const MAX_WARNINGS: usize = 64;
+/// Longest warning of a row, in bytes.
+pub const MAX_WARNING: usize = 512;
+
 /// RFC 3339 with milliseconds, UTC.
 #[must_use]
 pub fn rfc3339(at: UnixMs) -> String {
@@ -141,6 +146,9 @@ pub struct UsageRow {
     pub error_message: Option<String>,
     /// The key's metadata at the time, as JSON text (an object), if any.
     pub metadata: Option<String>,
+    /// What was dropped or changed for the upstream, as `x-weir-warnings` says it: at most
+    /// [`MAX_WARNINGS`] of [`MAX_WARNING`] bytes.
+    pub warnings: Vec<String>,
 }
 
 /// What calls cost that came to nothing: a request that takes several is tried elsewhere when one of

@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use http::{HeaderName, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Start, StartError};
 use crate::catalog::AuthStyle;
 use crate::config::{AuthOverride, Secret};
 use crate::snapshot::ProviderDef;
-use crate::upstream::auth::{self, AwsSettings, GcpSettings, Signer, Tls};
+use crate::upstream::auth::{self, AwsSettings, GcpSettings, SignError, Signer, Tls};
 use crate::upstream::client::HttpProvider;
 use crate::upstream::{Answer, Call, Provider, SendError};
+
+/// The token of a temporary AWS key.
+const SESSION_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// A provider whose calls are signed.
 #[derive(Debug)]
@@ -29,12 +33,35 @@ impl Provider for Signed {
     }
 }
 
+/// A signer whose tokens are remembered, so that no error text repeats them.
+#[derive(Debug)]
+struct Remembered {
+    inner: Arc<dyn Signer>,
+    provider: Arc<ProviderDef>,
+}
+
+impl Signer for Remembered {
+    fn sign<'a>(&'a self, call: &'a mut Call) -> BoxFuture<'a, Result<(), SignError>> {
+        async move {
+            self.inner.sign(call).await?;
+            let text = |name: &HeaderName| call.headers.get(name).and_then(|value| value.to_str().ok());
+            // A signature is good for its one call.
+            let bearer = text(&header::AUTHORIZATION).filter(|value| value.starts_with("Bearer "));
+            for token in bearer.into_iter().chain(text(&SESSION_TOKEN)) {
+                self.provider.secrets.remember(token);
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
 /// The sender of a provider, with a signer where it has no key and needs one.
 ///
 /// # Errors
 /// What the signer lacks.
 pub(super) fn signed(
-    provider: &ProviderDef,
+    provider: &Arc<ProviderDef>,
     start: &Start,
     inner: HttpProvider,
     tls: &Tls,
@@ -49,7 +76,10 @@ pub(super) fn signed(
     let signer =
         signer.transpose().map_err(|why| StartError::Config(format!("providers.{}.auth: {why}", provider.id)))?;
     Ok(match signer {
-        Some(signer) => Arc::new(Signed { inner, signer }),
+        Some(signer) => {
+            let signer = Arc::new(Remembered { inner: signer, provider: Arc::clone(provider) });
+            Arc::new(Signed { inner, signer })
+        }
         None => Arc::new(inner),
     })
 }

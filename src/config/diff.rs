@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::context::join;
 use super::secret::MASK;
-use super::{Config, Key, Provider};
+use super::{AuthOverride, Config, Key, Provider};
 
 /// One value that differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -106,4 +106,6 @@ fn provider_secrets<'a>(path: &str, provider: &'a Provider, found: &mut Vec<(Str
     for (name, value) in &provider.headers {
         found.push((join(&format!("{path}.headers"), name), value.expose_secret()));
     }
+    let auth = provider.auth.iter().flat_map(AuthOverride::secrets);
+    found.extend(auth.map(|(key, secret)| (format!("{path}.auth.{key}"), secret.expose_secret())));
 }

@@ -144,11 +144,15 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
     let base_url = if demo { "http://demo.invalid/v1".to_owned() } else { base_url(kind, entry, env)? };
     let auth = auth(kind, entry);
     let limits = Limits { rpm: entry.limits.rpm, tpm: entry.limits.tpm, concurrency: entry.limits.concurrency };
-    let credentials = credentials(kind, entry, &auth, limits, env, now)?;
+    let signs = signs(entry, auth.style)?;
+    let credentials = credentials(kind, entry, &auth, limits, if signs { &|_| None } else { env }, now)?;
     let query = query(kind, entry, env)?;
     let headers = headers(kind, entry, env)?;
     let sent = credentials.iter().filter_map(|c| c.header.as_ref().map(|(_, value)| value)).chain(headers.values());
-    let secrets = Secrets::new(sent.filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok()));
+    let sent = sent.filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
+    // Google's JSON is never sent as a whole.
+    let signing = entry.auth.iter().flat_map(config::AuthOverride::secrets).filter(|(key, _)| *key != "credentials");
+    let secrets = Secrets::new(sent.chain(signing.map(|(_, secret)| secret.expose_secret())));
     Ok(ProviderDef {
         id: id.into(),
         kind: kind.models_of.as_deref().unwrap_or(kind_id).into(),
@@ -209,6 +213,25 @@ fn auth(kind: &catalog::Provider, entry: &config::Provider) -> Auth {
         auth.prefix = over.prefix.clone().or(auth.prefix);
     }
     auth
+}
+
+/// Whether the entry names the credentials of a signer. A key of the environment does not come before
+/// those.
+///
+/// # Errors
+/// When they are of no use.
+fn signs(entry: &config::Provider, style: AuthStyle) -> Result<bool, String> {
+    let mut signs = false;
+    for (key, of) in entry.auth.iter().flat_map(config::AuthOverride::of_signers) {
+        if auth_style(of) != Some(style) {
+            return Err(format!("auth.{key} is of no use: only a provider whose auth.style is {of} signs with it"));
+        }
+        if entry.secrets().next().is_some() {
+            return Err(format!("auth.{key} is of no use beside api_key: leave one of them out"));
+        }
+        signs = true;
+    }
+    Ok(signs)
 }
 
 fn auth_style(name: &str) -> Option<AuthStyle> {

@@ -26,9 +26,19 @@ fn is_private(name: &HeaderName) -> bool {
         header::ACCEPT_ENCODING,
         header::DNT,
     ];
-    const OTHERS: [&str; 7] =
-        ["keep-alive", "proxy-connection", "x-api-key", "api-key", "x-goog-api-key", "x-real-ip", "x-request-id"];
-    const PREFIXES: [&str; 5] = ["x-weir-", "x-forwarded-", "sec-", "x-envoy-", "x-amzn-"];
+    const OTHERS: [&str; 8] = [
+        "keep-alive",
+        "proxy-connection",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        // Whom Google bills.
+        "x-goog-user-project",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    // Those of AWS sign a call, or are signed with it.
+    const PREFIXES: [&str; 6] = ["x-weir-", "x-forwarded-", "sec-", "x-envoy-", "x-amzn-", "x-amz-"];
     NAMES.contains(name)
         || OTHERS.contains(&name.as_str())
         || PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
@@ -104,6 +114,11 @@ mod tests {
             ("x-api-key", "k"),
             ("api-key", "k"),
             ("x-goog-api-key", "k"),
+            ("x-goog-user-project", "p"),
+            ("x-amz-date", "20261118T110640Z"),
+            ("x-amz-security-token", "k"),
+            ("x-amz-content-sha256", "0"),
+            ("x-amzn-trace-id", "Root=1"),
             ("cookie", "a=b"),
             ("x-weir-tags", "a=b"),
             ("x-forwarded-for", "10.0.0.1"),

@@ -119,6 +119,10 @@ fn the_example_the_schema_and_the_reference_are_printed() {
         "OPENAI_EU_KEY_2",
         "OPENAI_EU_ORG",
         "AZURE_OPENAI_API_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "GOOGLE_CREDENTIALS",
         "CI_KEY",
     ];
     let home = variables.iter().fold(Home::new(), |home, name| home.env(name, "some-value"));

@@ -53,6 +53,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("models.*.retries.attempts", "retries_are_as_many_and_as_far_apart_as_configured"),
     ("models.*.retries.backoff", "retries_are_as_many_and_as_far_apart_as_configured"),
     ("models.*.strategy", "strategies_choose_as_they_are_named"),
+    ("models.*.strict", "a_strict_route_refuses_what_a_lenient_one_warns_of"),
     ("models.*.targets", "a_refused_connection_leads_to_the_next_target"),
     ("models.*.targets[].model", "a_route_renames_the_model"),
     ("models.*.targets[].provider", "a_refused_connection_leads_to_the_next_target"),
@@ -81,8 +82,14 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("prices.*.reasoning", "every_price_component_is_billed"),
     ("providers", "a_chat_goes_the_whole_way"),
     ("providers.*.api_key", "a_providers_limits_hold_for_each_of_its_keys"),
+    ("providers.*.auth.access_key_id", "a_key_of_the_configuration_signs_aws_calls"),
+    ("providers.*.auth.credentials", "credentials_of_the_configuration_get_google_tokens"),
+    ("providers.*.auth.credentials_file", "a_credentials_file_of_the_configuration_gets_google_tokens"),
     ("providers.*.auth.header", "a_providers_headers_and_auth_are_configured"),
     ("providers.*.auth.prefix", "a_providers_headers_and_auth_are_configured"),
+    ("providers.*.auth.profile", "a_profile_of_the_configuration_signs_aws_calls"),
+    ("providers.*.auth.secret_access_key", "a_key_of_the_configuration_signs_aws_calls"),
+    ("providers.*.auth.session_token", "a_key_of_the_configuration_signs_aws_calls"),
     ("providers.*.auth.style", "a_providers_headers_and_auth_are_configured"),
     ("providers.*.base_url", "paths_of_operations_are_configured"),
     ("providers.*.default", "the_default_provider_gets_what_nobody_else_knows"),
@@ -427,6 +434,37 @@ async fn every_price_component_is_billed() {
         assert_eq!(reply.status, StatusCode::OK, "{name}: {}", reply.text());
         let row = gateway.rows().await.pop().unwrap();
         assert_eq!((&row["model"], &row["cost_usd"]), (&json!(model), &json!("0.001000000")), "{row:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_strict_route_refuses_what_a_lenient_one_warns_of() {
+    let up = answering().await;
+    let route = |strict| format!("{{ targets: [{{ provider: up, model: m }}], strict: {strict} }}");
+    let models = format!("models:\n  lenient: {}\n  strict: {}\n  unsaid: up/m\n", route(false), route(true));
+    let yaml = one_provider(&up.url()).replace("api_key:", "unsupported: [seed], api_key:");
+    let gateway = Setup::new(format!("{yaml}{models}")).start().await;
+    let key = gateway.plain_key().await;
+    for (model, seed, expected) in [
+        ("lenient", true, StatusCode::OK),
+        ("unsaid", true, StatusCode::OK),
+        ("strict", true, StatusCode::BAD_REQUEST),
+        ("strict", false, StatusCode::OK),
+    ] {
+        let before = up.seen().len();
+        let mut body = chat(model);
+        if seed {
+            body["seed"] = json!(7);
+        }
+        let reply = gateway.post(&key, "/v1/chat/completions", body).await;
+        assert_eq!(reply.status, expected, "{model}: {}", reply.text());
+        let warned = reply.header("x-weir-warnings").is_some_and(|warning| warning.contains("seed"));
+        assert_eq!(warned, seed && expected == StatusCode::OK, "{model}");
+        assert_eq!(up.seen().len() > before, expected == StatusCode::OK, "{model}: nobody is asked what is refused");
+        if expected == StatusCode::BAD_REQUEST {
+            assert_eq!(reply.code(), "unsupported_parameter");
+            assert!(reply.text().contains("seed"), "{}", reply.text());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod passthrough;
 mod rerank;
 mod routes;
 mod secrets;
+mod signers;
 mod store;
 mod streams;
 mod support;

@@ -18,6 +18,7 @@ const DECLARED: &str = "declared-secret/Wt6+Oz4=";
 const ADMIN: &str = "admin-secret/Vu5+Pa3=";
 const PASSWORD: &str = "dbsecretUv4Qb2";
 const IN_URL: &str = "urlsecretTw3Rc1";
+const GRANTED: &str = "granted-secret.Sx2Sd0";
 
 /// A secret as it is, and in the forms in which it could be read all the same.
 fn forms(secret: &str) -> Vec<String> {
@@ -244,6 +245,81 @@ async fn no_secret_is_in_any_log_answer_or_output() {
     assert_eq!(said.code, 0, "{said:?}");
     gathered.add("config diff", format!("{}{}", said.out, said.err));
     clean(&[UPSTREAM, SECOND, HEADER, DECLARED, ADMIN, PASSWORD, key], &gathered.0);
+}
+
+/// Repeats what proves the gateway's identity, as signature errors do; grants tokens at `/token`.
+fn echo_signed(seen: &Seen) -> Script {
+    if seen.path == "/token" {
+        return Script::json(json!({"access_token": GRANTED, "expires_in": 3600}).to_string());
+    }
+    let of = |name: &str| seen.headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+    let said = format!("no: {} {}", of("authorization"), of("x-amz-security-token"));
+    let body = json!({"message": said, "error": {"message": said, "code": 400, "status": "INVALID_ARGUMENT"}});
+    let status = ["400", "401", "403", "429", "500"].into_iter().find(|status| seen.path.contains(status));
+    let script = Script::status(status.map_or(400, |status| status.parse().unwrap()), body.to_string());
+    script.header("authorization", &said).header("x-amz-security-token", &said)
+}
+
+/// Two providers with credentials of the configuration, one with those of AWS's own file.
+fn signers(home: &Home, upstream: &Upstream) -> String {
+    let at = format!("http://{}", upstream.addr);
+    let google = json!({"type": "authorized_user", "client_id": "id", "client_secret": SECOND,
+        "refresh_token": HEADER, "token_uri": format!("{at}/token")});
+    let google = home.file("google.json", &google.to_string());
+    format!(
+        "logging: {{ level: trace }}\nproviders:\n  \
+         aws: {{ kind: bedrock, base_url: \"{at}\", auth: {{ access_key_id: \"{IN_URL}\", \
+         secret_access_key: \"{UPSTREAM}\", session_token: \"{PASSWORD}\" }} }}\n  \
+         work: {{ kind: bedrock, base_url: \"{at}\", auth: {{ profile: work }} }}\n  \
+         google: {{ kind: vertex, base_url: \"{at}\", vars: {{ project: p }}, auth: {{ credentials: \"file:{google}\" }} }}\n"
+    )
+}
+
+#[tokio::test]
+async fn credentials_of_signers_come_out_nowhere() {
+    let upstream = Upstream::start(echo_signed).await;
+    let home = Home::new();
+    let profile = format!(
+        "[work]\naws_access_key_id = AKWORK\naws_secret_access_key = {UPSTREAM}\naws_session_token = {DECLARED}\n"
+    );
+    let profile = home.file("credentials", &profile);
+    let home = home.env("WEIR_ADMIN_KEY", ADMIN).env("AWS_SHARED_CREDENTIALS_FILE", &profile);
+    let file = home.file("weir.yaml", &signers(&home, &upstream));
+    let secrets = [UPSTREAM, SECOND, HEADER, DECLARED, PASSWORD, GRANTED];
+    let mut gathered = Gathered::default();
+    let made = home.run(&["keys", "create", "--name", "a", "--json", "--config", &file]).json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let mut gateway = home.serve(&["--listen", "127.0.0.1:0", "--config", &file]).await;
+    let models: Vec<String> = ["aws", "work", "google"]
+        .iter()
+        .flat_map(|provider| ["400", "401", "403", "429", "500"].map(|status| format!("{provider}/m-{status}")))
+        .collect();
+    let models: Vec<&str> = models.iter().map(String::as_str).collect();
+    chats(&gateway, key, &models, &mut gathered).await;
+    reads(&gateway, id, &mut gathered).await;
+    gateway.signal("TERM");
+    assert_eq!(gateway.end().await, 0);
+    let sent =
+        |name: &str, value: &str| upstream.seen().iter().any(|seen| seen.headers.get(name).is_some_and(|v| v == value));
+    assert!(sent("x-amz-security-token", PASSWORD) && sent("x-amz-security-token", DECLARED), "they are repeated");
+    assert!(sent("authorization", &format!("Bearer {GRANTED}")), "as this one is");
+    gathered.add("standard output", gateway.out());
+    assert!(gateway.err().contains("\"TRACE\""), "the log is at its most talkative");
+    // The id of a key is its name, which the signing library traces; alone it opens nothing.
+    clean(&secrets, &[("the log".to_owned(), gateway.err())]);
+    let other = home.file("other.yaml", "auth: { admin_key: x }\n");
+    for command in [&["check"][..], &["check", "--json"], &["doctor"], &["usage", "--format", "csv"]] {
+        let said = home.run(&[command, &["--config", &file]].concat());
+        gathered.add(&command.join(" "), format!("{}{}", said.out, said.err));
+    }
+    for files in [[&file, &other], [&other, &file]] {
+        let said = home.run(&["config", "diff", files[0], files[1], "--json"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert!(said.out.contains("providers.google.auth.credentials"), "{said:?}");
+        gathered.add("config diff", format!("{}{}", said.out, said.err));
+    }
+    clean(&secrets, &gathered.0);
+    clean(&[IN_URL], &gathered.0);
 }
 
 #[tokio::test]

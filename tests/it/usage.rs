@@ -13,6 +13,7 @@ use crate::support::upstream::{Script, Upstream};
 
 on_both!(
     a_row_has_every_field,
+    a_row_has_the_warnings_of_its_answer,
     every_outcome_has_its_row,
     each_filter_filters,
     pages_hold_still_while_rows_come_in,
@@ -70,8 +71,36 @@ async fn a_row_has_every_field(db: Database) {
         "reasoning_tokens": 100, "audio_input_tokens": 30, "cost_usd": "0.001820000", "price_version": null,
         "estimated": false, "unpriced": false, "latency_ms": 0, "ttft_ms": 0, "overhead_us": 0, "stream": false,
         "error_code": null, "error_message": null, "metadata": {"k": "v"},
+        "warnings": [],
     });
     assert_eq!(row, expected);
+}
+
+async fn a_row_has_the_warnings_of_its_answer(db: Database) {
+    let upstream = Upstream::scripted(vec![used(&json!({"prompt_tokens": 1, "completion_tokens": 1}))]).await;
+    let yaml = one_provider(&upstream.url()).replace("api_key:", "unsupported: [seed], api_key:");
+    let gateway = Setup::new(yaml).database(&db.url).start().await;
+    let key = gateway.plain_key().await;
+    let mut body = chat("up/m");
+    body["seed"] = json!(7);
+    let reply = gateway.post(&key, "/v1/chat/completions", &body).await;
+    let told = "provider up does not support seed: left out";
+    assert_eq!(reply.header("x-weir-warnings"), Some(told));
+    gateway.post(&key, "/v1/chat/completions", chat("up/m")).await;
+    let headers = [("x-api-key", key.as_str()), ("x-weir-fault", "status=503")];
+    gateway.request(Method::POST, "/v1/chat/completions", &headers, body.to_string()).await;
+    let rows = gateway.wait_rows(3).await;
+    assert_eq!((&rows[0]["warnings"], &rows[1]["warnings"]), (&json!([told]), &json!([])));
+    assert_eq!(rows[2]["warnings"].as_array().map(Vec::len), Some(2), "{}", rows[2]);
+    let lines = gateway.get(ADMIN, "/v1/usage?format=ndjson").await.text();
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last["warnings"], json!([told]));
+    let csv = gateway.get(ADMIN, "/v1/usage?format=csv").await.text();
+    let mut lines = csv.lines();
+    assert!(lines.next().unwrap().ends_with(",metadata,warnings"), "{csv}");
+    assert!(lines.next().unwrap().contains("does not allow it\"\""), "{csv}");
+    assert!(lines.next().unwrap().ends_with(",[]"), "{csv}");
+    assert!(lines.next().unwrap().ends_with(&format!(",\"[\"\"{told}\"\"]\"")), "{csv}");
 }
 
 async fn every_outcome_has_its_row(db: Database) {

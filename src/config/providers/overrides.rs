@@ -32,11 +32,37 @@ pub struct AuthOverride {
     pub secret_access_key: Option<Secret>,
     /// AWS: the token of that key, if it is a temporary one.
     pub session_token: Option<Secret>,
-    /// Google: a file with a service account's key or a user's refresh token. The default is what its
-    /// SDKs would find.
+    /// Google: a file with a service account's key or a user's refresh token (a leading `~/` is the home).
+    /// The default is what its SDKs would find.
     pub credentials_file: Option<String>,
     /// Google: the JSON of such a file.
     pub credentials: Option<Secret>,
+}
+
+impl AuthOverride {
+    /// Its secrets by their keys.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &Secret)> {
+        let all = [
+            ("access_key_id", &self.access_key_id),
+            ("secret_access_key", &self.secret_access_key),
+            ("session_token", &self.session_token),
+            ("credentials", &self.credentials),
+        ];
+        all.into_iter().filter_map(|(key, secret)| Some((key, secret.as_ref()?)))
+    }
+
+    /// The keys that are set and name the credentials of a signer, each with the style it is for.
+    pub fn of_signers(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let all = [
+            ("profile", "sigv4", self.profile.is_some()),
+            ("access_key_id", "sigv4", self.access_key_id.is_some()),
+            ("secret_access_key", "sigv4", self.secret_access_key.is_some()),
+            ("session_token", "sigv4", self.session_token.is_some()),
+            ("credentials_file", "gcp", self.credentials_file.is_some()),
+            ("credentials", "gcp", self.credentials.is_some()),
+        ];
+        all.into_iter().filter_map(|(key, style, is_set)| is_set.then_some((key, style)))
+    }
 }
 
 pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
@@ -57,7 +83,16 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
     provider.unsupported = section.take("unsupported", |field| field.list(Field::text));
     let usage = section.take("usage", |field| field.map(|rule, field| usage_rule(field, rule, known.usage)));
     provider.usage = usage.unwrap_or_default().into_iter().collect();
-    provider.auth = section.section("auth", |section| AuthOverride {
+    provider.auth = section.section("auth", |section| {
+        let auth = auth(section);
+        check_together(section);
+        auth
+    });
+}
+
+fn auth(section: &mut Section<'_>) -> AuthOverride {
+    let known = section.cx.known;
+    AuthOverride {
         style: section.take("style", |field| word(field, "auth style", known.auth_styles)),
         header: section.take("header", |field| {
             field.parse(|text| match text.parse::<HeaderName>() {
@@ -77,7 +112,26 @@ pub(super) fn read(section: &mut Section<'_>, provider: &mut Provider) {
         session_token: section.take("session_token", Field::secret),
         credentials_file: section.take("credentials_file", Field::text),
         credentials: section.take("credentials", Field::secret),
-    });
+    }
+}
+
+/// What needs another key beside it, and what must not have it there. By what stands in the file: what
+/// could not be read has been told.
+fn check_together(section: &Section<'_>) {
+    const NEEDS: [(&str, &str); 3] = [
+        ("access_key_id", "secret_access_key"),
+        ("secret_access_key", "access_key_id"),
+        ("session_token", "access_key_id"),
+    ];
+    const EITHER: [(&str, &str); 2] = [("profile", "access_key_id"), ("credentials_file", "credentials")];
+    let path = |key: &str| format!("{}.{key}", section.path);
+    let is_set = |key: &str| section.cx.is_set(&path(key));
+    for (key, other) in NEEDS.iter().filter(|(key, other)| is_set(key) && !is_set(other)) {
+        section.cx.fault_of(&path(key), format!("needs `{other}` beside it"), None);
+    }
+    for (key, other) in EITHER.iter().filter(|(key, other)| is_set(key) && is_set(other)) {
+        section.cx.fault_of(&path(key), format!("leave this or `{other}` out: only one of them can be used"), None);
+    }
 }
 
 /// Text that is on the list. An empty list is one that the caller does not know, and allows all.

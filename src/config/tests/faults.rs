@@ -172,6 +172,32 @@ fn headers_and_overrides() {
 }
 
 #[test]
+fn credentials_of_signers() {
+    fn x(yaml: &str, expected: &[&str]) {
+        check(&format!("providers: {{bedrock: {{auth: {{{yaml}}}}}}}"), expected);
+    }
+    x("access_key_id: a", &["1:45: providers.bedrock.auth.access_key_id: needs `secret_access_key` beside it"]);
+    x("secret_access_key: a", &["1:49: providers.bedrock.auth.secret_access_key: needs `access_key_id` beside it"]);
+    x("session_token: a", &["1:45: providers.bedrock.auth.session_token: needs `access_key_id` beside it"]);
+    x(
+        "profile: p, access_key_id: a, secret_access_key: s",
+        &["1:39: providers.bedrock.auth.profile: leave this or `access_key_id` out: only one of them can be used"],
+    );
+    x(
+        "credentials_file: f, credentials: j",
+        &[
+            "1:48: providers.bedrock.auth.credentials_file: leave this or `credentials` out: only one of them can be used",
+        ],
+    );
+    x(
+        "access_key_id: '${EMPTY}', secret_access_key: s",
+        &["1:45: providers.bedrock.auth.access_key_id: the secret is empty"],
+    );
+    x("credentials: [1]", &["1:43: providers.bedrock.auth.credentials: expected text, found a list"]);
+    x("profil: p", &["1:30: providers.bedrock.auth.profil: unknown key, did you mean `profile`?"]);
+}
+
+#[test]
 fn models() {
     check("models: {m: openai}", &["1:13: models.m: expected `provider/model`"]);
     check("models: {m: /x}", &["1:13: models.m: expected `provider/model`"]);

@@ -101,6 +101,13 @@ fn providers() {
     x("auth: {style: header}", "/auth/style", r#""header""#);
     x("auth: {header: X-Key}", "/auth/header", r#""x-key""#);
     x("auth: {prefix: 'Key '}", "/auth/prefix", r#""Key ""#);
+    x("auth: {profile: work}", "/auth/profile", r#""work""#);
+    x("auth: {access_key_id: '${SECRET}', secret_access_key: s}", "/auth/access_key_id", r#""***""#);
+    x("auth: {access_key_id: a, secret_access_key: '${SECRET}'}", "/auth/secret_access_key", r#""***""#);
+    let temporary = "auth: {access_key_id: a, secret_access_key: s, session_token: '${SECRET}'}";
+    x(temporary, "/auth/session_token", r#""***""#);
+    x("auth: {credentials_file: /f.json}", "/auth/credentials_file", r#""/f.json""#);
+    x("auth: {credentials: '${SECRET}'}", "/auth/credentials", r#""***""#);
     x("faults: forbidden", "/faults", r#""forbidden""#);
 }
 
@@ -206,10 +213,28 @@ fn toml_has_the_same_keys() {
 }
 
 #[test]
+fn a_changed_secret_of_a_signer_is_told_and_not_shown() {
+    let with = |secret: &str| {
+        load(&format!(
+            "providers: {{bedrock: {{auth: {{access_key_id: a{secret}, secret_access_key: b{secret}, session_token: \
+             c{secret}}}}}, vertex: {{auth: {{credentials: d{secret}}}}}}}"
+        ))
+    };
+    assert!(diff(&with("hunter2"), &with("hunter2")).is_empty());
+    let changes = diff(&with("hunter2"), &with("hunter3"));
+    let shown: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    let path = |key: &str| format!("providers.{key}: \"***\" -> \"***\" (changed)");
+    let keys = ["bedrock.auth.access_key_id", "bedrock.auth.secret_access_key", "bedrock.auth.session_token"];
+    assert_eq!(shown, keys.map(path).into_iter().chain([path("vertex.auth.credentials")]).collect::<Vec<_>>());
+}
+
+#[test]
 fn debug_shows_no_secret() {
     let config = load(
         "auth: {admin_key: '${SECRET}'}\ndatabase: {url: 'postgres://u:${SECRET}@h/d'}\n\
-         providers: {openai: {api_key: '${SECRET}', keys: ['${SECRET}'], headers: {x: '${SECRET}'}}}\n\
+         providers: {openai: {api_key: '${SECRET}', keys: ['${SECRET}'], headers: {x: '${SECRET}'}},\n\
+         bedrock: {auth: {access_key_id: '${SECRET}', secret_access_key: '${SECRET}', session_token: '${SECRET}'}},\n\
+         vertex: {auth: {credentials: '${SECRET}'}}}\n\
          keys: [{name: k, key: '${SECRET}'}]\n",
     );
     assert!(!format!("{config:?}").contains("hunter2"));

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{CLASSES, calendar, classes};
 use crate::clock::UnixMs;
-use crate::record::UsageRow;
+use crate::record::{MAX_WARNING, MAX_WARNINGS, UsageRow};
 use crate::store::error::{StoreError, StoreErrorKind};
 use crate::store::statement::{Arg, without_nul};
 
@@ -57,13 +57,16 @@ const AFTER: [&str; 11] = [
     "metadata",
 ];
 
+/// The columns that have a default, nearly always: [`common_columns`] leaves them out. The last.
+const RARE: [&str; 1] = ["warnings"];
+
 /// The columns of table `usage`, in its order and in that of [`Prepared::values`].
 pub(super) fn columns() -> Vec<&'static str> {
-    [&BEFORE[..], &CLASSES, &AFTER].concat()
+    [&BEFORE[..], &CLASSES, &AFTER, &RARE].concat()
 }
 
-/// The same without the classes that are nearly always zero, which is also their default: a third
-/// less to bind.
+/// The same without what is nearly always zero or absent, which is also the default: a third less to
+/// bind.
 pub(super) fn common_columns() -> Vec<&'static str> {
     let common: Vec<&str> = CLASSES.into_iter().filter(|class| is_common(class)).collect();
     [&BEFORE[..], &common, &AFTER].concat()
@@ -111,7 +114,8 @@ impl<'a> Prepared<'a> {
 
     /// Whether [`common_columns`] hold all of it.
     pub(super) fn is_common(&self) -> bool {
-        CLASSES.iter().zip(classes(&self.row.usage)).all(|(class, n)| n == 0 || is_common(class))
+        self.row.warnings.is_empty()
+            && CLASSES.iter().zip(classes(&self.row.usage)).all(|(class, n)| n == 0 || is_common(class))
     }
 
     /// Its values, in the order of [`columns`] or of [`common_columns`], appended to `out`.
@@ -152,6 +156,9 @@ impl<'a> Prepared<'a> {
             row.error_message.as_deref().map(|m| bounded(m, MAX_MESSAGE)).into(),
             metadata,
         ]);
+        if !common {
+            out.push(warnings(&row.warnings)?);
+        }
         Ok(())
     }
 
@@ -183,6 +190,15 @@ fn metadata(value: Option<&str>) -> Result<Arg, StoreError> {
         }
         Some(json) => Arg::json_text(json),
     }
+}
+
+/// None is absent, as it is in rows from before there were any.
+fn warnings(given: &[String]) -> Result<Arg, StoreError> {
+    if given.is_empty() {
+        return Ok(Arg::Json(None));
+    }
+    let kept: Vec<&str> = given.iter().take(MAX_WARNINGS).map(|warning| bounded(warning, MAX_WARNING)).collect();
+    Arg::json(&kept)
 }
 
 /// The id, or for one too long its beginning and a digest, so that two long ids stay two ids.

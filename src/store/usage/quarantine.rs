@@ -71,6 +71,7 @@ fn row_text(prepared: &Prepared<'_>) -> String {
         "error_message": row.error_message,
         "attempts": row.attempts,
         "tags": row.tags,
+        "warnings": row.warnings,
         "metadata": row.metadata,
     });
     format!("{numbers}\n{texts}")

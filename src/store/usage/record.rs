@@ -39,6 +39,7 @@ pub(super) struct Row {
     error_code: Option<String>,
     error_message: Option<String>,
     metadata: Option<Json<Box<RawValue>>>,
+    warnings: Option<Json<Vec<String>>>,
 }
 
 /// The token classes, in the order of [`CLASSES`].
@@ -95,6 +96,7 @@ impl TryFrom<Row> for UsageRow {
             error_code: row.error_code,
             error_message: row.error_message,
             metadata: row.metadata.map(|json| json.0.get().to_owned()),
+            warnings: row.warnings.map_or_else(Vec::new, |json| json.0),
         })
     }
 }

@@ -75,7 +75,7 @@ pub fn region(settings: &AwsSettings, env: Env<'_>) -> Result<String, String> {
         Some(region) => Some(region),
         None => profile::Files::locate(env).profile_now(&profile_name(settings, env).0)?.and_then(|p| p.region()),
     };
-    let region = region.ok_or("the AWS region is missing: set region, or AWS_REGION")?;
+    let region = region.ok_or("the AWS region is missing: set vars.region, or AWS_REGION")?;
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if region.is_empty() || region.len() > 64 || !region.chars().all(fits) {
         return Err(format!("the AWS region '{region}' is none: it looks like us-east-1"));
@@ -134,11 +134,11 @@ pub(super) fn chain(
 fn configured(settings: &AwsSettings) -> Result<Option<Keys>, String> {
     match (&settings.access_key, &settings.secret_key) {
         (None, None) if settings.session_token.is_some() => {
-            Err("session_token is of no use without access_key and secret_key".to_owned())
+            Err("session_token is of no use without access_key_id and secret_access_key".to_owned())
         }
         (None, None) => Ok(None),
-        (Some(_), None) => Err("secret_key is missing beside access_key".to_owned()),
-        (None, Some(_)) => Err("access_key is missing beside secret_key".to_owned()),
+        (Some(_), None) => Err("secret_access_key is missing beside access_key_id".to_owned()),
+        (None, Some(_)) => Err("access_key_id is missing beside secret_access_key".to_owned()),
         (Some(access), Some(secret)) => {
             let token = settings.session_token.as_ref().map(|token| token.expose_secret());
             Ok(Some(Keys::new(access.expose_secret(), secret.expose_secret(), token)))

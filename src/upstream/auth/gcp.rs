@@ -76,10 +76,11 @@ fn json(settings: &GcpSettings, env: Env<'_>) -> Result<Option<(String, SecretSt
         Ok(Some((format!("{name} {}", path.display()), text.into())))
     };
     if let Some(text) = &settings.credentials_json {
-        return Ok(Some(("credentials_json".to_owned(), text.clone())));
+        return Ok(Some(("credentials".to_owned(), text.clone())));
     }
     if let Some(path) = &settings.credentials_file {
-        return read("credentials_file", path);
+        let expanded = path.to_str().map(|text| files::expand(text, env));
+        return read("credentials_file", expanded.as_deref().unwrap_or(path));
     }
     if let Some(path) = var(env, "GOOGLE_APPLICATION_CREDENTIALS") {
         return read("GOOGLE_APPLICATION_CREDENTIALS", &files::expand(&path, env));

@@ -110,6 +110,50 @@ fn both_migration_trees_have_the_same_files() {
     assert_eq!(names("sqlite"), names("postgres"));
 }
 
+/// A database as it was before rows had warnings, with a row in it.
+async fn before_warnings(url: &str) -> [&'static str; 2] {
+    let db = Db::open(url, &Options::default()).unwrap();
+    db.migrate().await.unwrap();
+    assert_eq!(usage::insert_batch(&db, &[usage_row("old", NOW)]).await.unwrap().rows, 1);
+    db.close().await;
+    ["ALTER TABLE usage DROP COLUMN warnings", "DELETE FROM _sqlx_migrations WHERE version = 4"]
+}
+
+async fn warnings_come_to_an_old_database(url: &str) {
+    let db = Db::open(url, &Options::default()).unwrap();
+    let page = async || usage::page(&db, &usage::Filter::default(), None, 10).await;
+    assert!(page().await.is_err(), "the column is gone");
+    db.migrate().await.unwrap();
+    let mut row = usage_row("new", NOW + 1);
+    row.warnings = vec!["temperature dropped".to_owned()];
+    assert_eq!(usage::insert_batch(&db, &[row.clone()]).await.unwrap().rows, 1);
+    let rows = page().await.unwrap().rows;
+    assert_eq!((&rows[0].warnings, &rows[1].warnings), (&row.warnings, &Vec::new()));
+}
+
+#[tokio::test]
+async fn rows_of_an_old_sqlite_file_have_no_warnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = sqlite_url(&folder);
+    let back = before_warnings(&url).await;
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    for text in back {
+        sqlx::query(text).execute(&mut connection).await.unwrap();
+    }
+    warnings_come_to_an_old_database(&url).await;
+}
+
+#[tokio::test]
+async fn rows_of_an_old_postgres_database_have_no_warnings() {
+    let url = support::postgres::fresh_database().await;
+    let back = before_warnings(&url).await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for text in back {
+        sqlx::query(text).execute(&mut connection).await.unwrap();
+    }
+    warnings_come_to_an_old_database(&url).await;
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_sqlite_files_are_private() {

@@ -13,6 +13,7 @@ use crate::support;
 
 on_both_engines!(
     a_row_is_kept_whole,
+    warnings_are_kept_within_their_bounds,
     a_batch_sent_again_changes_nothing,
     a_repetition_within_a_batch_counts_once,
     a_client_may_reuse_its_id,
@@ -48,6 +49,7 @@ async fn a_row_is_kept_whole(db: &Db) {
     full.tags = [("b", "2"), ("a", "1"), ("b", "3")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
     full.error_message = Some("überlast 🙂".to_owned());
     full.cost = Some(NanoUsd(-5));
+    full.warnings = ["temperature dropped", "größer", "temperature dropped"].map(str::to_owned).into();
     let mut n = 0;
     let mut next = || {
         n += 1;
@@ -97,6 +99,23 @@ async fn a_row_is_kept_whole(db: &Db) {
     let by_model = Filter { model: Some("demo/chat".to_owned()), ..Filter::default() };
     let total = totals(db, &by_model, &[]).await.unwrap().remove(0);
     assert_eq!((total.sums.usage, total.sums.cost), (full.usage, NanoUsd(-5)));
+}
+
+async fn warnings_are_kept_within_their_bounds(db: &Db) {
+    let mut many = usage_row("many", NOW);
+    many.warnings = (0..100).map(|n| format!("{n}\0{}", "é".repeat(600))).collect();
+    let mut one = usage_row("one", NOW + 1);
+    one.warnings = vec!["temperature dropped".to_owned()];
+    // One of nothing else than the common columns beside them, and sent twice.
+    let batch = [many, one.clone(), usage_row("none", NOW + 2)];
+    assert_eq!(insert_batch(db, &batch).await.unwrap(), rows(3));
+    assert_eq!(insert_batch(db, &batch).await.unwrap(), NOTHING);
+    let kept = all(db).await;
+    assert_eq!((&kept[0].warnings, &kept[1].warnings), (&Vec::new(), &one.warnings));
+    let many = &kept[2].warnings;
+    assert_eq!(many.len(), 64);
+    assert!(many.iter().all(|warning| warning.starts_with(|c: char| c.is_ascii_digit()) && warning.len() <= 514));
+    assert!(many[7].starts_with("7\u{fffd}é"), "{}", many[7]);
 }
 
 async fn a_batch_sent_again_changes_nothing(db: &Db) {

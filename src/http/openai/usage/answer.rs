@@ -74,6 +74,7 @@ pub fn row(row: &UsageRow) -> Value {
     put("error_code", row.error_code.clone().into());
     put("error_message", row.error_message.clone().into());
     put("metadata", row.metadata.as_deref().and_then(|m| serde_json::from_str(m).ok()).unwrap_or(Value::Null));
+    put("warnings", json!(row.warnings));
     Value::Object(map)
 }
 
@@ -120,6 +121,7 @@ fn columns() -> Vec<&'static str> {
         "error_code",
         "error_message",
         "metadata",
+        "warnings",
     ];
     let usage = Usage::default();
     let classes = main_classes(&usage).into_iter().chain(other_classes(&usage)).map(|(name, _)| name);

@@ -35,10 +35,12 @@ impl InstanceRole {
     /// When it is turned off: then there is none. When the endpoint is no URL.
     pub(super) fn new(env: Env<'_>, parts: &Parts) -> Result<Self, String> {
         if var(env, "AWS_EC2_METADATA_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true")) {
-            return Err("there are no AWS credentials (set access_key and secret_key, AWS_ACCESS_KEY_ID and \
+            return Err(
+                "there are no AWS credentials (set access_key_id and secret_access_key, AWS_ACCESS_KEY_ID and \
                         AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; the instance's role is turned off by \
                         AWS_EC2_METADATA_DISABLED)"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let ipv6 = var(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").is_some_and(|m| m.eq_ignore_ascii_case("ipv6"));
         let endpoint = var(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT");

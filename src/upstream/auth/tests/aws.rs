@@ -71,8 +71,8 @@ fn half_a_key_is_an_error() {
     assert!(half(&[("AWS_ACCESS_KEY_ID", "AK")]).contains("AWS_SECRET_ACCESS_KEY is not"));
     assert!(half(&[("AWS_SECRET_ACCESS_KEY", SECRET)]).contains("AWS_ACCESS_KEY_ID is not"));
     let set = |settings: AwsSettings| made(&settings, &[], &Clock::mock(NOW)).unwrap_err();
-    assert!(set(AwsSettings { access_key: Some("AK".into()), ..in_region() }).contains("secret_key is missing"));
-    assert!(set(AwsSettings { secret_key: Some(SECRET.into()), ..in_region() }).contains("access_key is missing"));
+    assert!(set(AwsSettings { access_key: Some("AK".into()), ..in_region() }).contains("secret_access_key is missing"));
+    assert!(set(AwsSettings { secret_key: Some(SECRET.into()), ..in_region() }).contains("access_key_id is missing"));
     assert!(set(AwsSettings { session_token: Some(TOKEN.into()), ..in_region() }).contains("session_token"));
 }
 

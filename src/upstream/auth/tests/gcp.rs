@@ -172,10 +172,15 @@ async fn files_are_looked_for_in_their_order() {
     let (sdk, own) = (format!("{home}/sdk"), format!("{home}/env.json"));
     let env = [("HOME", home), ("CLOUDSDK_CONFIG", &*sdk), ("GOOGLE_APPLICATION_CREDENTIALS", &*own)];
     let set = GcpSettings { credentials_json: None, credentials_file: Some(dir.path().join("set.json")) };
+    let at_home = GcpSettings { credentials_json: None, credentials_file: Some("~/set.json".into()) };
     let none = GcpSettings::default();
-    for (settings, env, id) in
-        [(&set, &env[..], "set"), (&none, &env[..], "env"), (&none, &env[..2], "sdk"), (&none, &env[..1], "gcloud")]
-    {
+    for (settings, env, id) in [
+        (&set, &env[..], "set"),
+        (&at_home, &env[..], "set"),
+        (&none, &env[..], "env"),
+        (&none, &env[..2], "sdk"),
+        (&none, &env[..1], "gcloud"),
+    ] {
         let (signer, _) = made(settings, env, &Clock::mock(NOW)).unwrap();
         assert_eq!(token(&signer).await, Ok(format!("Bearer {id}")));
     }
@@ -203,7 +208,7 @@ fn what_is_wrong_with_credentials_is_told_at_start() {
         (with(user("https://x.example/"), "quota_project_id", "a\nb".into()), "quota_project_id"),
     ] {
         let error = made(&settings(&json), &[], &Clock::mock(NOW)).unwrap_err();
-        assert!(error.contains(why) && error.starts_with("credentials_json: "), "{error}");
+        assert!(error.contains(why) && error.starts_with("credentials: "), "{error}");
         assert!(!error.contains(SECRET), "{error}");
     }
 }
