@@ -223,6 +223,7 @@ mod tests {
             stream: false,
             error_code: None,
             error_message: None,
+            warnings: Vec::new(),
             metadata: None,
         }
     }
