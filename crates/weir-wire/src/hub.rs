@@ -51,7 +51,9 @@
 //! - **A seal is for its maker.** Signatures and encrypted thoughts carry their origin, and are
 //!   written for that dialect alone; Bedrock's are those of the model behind it. A chat client
 //!   carries them in `reasoning_details`, an Anthropic client in signatures that name their maker
-//!   (`anthropic/seals.rs`), a Responses client in `encrypted_content`, marked.
+//!   ([`carry`]), a Gemini client in a `thoughtSignature` that is the base64 of such a text, a
+//!   Responses client in `encrypted_content`, marked, whether or not its `include` asks for that: the
+//!   second turn cannot be answered without.
 //! - **Usage** is in [`crate::usage::Usage`]'s classes, where totals include their subsets, whatever
 //!   the dialect's convention; [`Spent::native`] is what was written.
 //!
@@ -83,7 +85,8 @@
 //! A stream is [`Event`]s. A decoder is a state machine fed frames: it numbers parts in the order in
 //! which they begin, lets several be open at once (OpenAI interleaves calls), bounds all it holds, and
 //! ends in exactly one of [`Event::End`] and [`Event::Error`]: the first if the dialect's terminal event
-//! came, the second else. It never makes up a finish. An encoder is a state machine fed events; for a
+//! came, the second else. It never makes up a finish. The seal of a call comes before its arguments,
+//! because encoders write it with the call's beginning. An encoder is a state machine fed events; for a
 //! dialect with one open block at a time [`OneAtATime`] holds the others back until the first has ended. A shell
 //! may hold text already, and a part may begin without [`Event::Choice`] before it. [`Fold`] makes an
 //! answer of events, [`unfold`] events of an answer, so that a codec with only a whole decoder can be
@@ -116,6 +119,7 @@
 
 pub mod answer;
 pub mod capabilities;
+pub mod carry;
 pub mod custom_tools;
 pub mod event;
 pub mod fold;
@@ -138,6 +142,7 @@ use std::sync::Arc;
 
 pub use answer::{Answer, AnswerError, Choice, Head, Logprobs, Reply, Spent, Stop, StopReason, TokenLogprob, Word};
 pub use capabilities::{CacheStyle, Capabilities, MaxTokensName, ReasoningReplay, ReasoningStyle, SchemaStyle};
+pub use carry::Carried;
 pub use custom_tools::CustomCalls;
 pub use event::{Delta, Event};
 pub use fold::{Fold, FoldError, unfold};

@@ -37,8 +37,9 @@ fn blocks(node: Node<'_>, at: &Place, mode: Mode) -> Result<Vec<Part>, DecodeErr
     for (at, node) in node.items(at)? {
         let beside = if mode == Mode::Request { seals::uncarry_beside(node) } else { None };
         match beside {
-            Some(Beside::Next(seal)) => {
+            Some(Beside::Next(seal, thought)) => {
                 carried = Some(seal);
+                parts.extend(thought.map(|part| Part { form: form(LIST), at, ..*part }));
                 continue;
             }
             Some(Beside::Last(seal)) => {

@@ -24,14 +24,7 @@ pub fn encode_answer(answer: &Answer, reply: &mut Reply) -> Encoded {
     note(choice, &mut writing.losses);
     let body = write::object(|o| {
         head(o, &answer.head, reply);
-        let mut texts = Vec::new();
-        for part in &choice.parts {
-            let text = said(part, reply, &mut writing);
-            texts.extend(text.as_ref().and_then(|_| seals::carry_next(part)));
-            texts.extend(text);
-            texts.extend(seals::carry_last(part));
-        }
-        o.raw("content", &format!("[{}]", texts.join(",")));
+        o.raw("content", &format!("[{}]", blocks_of(&choice.parts, reply, &mut writing).join(",")));
         stop::write(o, choice.stop.as_ref(), &Told::of(&choice.parts), &mut writing.losses);
         if answer.usage.is_some() || !writing.same() {
             usage::write(o, answer.usage.as_ref(), answer.head.tier.as_ref());
@@ -44,6 +37,40 @@ pub fn encode_answer(answer: &Answer, reply: &mut Reply) -> Encoded {
         o.extra(&answer.head.extra, OWN);
     });
     writing.losses.seal_answer(body)
+}
+
+/// The blocks of all parts, with those that carry seals of other makers beside them.
+fn blocks_of(parts: &[Part], reply: &mut Reply, writing: &mut Writing<'_>) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut carried = false;
+    for (at, part) in parts.iter().enumerate() {
+        if let Some(block) = parts.get(at + 1).and_then(|next| with_seal_of(part, next)) {
+            blocks::note(part, writing);
+            texts.push(block);
+            carried = true;
+            continue;
+        }
+        let text = said(part, reply, writing);
+        let before = text.as_ref().filter(|_| !std::mem::take(&mut carried));
+        texts.extend(before.and_then(|_| seals::carry_next(part)));
+        texts.extend(text);
+        texts.extend(seals::carry_last(part));
+    }
+    texts
+}
+
+/// The block of an unsealed thought that carries the seal of the call behind it.
+fn with_seal_of(part: &Part, next: &Part) -> Option<String> {
+    let PartKind::Thinking(thinking) = &part.kind else { return None };
+    if part.signature.is_some() || thinking.text.is_empty() {
+        return None;
+    }
+    let signature = seals::carry_with(thinking, next)?;
+    Some(write::object(|o| {
+        o.text("type", "thinking");
+        o.text("thinking", &thinking.text);
+        o.text("signature", &signature);
+    }))
 }
 
 /// What of a choice this dialect does not say.

@@ -61,9 +61,12 @@ impl StreamEncoder {
         };
         let deltas = if held { Vec::new() } else { shell_deltas(&shell) };
         let call = matches!(shell.kind, PartKind::ToolCall(_));
-        let waiting = (call && self.reply.source == Dialect::Gemini).then(Default::default);
+        if !call {
+            self.end_thought(None, out);
+        }
+        let waiting = (call && !self.same()).then(Default::default);
         // A part of which nothing comes is none in this dialect, which refuses it when it is sent back.
-        let lazy = waiting.is_some() || (!self.same() && !call);
+        let lazy = !self.same();
         self.open = Some(Open { part: shell, begun: false, held, filled: false, waiting });
         if !held && !lazy {
             self.begin(out);
@@ -80,13 +83,12 @@ impl StreamEncoder {
 
     /// Writes the beginning of the open part's block, unless it is written.
     fn begin(&mut self, out: &mut String) {
-        if let Some(open) = self.open.as_ref().filter(|open| !open.begun)
-            && let Some(carried) = seals::carry_next(&open.part)
-        {
-            self.block_start(&carried, out);
+        let Some(mut open) = self.open.take_if(|open| !open.begun) else { return };
+        let carried = self.end_thought(Some(&open.part), out);
+        if let Some(block) = seals::carry_next(&open.part).filter(|_| !carried) {
+            self.block_start(&block, out);
             self.block_stop(out);
         }
-        let Some(open) = self.open.as_mut().filter(|open| !open.begun) else { return };
         open.begun = true;
         if let PartKind::ToolCall(call) = &mut open.part.kind
             && call.id.is_none()
@@ -94,7 +96,21 @@ impl StreamEncoder {
             call.id = Some(self.reply.ids.next("toolu_"));
         }
         let block = write::object(|o| shell_block(o, &open.part));
+        self.open = Some(open);
         self.block_start(&block, out);
+    }
+
+    /// Ends the thought that waits for the seal of the call behind it, if one does. Says whether it
+    /// carries that.
+    pub(super) fn end_thought(&mut self, call: Option<&Part>, out: &mut String) -> bool {
+        let Some(part) = self.thought.take() else { return false };
+        let PartKind::Thinking(thinking) = &part.kind else { return false };
+        let with_call = call.and_then(|call| seals::carry_with(thinking, call));
+        let carried = with_call.is_some();
+        let signature = with_call.unwrap_or_else(|| seals::carry(&part, thinking));
+        self.block_delta("signature_delta", "signature", &quote(&signature), out);
+        self.block_stop(out);
+        carried
     }
 
     fn block_start(&mut self, block: &str, out: &mut String) {
@@ -160,13 +176,22 @@ impl StreamEncoder {
             },
             (PartKind::Text(_), delta @ Delta::Signature(_)) => open.seal(delta),
             (PartKind::ToolCall(_), Delta::Arguments(text)) => self.arguments(&text, out),
+            (PartKind::ToolCall(_), Delta::Signature(_)) => {
+                let why = "the seal of a call that came after its beginning";
+                self.losses.add("content", LossKind::Dropped, why);
+            }
             (_, Delta::Extra(extra)) => self.losses.extra(&extra, &Place::root()),
             _ => {}
         }
     }
 
-    /// Keeps what is added until the part's seal is known, as far as it can be kept.
+    /// Keeps what is added until the part's seal is known, as far as it can be kept. Elsewhere than in
+    /// Google's own dialect, whose calls come whole, there is none once the arguments come.
     fn wait(&mut self, delta: Delta, out: &mut String) {
+        if self.reply.source != Dialect::Gemini && matches!(delta, Delta::Arguments(_)) {
+            self.release(out);
+            return self.delta(delta, out);
+        }
         let Some(open) = self.open.as_mut() else { return };
         let Some((deltas, size)) = &mut open.waiting else { return };
         match delta {
@@ -213,7 +238,11 @@ impl StreamEncoder {
                 let sealed = open.part.signature.is_some() || thinking.encrypted.is_some();
                 let own = open.part.signature.as_ref().is_some_and(seals::is_own);
                 let ours = open.part.form.has(OWN, LIST) && thinking.origin == Some(OWN);
-                if !own && !ours && (open.begun || sealed) {
+                if !own && !ours && open.begun && !sealed {
+                    self.thought = Some(Box::new(open.part));
+                    return;
+                }
+                if !own && !ours && sealed {
                     let signature = seals::carry(&open.part, thinking);
                     self.open = Some(open);
                     self.begin(out);

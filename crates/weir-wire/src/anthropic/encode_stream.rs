@@ -5,7 +5,7 @@ use super::encode_block::Open;
 use super::form::OWN;
 use super::stop::Told;
 use super::{error, stop, usage};
-use crate::hub::{Event, Extra, Head, Loss, LossKind, Losses, OneAtATime, Place, Reply, Spent, Stop, write};
+use crate::hub::{Event, Extra, Head, Loss, LossKind, Losses, OneAtATime, Part, Place, Reply, Spent, Stop, write};
 
 /// What keeps a silent stream alive in this dialect.
 pub const PING: &str = "event: ping\ndata: {\"type\":\"ping\"}\n\n";
@@ -31,6 +31,8 @@ pub struct StreamEncoder {
     /// The number of the next block.
     pub(super) next: u64,
     pub(super) open: Option<Open>,
+    /// A thought without a seal whose block is open still: the call behind it may bring one.
+    pub(super) thought: Option<Box<Part>>,
     pub(super) told: Told,
     stop: Option<Stop>,
     pub(super) losses: Losses,
@@ -52,6 +54,7 @@ impl StreamEncoder {
             started: false,
             next: 0,
             open: None,
+            thought: None,
             told: Told::default(),
             stop: None,
             losses,
@@ -169,6 +172,7 @@ impl StreamEncoder {
 
     fn end(&mut self, out: &mut String) {
         self.start(out);
+        self.end_thought(None, out);
         self.closed = true;
         let (of_the_end, beside): (Vec<_>, Vec<_>) =
             self.news.members_of(OWN).iter().cloned().partition(|(name, _)| OF_THE_END.contains(&name.as_str()));

@@ -5,7 +5,7 @@ use super::form::{
     ROLE_USER, SYSTEM_SNAKE, bit_if, form, joined,
 };
 use super::names::{Aliases, name_of};
-use super::{params, parts, tool_config, tools};
+use super::{params, parts, seals, tool_config, tools};
 use crate::hub::{DecodeError, Fields, Mode, Node, Part, Place, Request, Role, Turn};
 use crate::json::Kind;
 
@@ -20,6 +20,7 @@ pub(super) fn read(mut fields: Fields<'_>) -> Result<Request, DecodeError> {
     let mut request = Request::default();
     request.turns.extend(system(&mut fields)?);
     let one = contents(&mut fields, &mut request.turns)?;
+    seals::gather(&mut request.turns);
     request.tools = tools::take(&mut fields)?;
     let mut aliases = Aliases::default();
     let model = fields.text("model")?;

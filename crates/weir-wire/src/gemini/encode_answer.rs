@@ -54,8 +54,11 @@ fn candidate(choice: &Choice, writing: &mut Writing<'_>) -> String {
     let (parts, grounding) = said(choice, writing);
     // Content that was missing, or that was no object, is not made up.
     let silent = parts.is_empty() && choice.extra.get(GEMINI, "content").is_some();
+    let empty = parts.is_empty() && !writing.same();
     write::object(|o| {
-        if !silent {
+        if empty {
+            o.raw("content", r#"{"parts":[],"role":"model"}"#);
+        } else if !silent {
             o.raw("content", &content(&parts, &choice.message_extra));
         }
         if let Some(stop) = &choice.stop {

@@ -62,7 +62,8 @@ struct ChoiceOut {
     stop: Option<Stop>,
 }
 
-/// A part, as far as it is known: of a text what was said so far, for its citations.
+/// A part, as far as it is known: of a text what was said so far, for its citations, and of another
+/// dialect's thought its last words, which its seal stands with.
 #[derive(Debug)]
 struct PartOut {
     shell: Part,
@@ -182,6 +183,18 @@ impl StreamEncoder {
         let state = self.choice(choice);
         let Some(held) = state.parts.get_mut(part as usize) else { return };
         let mut said = match (&held.shell.kind, delta) {
+            (PartKind::Text(_) | PartKind::Thinking(_), Delta::Signature(_)) if foreign => {
+                return self.hold(choice, part, delta, out);
+            }
+            (PartKind::Thinking(_), Delta::Text(text)) if foreign && !text.is_empty() => {
+                let before = std::mem::replace(&mut held.text, text.clone());
+                if before.is_empty() {
+                    return;
+                }
+                let mut said = held.shell.clone();
+                apply(&mut said, Delta::Text(before));
+                return self.write_part(choice, &without_seals(said), out);
+            }
             (PartKind::Text(_), Delta::Citation(citation)) => {
                 if foreign && state.cited.len() < MAX_CITED {
                     state.cited.push((part as usize, citation.clone()));
@@ -223,26 +236,23 @@ impl StreamEncoder {
         }
     }
 
-    /// A part that is written whole is complete. Of the others only hidden thoughts are left to be told.
+    /// A part that is written whole is complete. Of a text its seal is left to be told, of another
+    /// dialect's thought its last words and its seal.
     fn part_end(&mut self, choice: u32, part: u32, out: &mut String) {
         let Some(held) = self.choice(choice).parts.get_mut(part as usize) else { return };
-        let whole = match &held.shell.kind {
-            PartKind::Text(_) => false,
-            PartKind::Thinking(thinking) => thinking.encrypted.is_some(),
-            _ => !held.shell.is_blank(),
-        };
-        if whole {
-            let shell = std::mem::replace(&mut held.shell, Part::text(""));
+        let mut shell = std::mem::replace(&mut held.shell, Part::text(""));
+        if matches!(shell.kind, PartKind::Thinking(_)) {
+            apply(&mut shell, Delta::Text(std::mem::take(&mut held.text)));
+        }
+        if !shell.is_blank() {
             self.write_part(choice, &shell, out);
         }
     }
 
     fn write_part(&mut self, choice: u32, part: &Part, out: &mut String) {
         let Some(text) = self.writing(|writing| answer_part(part, writing)) else { return };
-        let state = self.choice(choice);
-        state.written += 1;
-        let (no_role, extra) = (state.no_role, std::mem::take(&mut state.message_extra));
-        let body = content(&[text], &with_mark(&extra, "role", no_role));
+        self.choice(choice).written += 1;
+        let body = self.body(choice, Some(text));
         self.emit(choice, |o| o.raw("content", &body), out);
     }
 
@@ -258,7 +268,20 @@ impl StreamEncoder {
     }
 
     fn logprobs(&mut self, choice: u32, more: &Logprobs, out: &mut String) {
-        self.emit(choice, |o| logprobs::write(o, more), out);
+        let body = self.body(choice, None);
+        let fill = |o: &mut Obj<'_>| {
+            o.raw("content", &body);
+            logprobs::write(o, more);
+        };
+        self.emit(choice, fill, out);
+    }
+
+    /// A chunk's content, which clients look into without asking whether it is there: with this part, or
+    /// with a text that says nothing, as the provider's own API writes it.
+    fn body(&mut self, choice: u32, part: Option<String>) -> String {
+        let state = self.choice(choice);
+        let extra = with_mark(&std::mem::take(&mut state.message_extra), "role", state.no_role);
+        content(&[part.unwrap_or_else(|| part_of(""))], &extra)
     }
 
     /// Writes a chunk of one candidate.
@@ -322,8 +345,19 @@ impl StreamEncoder {
         }
     }
 
+    /// What is held of parts that did not end.
+    fn flush(&mut self, out: &mut String) {
+        for at in 0..self.choices.len() {
+            let Some((number, parts)) = self.choices.get(at).map(|choice| (choice.index, choice.parts.len())) else {
+                continue;
+            };
+            (0..parts).for_each(|part| self.part_end(number, u32::try_from(part).unwrap_or(u32::MAX), out));
+        }
+    }
+
     /// The last chunk: why each candidate ended, where its text comes from, and what was consumed.
     fn end(&mut self, out: &mut String) {
+        self.flush(out);
         let numbers: Vec<u32> = self.choices.iter().map(|choice| choice.index).collect();
         let candidates: Vec<String> = numbers.into_iter().filter_map(|number| self.last(number)).collect();
         self.chunk(&candidates, out);
@@ -341,12 +375,10 @@ impl StreamEncoder {
         let silent = state.written == 0;
         let why = explanation(stop.as_ref(), &[]).filter(|_| silent && !same).map(part_of);
         let grounding = state.grounding();
-        let extra = std::mem::take(&mut state.message_extra);
+        let body = self.body(number, why);
         let word = self.writing(|writing| stop.as_ref().map(|stop| stop_word(stop, writing)));
         Some(self.candidate(number, |o| {
-            if why.is_some() || !extra.is_empty() {
-                o.raw("content", &content(why.as_slice(), &extra));
-            }
+            o.raw("content", &body);
             if let Some(word) = &word {
                 o.raw("finishReason", word);
             }
@@ -368,6 +400,15 @@ impl ChoiceOut {
         });
         grounding::metadata(&placed.collect::<Vec<_>>())
     }
+}
+
+/// Words that are not the last of their thought.
+fn without_seals(mut part: Part) -> Part {
+    part.signature = None;
+    if let PartKind::Thinking(thinking) = &mut part.kind {
+        (thinking.encrypted, thinking.id) = (None, None);
+    }
+    part
 }
 
 fn part_of(text: &str) -> String {

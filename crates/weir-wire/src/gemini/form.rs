@@ -27,6 +27,14 @@ pub(super) const RAW: u16 = 1 << 8;
 pub(super) const NO_RESPONSE: u16 = 1 << 9;
 /// A document: `display_name`.
 pub(super) const TITLE_SNAKE: u16 = 1 << 10;
+/// Media: its base64 has the alphabet for URLs.
+pub(super) const DATA_URL: u16 = 1 << 11;
+/// Media: its base64 is not padded.
+pub(super) const DATA_BARE: u16 = 1 << 12;
+/// A part: its seal's base64 has the alphabet for URLs.
+pub(super) const SEAL_URL: u16 = 1 << 13;
+/// A part: its seal's base64 is not padded.
+pub(super) const SEAL_BARE: u16 = 1 << 14;
 
 /// A turn: `parts` is one object and no list.
 pub(super) const ONE_PART: u16 = 1;

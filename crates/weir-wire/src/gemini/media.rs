@@ -1,8 +1,11 @@
 //! Pictures, sounds, films and documents: `inlineData` and `fileData`. Read and written.
 
+use std::borrow::Cow;
+
 use super::encode_request::Writing;
-use super::form::{GEMINI, KIND_SNAKE, MIME_SNAKE, TITLE_SNAKE, URI_SNAKE, bit_if};
+use super::form::{DATA_BARE, DATA_URL, GEMINI, KIND_SNAKE, MIME_SNAKE, TITLE_SNAKE, URI_SNAKE, bit_if};
 use super::names::{name_of, spelt};
+use super::octets::{self, Spelling};
 use crate::hub::write::Obj;
 use crate::hub::{DecodeError, Document, Fields, LossKind, Media, Mode, Part, PartKind, Source};
 
@@ -12,7 +15,22 @@ pub(super) fn inline(mut inner: Fields<'_>) -> Result<Option<(PartKind, u16)>, D
         Mode::Request => Some(inner.require_text("data")?),
         Mode::Answer => inner.text("data")?,
     };
-    data.map(|data| finish(inner, Source::Base64(data), 0)).transpose()
+    let Some(data) = data else { return Ok(None) };
+    let (data, bits) = match inner.mode() {
+        Mode::Request => standard(data),
+        Mode::Answer => (data, 0),
+    };
+    finish(inner, Source::Base64(data), bits).map(Some)
+}
+
+/// A caller's base64 as the other dialects take it, with the bits of its spelling.
+fn standard(data: String) -> (String, u16) {
+    let (spelt, spelling) = octets::standard(&data);
+    let bits = bit_if(spelling.url, DATA_URL) | bit_if(spelling.bare, DATA_BARE);
+    match spelt {
+        Cow::Owned(spelt) => (spelt, bits),
+        Cow::Borrowed(_) => (data, bits),
+    }
 }
 
 /// Takes `fileData`.
@@ -127,7 +145,10 @@ pub(super) fn write(o: &mut Obj<'_>, part: &Part, writing: &mut Writing<'_>) {
     o.object(name, |o| {
         o.opt_text(spelt("mimeType", second(MIME_SNAKE)), mime.as_deref());
         match &media.source {
-            Source::Base64(data) => o.text("data", data),
+            Source::Base64(data) => {
+                let spelling = Spelling { url: second(DATA_URL), bare: second(DATA_BARE) };
+                o.text("data", &octets::respelt(data, spelling));
+            }
             Source::Url(uri) | Source::File(uri) => o.text(spelt("fileUri", second(URI_SNAKE)), uri),
             Source::Plain(_) => {}
         }

@@ -1,10 +1,10 @@
 //! `parts`, read.
 
-use super::form::{GEMINI, KIND_SNAKE, NO_ARGS, NO_TEXT, NOT_THOUGHT, ONE_PART, SEAL_SNAKE, bit_if, form, joined};
+use super::form::{GEMINI, KIND_SNAKE, NO_ARGS, NO_TEXT, NOT_THOUGHT, ONE_PART, bit_if, form, joined};
 use super::names::name_of;
-use super::{functions, media};
+use super::{functions, media, seals};
 use crate::hub::{
-    DecodeError, Extra, Fields, Mode, Native, Node, Opaque, Part, PartKind, Place, Seal, Text, Thinking, ToolCall,
+    DecodeError, Extra, Fields, Mode, Native, Node, Opaque, Part, PartKind, Place, Text, Thinking, ToolCall,
 };
 use crate::json::Kind;
 
@@ -25,7 +25,7 @@ pub(super) fn part(node: Node<'_>, at: Place, mode: Mode) -> Result<Part, Decode
         return Ok(opaque(node, at, ""));
     }
     let mut fields = node.fields(at.clone())?;
-    let (signature, seal_bits) = seal(&mut fields)?;
+    let sealed = seals::take(&mut fields)?;
     let Some((kind, bits, inner)) = kind(&mut fields)? else {
         let all = node.fields(at.clone())?.rest(GEMINI);
         let beside = ["thought", "thoughtSignature", "thought_signature"];
@@ -33,20 +33,16 @@ pub(super) fn part(node: Node<'_>, at: Place, mode: Mode) -> Result<Part, Decode
         return Ok(opaque(node, at, name.unwrap_or_default()));
     };
     let extra = joined(fields.rest(GEMINI), "functionResponse", &inner);
-    Ok(Part { kind, signature, form: form(bits | seal_bits), at, extra, cache: None })
+    let part = Part { kind, signature: sealed.own, form: form(bits | sealed.bits), at, extra, cache: None };
+    Ok(match sealed.carried {
+        Some(carried) => seals::uncarried(part, carried),
+        None => part,
+    })
 }
 
 fn opaque(node: Node<'_>, at: Place, name: &str) -> Part {
     let native = Native { dialect: GEMINI, json: node.json() };
     Part { at, ..Part::new(PartKind::Opaque(Opaque { name: name.to_owned(), native })) }
-}
-
-/// Takes the seal.
-fn seal(fields: &mut Fields<'_>) -> Result<(Option<Seal>, u16), DecodeError> {
-    let (name, second) = name_of(fields, "thoughtSignature");
-    let seal = fields.word(name)?.map(|text| Seal { text, origin: Some(GEMINI) });
-    let bits = bit_if(second && seal.is_some(), SEAL_SNAKE);
-    Ok((seal, bits))
 }
 
 /// What a part says, with bits of its form and the members of a result that are not understood.

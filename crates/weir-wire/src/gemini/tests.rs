@@ -4,4 +4,5 @@ mod cross;
 mod generate;
 mod laws;
 mod odd;
+mod seals;
 mod streams;

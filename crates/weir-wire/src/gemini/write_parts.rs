@@ -3,13 +3,9 @@
 use super::encode_request::Writing;
 use super::form::{GEMINI, NO_TEXT, NOT_THOUGHT, SEAL_SNAKE, outside};
 use super::names::spelt;
-use super::{functions, media};
+use super::{functions, media, seals};
 use crate::hub::write::{self, Obj};
-use crate::hub::{Document, LossKind, Part, PartKind, Seal, Source, Text};
-
-/// What stands in for the seal of a call that another model made: the value that Google documents for
-/// histories that its model did not write.
-const STAND_IN: &str = "skip_thought_signature_validator";
+use crate::hub::{Document, LossKind, Part, PartKind, Source, Text, Thinking};
 
 /// Writes a part; `None` for what is left out, which is told.
 pub(super) fn write(part: &Part, writing: &mut Writing<'_>) -> Option<String> {
@@ -63,26 +59,22 @@ fn note(part: &Part, writing: &mut Writing<'_>) {
     }
 }
 
-/// Whether anything of the part can be written. Thoughts of others mean nothing to the model, and a
-/// spoken answer is known to its maker alone.
+/// Whether anything of the part can be written. Thoughts of others mean nothing to the model.
 fn sayable(part: &Part, writing: &mut Writing<'_>) -> bool {
-    let why = match &part.kind {
-        PartKind::Thinking(_) if writing.same() => return true,
-        PartKind::Thinking(thinking) if writing.answer => {
-            if !thinking.text.is_empty() {
-                return true;
-            }
-            "hidden thoughts: only their maker can read them"
-        }
-        PartKind::Thinking(thinking) if thinking.origin != Some(GEMINI) => {
-            "the model takes no thoughts back but its own"
-        }
+    match &part.kind {
+        PartKind::Thinking(thinking) if !writing.answer && thinking.origin != Some(GEMINI) => {}
         _ => return true,
-    };
+    }
     if !part.is_blank() {
-        writing.losses.drop_part(part, why);
+        writing.losses.drop_part(part, "the model takes no thoughts back but its own");
     }
     false
+}
+
+/// Whether a thought is written without its words: it had none here, or it has but a seal.
+fn is_wordless(part: &Part, thinking: &Thinking, writing: &Writing<'_>) -> bool {
+    let sealed = writing.answer && !writing.same() && !part.is_blank();
+    thinking.text.is_empty() && (sealed || part.form.has(GEMINI, NO_TEXT))
 }
 
 fn kind<'p>(o: &mut Obj<'_>, part: &'p Part, shown: &mut Vec<&'p Part>, writing: &mut Writing<'_>) {
@@ -96,7 +88,7 @@ fn kind<'p>(o: &mut Obj<'_>, part: &'p Part, shown: &mut Vec<&'p Part>, writing:
             }
         }
         PartKind::Thinking(thinking) => {
-            if !(thinking.text.is_empty() && part.form.has(GEMINI, NO_TEXT)) {
+            if !is_wordless(part, thinking, writing) {
                 o.text("text", &thinking.text);
             }
             o.flag("thought", true);
@@ -120,17 +112,21 @@ fn kind<'p>(o: &mut Obj<'_>, part: &'p Part, shown: &mut Vec<&'p Part>, writing:
     }
 }
 
-/// Writes the model's own seal, or what stands in for it where the model insists on one.
+/// Writes the seal: to clients any, and to the model its own, or what stands in for it where the model
+/// insists on one.
 fn seal(o: &mut Obj<'_>, part: &Part, first: bool, writing: &mut Writing<'_>) {
     let name = spelt("thoughtSignature", part.form.has(GEMINI, SEAL_SNAKE));
+    if writing.answer && !writing.same() {
+        return o.opt_text(name, seals::for_client(part).as_deref());
+    }
     match &part.signature {
-        Some(Seal { text, origin }) if *origin == Some(GEMINI) || writing.same() => return o.text(name, text),
+        Some(seal) if seal.origin == Some(GEMINI) => return o.text(name, &seals::respelt(part, seal)),
         Some(_) => writing.losses.add(part.at.as_str(), LossKind::Dropped, "the signature is another model's"),
         None => {}
     }
     if first && matches!(part.kind, PartKind::ToolCall(_)) && !writing.capabilities().unsealed_calls {
         let why = "the call was not made by the model: Google's stand-in for its signature was sent";
         writing.losses.add(part.at.as_str(), LossKind::Approximated, why);
-        o.text(name, STAND_IN);
+        o.text(name, seals::STAND_IN);
     }
 }

@@ -85,7 +85,7 @@ pub enum Delta {
     Transcript(String),
     /// A citation of a text part.
     Citation(Citation),
-    /// More of the part's [`Part::signature`].
+    /// More of the part's [`Part::signature`]. A call's comes before its arguments.
     Signature(Seal),
     /// More of a thinking part's encrypted thoughts.
     Encrypted(Seal),

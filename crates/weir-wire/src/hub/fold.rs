@@ -204,7 +204,11 @@ fn empty(part: &mut Part) -> Vec<Delta> {
             text_delta(&mut deltas, text, Delta::Text);
             deltas.extend(encrypted.take().map(Delta::Encrypted));
         }
-        PartKind::ToolCall(call) => text_delta(&mut deltas, &mut call.arguments, Delta::Arguments),
+        PartKind::ToolCall(call) => {
+            // The seal of a call is told with its beginning.
+            deltas.extend(part.signature.take().map(Delta::Signature));
+            text_delta(&mut deltas, &mut call.arguments, Delta::Arguments);
+        }
         PartKind::Audio(Media { source, transcript, .. }) => {
             if let Source::Base64(data) = source {
                 text_delta(&mut deltas, data, Delta::Data);

@@ -1,5 +1,6 @@
 //! A request: the conversation so far, the tools, and how to go on.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{Extra, Form, Ids, Params, Part, PartKind, Place, Tool, ToolChoice, ToolResult};
@@ -110,6 +111,28 @@ impl Request {
         rounds
     }
 
+    /// The request in which turns of the model that follow each other are one, where one of them calls
+    /// or thinks, or says nothing: clients of streams send such pieces back one by one, and dialects
+    /// that write turn by turn want a call next to its thoughts and before its results.
+    #[must_use]
+    pub fn with_whole_steps(&self) -> Cow<'_, Self> {
+        if !self.turns.windows(2).any(|pair| is_one_step(&pair[0], &pair[1])) {
+            return Cow::Borrowed(self);
+        }
+        let mut whole = self.clone();
+        let turns = std::mem::take(&mut whole.turns);
+        for turn in turns {
+            match whole.turns.last_mut().filter(|last| is_one_step(last, &turn)) {
+                Some(last) => {
+                    last.parts.retain(|part| !part.is_blank());
+                    last.parts.extend(turn.parts.into_iter().filter(|part| !part.is_blank()));
+                }
+                None => whole.turns.push(turn),
+            }
+        }
+        Cow::Owned(whole)
+    }
+
     /// Gives every call an id and every result the id and name of its call, for dialects that
     /// need them: a result without an id answers the oldest call of its name (or of any, if it
     /// has none) that is not answered yet.
@@ -148,6 +171,16 @@ impl Request {
             .filter(|(_, id)| !answered.contains(id))
             .collect()
     }
+}
+
+/// Whether two turns of the model are pieces of one: neither has a name or members that could be lost.
+fn is_one_step(first: &Turn, second: &Turn) -> bool {
+    let plain = |turn: &Turn| turn.role == Role::Assistant && turn.name.is_none() && turn.extra.is_empty();
+    let bound = |turn: &Turn| {
+        let step = |part: &Part| matches!(part.kind, PartKind::ToolCall(_) | PartKind::Thinking(_));
+        turn.parts.iter().all(Part::is_blank) || turn.parts.iter().any(step)
+    };
+    plain(first) && plain(second) && (bound(first) || bound(second))
 }
 
 fn link(result: &mut ToolResult, open: &mut Vec<(String, String)>, names: &HashMap<String, String>) {
@@ -221,6 +254,26 @@ mod tests {
         let mut request = Request { turns, ..Request::default() };
         request.turns.push(Turn::new(Role::Tool, vec![result(Some("b"), None)]));
         assert_eq!(request.unanswered().iter().map(|(_, id)| *id).collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn pieces_of_a_step_are_one_turn() {
+        let says = |parts| Turn::new(Role::Assistant, parts);
+        let thought =
+            || Part::new(PartKind::Thinking(super::super::Thinking { text: "hm".into(), ..Default::default() }));
+        let turns = vec![
+            says(vec![thought()]),
+            says(vec![Part::text("so")]),
+            says(vec![call(Some("1"), "f")]),
+            says(vec![Part::text("")]),
+            Turn::new(Role::Tool, vec![result(Some("1"), None)]),
+            says(vec![Part::text("a")]),
+            says(vec![Part::text("b")]),
+        ];
+        let request = Request { turns, ..Request::default() };
+        let whole = request.with_whole_steps();
+        assert_eq!(whole.turns.iter().map(|turn| turn.parts.len()).collect::<Vec<_>>(), [3, 1, 1, 1]);
+        assert!(matches!(whole.with_whole_steps(), Cow::Borrowed(_)));
     }
 
     #[test]

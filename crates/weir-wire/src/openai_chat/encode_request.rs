@@ -1,5 +1,7 @@
 //! A chat completions request, written.
 
+use std::borrow::Cow;
+
 use super::form::{CACHE_CONTROL, CHAT};
 use super::{choice, definitions, encode_params, messages};
 use crate::hub::custom_tools;
@@ -16,6 +18,9 @@ use crate::hub::{
 /// the id of its call is refused.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded, EncodeError> {
     let mut writing = Writing { losses: Losses::new(target.caller, CHAT), target, answer: false };
+    // Its clients send the pieces of a stream back one by one.
+    let pieces = target.caller == Dialect::Gemini;
+    let request = &*if pieces { request.with_whole_steps() } else { Cow::Borrowed(request) };
     let request = &*custom_tools::unless_taken(request, target.capabilities, &mut writing.losses);
     let body = write::object(|o| {
         if !target.model.is_empty() {

@@ -7,7 +7,8 @@ use super::parts;
 use super::stream_part::{PartOut, Saying, call_start, shell_deltas};
 use crate::hub::write;
 use crate::hub::{
-    CallKind, Delta, Event, Extra, Head, Loss, LossKind, Losses, Part, PartKind, Place, Reply, Spent, Stop, Tier,
+    CallKind, Delta, Dialect, Event, Extra, Head, Loss, LossKind, Losses, Part, PartKind, Place, Reply, Seal, Spent,
+    Stop, Tier,
 };
 
 /// Writes the events of one stream for a caller who speaks this dialect. Never fails: what cannot
@@ -21,6 +22,8 @@ pub struct StreamEncoder {
     /// Members of the head not told yet.
     news: Extra,
     choices: Vec<ChoiceOut>,
+    /// A call whose beginning waits for its seal.
+    beginning: Option<Beginning>,
     usage: Option<Spent>,
     /// What it cost, in dollars.
     cost: Option<String>,
@@ -30,11 +33,24 @@ pub struct StreamEncoder {
     closed: bool,
 }
 
+/// A call that begins.
+#[derive(Debug)]
+struct Beginning {
+    choice: u32,
+    part: u32,
+    shell: Part,
+    id: String,
+    number: u64,
+    kind: CallKind,
+}
+
 #[derive(Debug)]
 struct ChoiceOut {
     index: u32,
     parts: Vec<PartOut>,
     calls: u64,
+    /// The number of the next detail of thoughts.
+    details: u64,
     /// How many characters of text have been written.
     said: u64,
     legacy: bool,
@@ -51,6 +67,7 @@ impl StreamEncoder {
             head: Head::default(),
             news: Extra::default(),
             choices: Vec::new(),
+            beginning: None,
             usage: None,
             cost: None,
             losses,
@@ -63,6 +80,9 @@ impl StreamEncoder {
     pub fn push(&mut self, event: &Event, out: &mut String) {
         if self.closed {
             return;
+        }
+        if !matches!(event, Event::Delta { .. }) {
+            self.begin(None, out);
         }
         match event {
             Event::Start(head) | Event::Update(head) => self.update(head),
@@ -105,7 +125,7 @@ impl StreamEncoder {
         let found = self.choices.iter().position(|choice| choice.index == index);
         let at = found.unwrap_or(self.choices.len());
         if found.is_none() {
-            self.choices.push(ChoiceOut { index, parts: Vec::new(), calls: 0, said: 0, legacy: false });
+            self.choices.push(ChoiceOut { index, parts: Vec::new(), calls: 0, details: 0, said: 0, legacy: false });
         }
         &mut self.choices[at]
     }
@@ -139,8 +159,9 @@ impl StreamEncoder {
         let same = self.reply.source == CHAT;
         let number = self.choice(choice).calls;
         let position = self.choice(choice).parts.len() as u64;
-        let part = PartOut::new(shell, number, position, same).behind(self.choice(choice).said);
-        let start = self.first_delta(shell, &part);
+        let part = PartOut::new(shell, number, same).behind(self.choice(choice).said);
+        let at = u32::try_from(position).unwrap_or(u32::MAX);
+        let start = self.first_delta(choice, at, shell, &part);
         let state = self.choice(choice);
         state.calls += u64::from(matches!(part.kind, Saying::Call { .. }));
         state.legacy |= part.bits & LEGACY != 0;
@@ -148,19 +169,28 @@ impl StreamEncoder {
         if let Some(delta) = start {
             self.emit(choice, &delta, None, None, None, out);
         }
-        let part = u32::try_from(position).unwrap_or(u32::MAX);
         for delta in shell_deltas(shell) {
-            self.delta(choice, part, &delta, out);
+            self.delta(choice, at, &delta, out);
+        }
+    }
+
+    /// Writes the beginning of the call that waits, with its seal if that has come.
+    fn begin(&mut self, seal: Option<&Seal>, out: &mut String) {
+        if let Some(Beginning { choice, shell, id, number, kind, .. }) = self.beginning.take() {
+            let start = call_start(&shell, &id, number, kind, seal);
+            self.emit(choice, &start, None, None, None, out);
         }
     }
 
     /// What is written when a part begins, before anything is added to it.
-    fn first_delta(&mut self, shell: &Part, part: &PartOut) -> Option<String> {
+    fn first_delta(&mut self, choice: u32, at: u32, shell: &Part, part: &PartOut) -> Option<String> {
         match (&shell.kind, part.kind) {
             (PartKind::ToolCall(call), Saying::Call { number, kind }) => {
                 let id = call.id.clone().unwrap_or_else(|| self.reply.ids.next("call_"));
                 self.losses.extra(&shell.extra, &shell.at);
-                Some(call_start(shell, call.name.as_str(), &id, number, kind))
+                // Clients want the seal in the fragment that names the call.
+                self.beginning = Some(Beginning { choice, part: at, shell: shell.clone(), id, number, kind });
+                None
             }
             (PartKind::Opaque(opaque), _) => {
                 let Some(json) = opaque.native.of(CHAT) else {
@@ -190,11 +220,18 @@ impl StreamEncoder {
     }
 
     fn delta(&mut self, choice: u32, part: u32, delta: &Delta, out: &mut String) {
+        let begins = self.beginning.as_ref().is_some_and(|call| (call.choice, call.part) == (choice, part));
+        if let (true, Delta::Signature(seal)) = (begins, delta)
+            && seal.origin == Some(Dialect::Gemini)
+        {
+            return self.begin(Some(seal), out);
+        }
+        self.begin(None, out);
         let state = self.choice(choice);
         let Some(part) = state.parts.get_mut(part as usize) else { return };
         part.filled |= matches!(delta, Delta::Arguments(_));
         state.said += part.length(delta);
-        if let Some(written) = part.write(delta) {
+        if let Some(written) = part.write(delta, &mut state.details) {
             self.emit(choice, &written, None, None, None, out);
         }
     }
@@ -203,10 +240,11 @@ impl StreamEncoder {
     /// object of them here.
     fn part_end(&mut self, choice: u32, part: u32, out: &mut String) {
         let same = self.reply.source == CHAT;
-        let Some(part) = self.choice(choice).parts.get_mut(part as usize) else { return };
+        let state = self.choice(choice);
+        let Some(part) = state.parts.get_mut(part as usize) else { return };
         if let (Saying::Call { kind: CallKind::Function, .. }, false, false) = (part.kind, part.filled, same) {
             part.filled = true;
-            if let Some(written) = part.write(&Delta::Arguments("{}".to_owned())) {
+            if let Some(written) = part.write(&Delta::Arguments("{}".to_owned()), &mut state.details) {
                 self.emit(choice, &written, None, None, None, out);
             }
         }

@@ -65,44 +65,43 @@ pub(super) fn write_thoughts(o: &mut Obj<'_>, thoughts: &[(&Part, u16)]) {
             o.text(name, &text);
         }
     }
-    let details: Vec<String> = thoughts
-        .iter()
-        .filter(|(_, bits)| bits & DETAILS != 0)
-        .enumerate()
-        .flat_map(|(index, (part, _))| details(part, index as u64))
-        .collect();
-    if !details.is_empty() {
-        o.raw("reasoning_details", &format!("[{}]", details.join(",")));
+    let mut all = Vec::new();
+    for (part, _) in thoughts.iter().filter(|(_, bits)| bits & DETAILS != 0) {
+        details(part, &mut all);
+    }
+    if !all.is_empty() {
+        o.raw("reasoning_details", &format!("[{}]", all.join(",")));
     }
 }
 
-/// The elements of `reasoning_details` for a part: one, or two where another dialect's part holds
-/// both words and what only its maker can read.
-fn details(part: &Part, index: u64) -> Vec<String> {
+/// Adds the elements of `reasoning_details` for a part: one, or two where another dialect's part holds
+/// both words and what only its maker can read. Each has a number of its own, as in a stream, where
+/// clients put together what has the same.
+fn details(part: &Part, all: &mut Vec<String>) {
     let thinking = match &part.kind {
         PartKind::Thinking(thinking) => thinking,
         PartKind::Opaque(opaque) => {
-            return opaque.native.of(CHAT).map(|json| json.as_str().to_owned()).into_iter().collect();
+            all.extend(opaque.native.of(CHAT).map(|json| json.as_str().to_owned()));
+            return;
         }
-        _ => return Vec::new(),
+        _ => return,
     };
-    let element = |fill: &dyn Fn(&mut Obj<'_>)| {
-        write::object(|o| {
+    let mut element = |fill: &dyn Fn(&mut Obj<'_>)| {
+        let text = write::object(|o| {
             fill(o);
-            detail_rest(o, part, thinking, index);
-        })
+            detail_rest(o, part, thinking, all.len() as u64);
+        });
+        all.push(text);
     };
-    let mut all = Vec::new();
     if !thinking.text.is_empty() || thinking.encrypted.is_none() {
-        all.push(element(&|o| detail_text(o, part, thinking)));
+        element(&|o| detail_text(o, part, thinking));
     }
     if let Some(seal) = &thinking.encrypted {
-        all.push(element(&|o| {
+        element(&|o| {
             o.text("type", "reasoning.encrypted");
             o.text("data", &seal.text);
-        }));
+        });
     }
-    all
 }
 
 fn detail_text(o: &mut Obj<'_>, part: &Part, thinking: &Thinking) {

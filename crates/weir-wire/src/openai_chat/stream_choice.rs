@@ -47,6 +47,7 @@ struct Call {
     /// Its part, once it has a name.
     part: Option<u32>,
     held: String,
+    seal: Option<Seal>,
     shell: Part,
     ended: bool,
 }
@@ -87,7 +88,7 @@ impl ChoiceState {
         if matches!(&fragment.kind, PartKind::Opaque(opaque) if opaque.name.starts_with("reasoning.")) {
             return Ok(());
         }
-        let (mut shell, deltas) = split(fragment);
+        let (mut shell, mut deltas) = split(fragment);
         if deltas.is_empty() && shell.is_blank() {
             return Ok(());
         }
@@ -110,6 +111,16 @@ impl ChoiceState {
                 part
             }
         };
+        // The maker is named once, and the signature may come in a later fragment.
+        let maker = self.open.as_ref().and_then(|open| match &open.shell.kind {
+            PartKind::Thinking(thinking) => thinking.origin,
+            _ => None,
+        });
+        for delta in &mut deltas {
+            if let Delta::Signature(seal) = delta {
+                seal.origin = seal.origin.or(maker);
+            }
+        }
         // What is encrypted comes at once: what follows is something new.
         let whole = deltas.iter().any(|delta| matches!(delta, Delta::Encrypted(_)));
         events.extend(deltas.into_iter().map(|delta| Event::Delta { choice: self.index, part, delta }));
@@ -234,17 +245,14 @@ impl ChoiceState {
             return Err(DecodeError::new("tool_calls", "a call's name does not come"));
         }
         call.held.push_str(arguments);
+        call.seal = signature.or(call.seal.take());
         if !call.name.is_empty() {
             self.tell(at, events)?;
-        }
-        let part = self.calls.get(at).and_then(|call| call.part);
-        if let (Some(part), Some(seal)) = (part, signature) {
-            events.push(Event::Delta { choice: self.index, part, delta: Delta::Signature(seal) });
         }
         Ok(())
     }
 
-    /// Begins the call if it has not begun, and tells the arguments held.
+    /// Begins the call if it has not begun, and tells the seal and the arguments held.
     fn tell(&mut self, at: usize, events: &mut Vec<Event>) -> Result<(), DecodeError> {
         let Some(call) = self.calls.get(at) else { return Ok(()) };
         let part = match call.part {
@@ -260,6 +268,9 @@ impl ChoiceState {
         };
         let Some(call) = self.calls.get_mut(at) else { return Ok(()) };
         call.part = Some(part);
+        if let Some(seal) = call.seal.take() {
+            events.push(Event::Delta { choice: self.index, part, delta: Delta::Signature(seal) });
+        }
         if !call.held.is_empty() {
             let delta = Delta::Arguments(std::mem::take(&mut call.held));
             events.push(Event::Delta { choice: self.index, part, delta });
@@ -310,6 +321,6 @@ impl ChoiceState {
 
 impl Call {
     fn new(index: Option<u64>, id: Option<String>, shell: Part) -> Self {
-        Self { index, id, name: String::new(), part: None, held: String::new(), shell, ended: false }
+        Self { index, id, name: String::new(), part: None, held: String::new(), seal: None, shell, ended: false }
     }
 }

@@ -4,7 +4,11 @@ use super::encode_answer::write_citation;
 use super::form::{BARE, CHAT, DETAILS, LEGACY, LIST, NO_TYPE, RAW, REASONING, REASONING_CONTENT};
 use super::{said, thinking};
 use crate::hub::write::{self, Obj};
-use crate::hub::{CallKind, Delta, Dialect, Extra, Json, Part, PartKind, Seal, Source, Text};
+use crate::hub::{CallKind, Delta, Dialect, Extra, Part, PartKind, Seal, Source, Text};
+
+const SIGNED: &str = "reasoning.text";
+const SUMMARY: &str = "reasoning.summary";
+const ENCRYPTED: &str = "reasoning.encrypted";
 
 /// What must be known of a part to write more of it.
 #[derive(Debug)]
@@ -12,8 +16,11 @@ pub(super) struct PartOut {
     pub(super) kind: Saying,
     /// The members it is written in.
     pub(super) bits: u16,
-    /// A detail's own members, its number among them.
+    /// A detail's own members, its number among them if it came in this dialect.
     extra: Extra,
+    /// The numbers of another dialect's details, by their types: clients put together what has the same.
+    numbers: Vec<(&'static str, u64)>,
+    same: bool,
     format: Option<&'static str>,
     id: Option<String>,
     summary: bool,
@@ -34,7 +41,7 @@ pub(super) enum Saying {
 }
 
 impl PartOut {
-    pub(super) fn new(shell: &Part, number: u64, position: u64, same: bool) -> Self {
+    pub(super) fn new(shell: &Part, number: u64, same: bool) -> Self {
         let written = shell.form.bits(CHAT);
         let kind = match &shell.kind {
             PartKind::Text(_) => Saying::Text,
@@ -53,11 +60,10 @@ impl PartOut {
             (summary, id) = (thought.summary, thought.id.clone());
             if !same {
                 format = thinking::format_of(thought.origin);
-                let index = Json::of(&position.into());
-                extra = Extra::new(CHAT, vec![("index".to_owned(), index)]);
+                extra = Extra::default();
             }
         }
-        Self { kind, bits, extra, format, id, summary, filled: false, before: 0 }
+        Self { kind, bits, extra, numbers: Vec::new(), same, format, id, summary, filled: false, before: 0 }
     }
 
     /// For a text behind so many characters of the message's text.
@@ -73,8 +79,9 @@ impl PartOut {
         }
     }
 
-    /// The delta that adds this, if this dialect can say it.
-    pub(super) fn write(&mut self, delta: &Delta) -> Option<String> {
+    /// The delta that adds this, if this dialect can say it. `next` is the number of the choice's next
+    /// detail.
+    pub(super) fn write(&mut self, delta: &Delta, next: &mut u64) -> Option<String> {
         Some(match (self.kind, delta) {
             (Saying::Text, Delta::Text(text)) => write::object(|o| self.text(o, text)),
             (Saying::Text, Delta::Citation(citation)) => {
@@ -84,9 +91,9 @@ impl PartOut {
                 write::object(|o| google(o, seal))
             }
             (Saying::Refusal, Delta::Text(text)) => write::object(|o| o.text("refusal", text)),
-            (Saying::Thinking, Delta::Text(text)) => write::object(|o| self.thought(o, text)),
-            (Saying::Thinking, Delta::Signature(seal)) => self.detail("reasoning.text", "signature", &seal.text),
-            (Saying::Thinking, Delta::Encrypted(seal)) => self.detail("reasoning.encrypted", "data", &seal.text),
+            (Saying::Thinking, Delta::Text(text)) => self.thought(text, next),
+            (Saying::Thinking, Delta::Signature(seal)) => details(&self.detail(SIGNED, "signature", &seal.text, next)),
+            (Saying::Thinking, Delta::Encrypted(seal)) => details(&self.detail(ENCRYPTED, "data", &seal.text, next)),
             (Saying::Thinking, Delta::Extra(extra)) => {
                 self.extra.update(extra.clone());
                 return None;
@@ -95,8 +102,13 @@ impl PartOut {
             (Saying::Audio, Delta::Transcript(text)) => audio(|o| o.text("transcript", text)),
             (Saying::Audio, Delta::Extra(extra)) => audio(|o| o.extra(extra, CHAT)),
             (Saying::Call { number, kind }, Delta::Arguments(text)) => self.arguments(number, kind, text),
-            (Saying::Call { number, .. }, Delta::Signature(seal)) if seal.origin == Some(Dialect::Gemini) => {
-                call(number, |o| google(o, seal))
+            // Clients look into the function of every fragment.
+            (Saying::Call { number, kind }, Delta::Signature(seal)) if seal.origin == Some(Dialect::Gemini) => {
+                let (outer, inner) = names(kind);
+                call(number, |o| {
+                    o.object(outer, |o| o.text(inner, ""));
+                    google(o, seal);
+                })
             }
             _ => return None,
         })
@@ -119,40 +131,50 @@ impl PartOut {
         });
     }
 
-    fn thought(&self, o: &mut Obj<'_>, text: &str) {
-        for (bit, name) in [(REASONING_CONTENT, "reasoning_content"), (REASONING, "reasoning")] {
-            if self.bits & bit != 0 {
-                o.text(name, text);
+    fn thought(&mut self, text: &str, next: &mut u64) -> String {
+        let (kind, member) = if self.summary { (SUMMARY, "summary") } else { (SIGNED, "text") };
+        let detail = (self.bits & DETAILS != 0).then(|| self.detail(kind, member, text, next));
+        write::object(|o| {
+            for (bit, name) in [(REASONING_CONTENT, "reasoning_content"), (REASONING, "reasoning")] {
+                if self.bits & bit != 0 {
+                    o.text(name, text);
+                }
             }
-        }
-        if self.bits & DETAILS != 0 {
-            let (kind, member) = match self.summary {
-                true => ("reasoning.summary", "summary"),
-                false => ("reasoning.text", "text"),
-            };
-            o.array("reasoning_details", |a| a.object(|o| self.one_detail(o, kind, member, text)));
-        }
-        if self.bits & LIST != 0 {
-            o.array("content", |a| {
-                a.object(|o| {
-                    o.text("type", "thinking");
-                    said::thought_list(o, text);
-                    o.extra(&self.extra, CHAT);
+            if let Some(detail) = &detail {
+                o.array("reasoning_details", |a| a.raw(detail));
+            }
+            if self.bits & LIST != 0 {
+                o.array("content", |a| {
+                    a.object(|o| {
+                        o.text("type", "thinking");
+                        said::thought_list(o, text);
+                        o.extra(&self.extra, CHAT);
+                    });
                 });
-            });
+            }
+        })
+    }
+
+    /// A fragment of a detail. What names it stands in the first alone: clients put fragments together,
+    /// texts and names alike.
+    fn detail(&mut self, kind: &'static str, member: &'static str, text: &str, next: &mut u64) -> String {
+        let known = self.numbers.iter().find(|(known, _)| *known == kind).map(|(_, number)| *number);
+        let first = known.is_none() || self.same;
+        let number = known.unwrap_or(*next);
+        if known.is_none() {
+            self.numbers.push((kind, number));
+            *next += 1;
         }
-    }
-
-    fn detail(&self, kind: &str, member: &'static str, text: &str) -> String {
-        write::object(|o| o.array("reasoning_details", |a| a.object(|o| self.one_detail(o, kind, member, text))))
-    }
-
-    fn one_detail(&self, o: &mut Obj<'_>, kind: &str, member: &'static str, text: &str) {
-        o.text("type", kind);
-        o.text(member, text);
-        o.opt_text("id", self.id.as_deref());
-        o.opt_text("format", self.format);
-        o.extra(&self.extra, CHAT);
+        write::object(|o| {
+            o.text("type", kind);
+            o.text(member, text);
+            o.opt_text("id", self.id.as_deref().filter(|_| first));
+            o.opt_text("format", self.format.filter(|_| first));
+            if !self.same {
+                o.count("index", number);
+            }
+            o.extra(&self.extra, CHAT);
+        })
     }
 
     fn arguments(&self, number: u64, kind: CallKind, text: &str) -> String {
@@ -166,6 +188,10 @@ impl PartOut {
         }
         call(number, |o| o.object(outer, write))
     }
+}
+
+fn details(detail: &str) -> String {
+    write::object(|o| o.array("reasoning_details", |a| a.raw(detail)))
 }
 
 fn names(kind: CallKind) -> (&'static str, &'static str) {
@@ -186,12 +212,12 @@ fn call(number: u64, fill: impl FnOnce(&mut Obj<'_>)) -> String {
     })
 }
 
-/// The delta with which a call begins.
-pub(super) fn call_start(shell: &Part, name: &str, id: &str, number: u64, kind: CallKind) -> String {
+/// The delta with which a call begins, with Google's seal of it.
+pub(super) fn call_start(shell: &Part, id: &str, number: u64, kind: CallKind, seal: Option<&Seal>) -> String {
     let (outer, inner) = names(kind);
-    let extra = match &shell.kind {
-        PartKind::ToolCall(call) => call.extra.clone(),
-        _ => Extra::default(),
+    let (name, extra) = match &shell.kind {
+        PartKind::ToolCall(call) => (call.name.as_str(), call.extra.clone()),
+        _ => ("", Extra::default()),
     };
     let function = |o: &mut Obj<'_>| {
         o.text("name", name);
@@ -209,6 +235,9 @@ pub(super) fn call_start(shell: &Part, name: &str, id: &str, number: u64, kind: 
             o.text("type", outer);
         }
         o.object(outer, function);
+        if let Some(seal) = seal {
+            google(o, seal);
+        }
         o.extra(&shell.extra, CHAT);
     })
 }
@@ -234,7 +263,10 @@ pub(super) fn shell_deltas(shell: &Part) -> Vec<Delta> {
             deltas.push(Delta::Text(thinking.text.clone()));
             deltas.extend(thinking.encrypted.clone().map(Delta::Encrypted));
         }
-        PartKind::ToolCall(call) => deltas.push(Delta::Arguments(call.arguments.clone())),
+        PartKind::ToolCall(call) => {
+            deltas.extend(shell.signature.clone().map(Delta::Signature));
+            deltas.push(Delta::Arguments(call.arguments.clone()));
+        }
         PartKind::Audio(media) => {
             if let Source::Base64(data) = &media.source {
                 deltas.push(Delta::Data(data.clone()));
@@ -243,7 +275,9 @@ pub(super) fn shell_deltas(shell: &Part) -> Vec<Delta> {
         }
         _ => {}
     }
-    deltas.extend(shell.signature.clone().map(Delta::Signature));
+    if !matches!(shell.kind, PartKind::ToolCall(_)) {
+        deltas.extend(shell.signature.clone().map(Delta::Signature));
+    }
     deltas.retain(
         |delta| !matches!(delta, Delta::Text(text) | Delta::Arguments(text) | Delta::Data(text) if text.is_empty()),
     );

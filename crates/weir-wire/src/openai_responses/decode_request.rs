@@ -1,8 +1,8 @@
 //! A Responses request, read.
 
-use super::form::{INSTRUCTIONS, RESPONSES, WHOLE_INPUT, form};
+use super::form::{INSTRUCTIONS, RESPONSES, SEALED_BEFORE, WHOLE_INPUT, form};
 use super::{choice, definitions, item, params};
-use crate::hub::{DecodeError, Fields, Json, Mode, Node, Part, Place, Request, Role, Turn};
+use crate::hub::{DecodeError, Fields, Json, Mode, Node, Part, PartKind, Place, Request, Role, Seal, Turn};
 use crate::json::Kind;
 
 /// Members whose value says what is so anyway.
@@ -46,8 +46,11 @@ fn input(fields: &mut Fields<'_>, turns: &mut Vec<Turn>) -> Result<(), DecodeErr
             Ok(())
         }
         Some(node) if node.kind == Kind::Array => {
+            let mut seal = None;
             for (at, node) in fields.list("input")? {
-                join(turns, item::read(node, at)?);
+                let mut item = item::read(node, at)?;
+                hand_on(&mut seal, &mut item);
+                join(turns, item);
             }
             Ok(())
         }
@@ -57,8 +60,25 @@ fn input(fields: &mut Fields<'_>, turns: &mut Vec<Turn>) -> Result<(), DecodeErr
     }
 }
 
+/// Gives the seal that stood before a call to the call, unless it brings one itself.
+fn hand_on(seal: &mut Option<Seal>, item: &mut item::Item) {
+    if item.role != Role::Assistant {
+        *seal = None;
+    }
+    *seal = item.seal.take().or(seal.take());
+    let call = item.parts.iter_mut().find(|part| matches!(part.kind, PartKind::ToolCall(_)));
+    let Some(call) = call else { return };
+    if let Some(seal) = seal.take().filter(|_| call.signature.is_none()) {
+        call.signature = Some(seal);
+        call.form = form(call.form.bits(RESPONSES) | SEALED_BEFORE);
+    }
+}
+
 /// Adds an item to the turns: consecutive items of the model are one turn.
 fn join(turns: &mut Vec<Turn>, item: item::Item) {
+    if item.role == Role::Assistant && item.parts.is_empty() {
+        return;
+    }
     match turns.last_mut().filter(|_| item.role == Role::Assistant) {
         Some(last) if last.role == Role::Assistant => last.parts.extend(item.parts),
         _ => turns.push(item.into_turn()),

@@ -2,6 +2,7 @@
 
 use super::form::RESPONSES;
 use super::said::{Sort, goes_on, item, known_id};
+use super::seals;
 use super::written::Writing;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
@@ -43,7 +44,7 @@ pub fn encode_answer(answer: &Answer, reply: &mut Reply) -> Encoded {
     writing.losses.seal_answer(body)
 }
 
-/// The parts, with an id for every call that has none, and a refusal's explanation where the model
+/// The parts, with an id for every call that has none, the seals of calls before them, and a refusal's explanation where the model
 /// gave no words for it.
 fn complete(choice: &Choice, reply: &mut Reply, writing: &mut Writing<'_>) -> Vec<Part> {
     let mut parts = choice.parts.to_vec();
@@ -56,7 +57,7 @@ fn complete(choice: &Choice, reply: &mut Reply, writing: &mut Writing<'_>) -> Ve
     let refused = parts.iter().any(|part| matches!(part.kind, PartKind::Refusal(_)));
     let why = choice.stop.as_ref().and_then(explanation).filter(|_| !refused);
     parts.extend(why.map(|why| Part::new(PartKind::Refusal(why.to_owned()))));
-    parts
+    seals::with_seals_before(parts)
 }
 
 /// Clients answer calls by their ids.

@@ -1,5 +1,6 @@
 //! A Responses request, written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::form::{CUSTOM, INSTRUCTIONS, LIST, NO_TYPE, RESPONSES, WHOLE_INPUT, form};
@@ -9,7 +10,8 @@ use super::{choice, definitions, encode_params, parts};
 use crate::hub::custom_tools;
 use crate::hub::write::{self, Obj};
 use crate::hub::{
-    CallKind, EncodeError, Encoded, Field, LossKind, Part, PartKind, Place, Request, Role, Target, ToolResult, Turn,
+    CallKind, Dialect, EncodeError, Encoded, Field, LossKind, Part, PartKind, Place, Request, Role, Target, ToolResult,
+    Turn,
 };
 
 /// Writes a request for a provider that speaks this dialect. A request that came in it, for a
@@ -19,6 +21,9 @@ use crate::hub::{
 /// the id of its call is refused.
 pub fn encode_request(request: &Request, target: &Target<'_>) -> Result<Encoded, EncodeError> {
     let mut writing = Writing::new(target, false);
+    // Its clients send the pieces of a stream back one by one.
+    let pieces = target.caller == Dialect::Gemini;
+    let request = &*if pieces { request.with_whole_steps() } else { Cow::Borrowed(request) };
     let request = &*custom_tools::unless_taken(request, target.capabilities, &mut writing.losses);
     let body = write::object(|o| {
         if !target.model.is_empty() {

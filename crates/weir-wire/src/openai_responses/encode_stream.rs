@@ -5,9 +5,11 @@ use super::error;
 use super::form::{HOLLOW, RESPONSES};
 use super::parts;
 use super::said::{self, Sort, item, known_id};
+use super::seals;
 use super::stream_out::{OpenItem, Told};
 use super::written::Writing;
 use crate::fault::UpstreamError;
+use crate::hub::fold::apply;
 use crate::hub::write;
 use crate::hub::{
     CallKind, Capabilities, Delta, Event, Head, Loss, LossKind, Losses, OneAtATime, Part, PartKind, Place, Reply,
@@ -28,6 +30,8 @@ pub struct StreamEncoder {
     order: OneAtATime,
     head: Head,
     item: Option<OpenItem>,
+    /// A call that begins when its seal is known, which stands before it.
+    call: Option<Part>,
     /// The items that are done.
     output: Vec<String>,
     /// Bytes still free for the answer.
@@ -51,6 +55,7 @@ impl StreamEncoder {
             order: OneAtATime::new(MAX_ANSWER),
             head: Head::default(),
             item: None,
+            call: None,
             output: Vec::new(),
             left: MAX_ANSWER,
             sequence: 0,
@@ -156,6 +161,32 @@ impl StreamEncoder {
         }
         self.refused |= matches!(shell.kind, PartKind::Refusal(_));
         let deltas = empty(&mut shell);
+        if matches!(shell.kind, PartKind::ToolCall(_)) && !same {
+            self.call = Some(shell);
+        } else {
+            self.begin(shell, out);
+        }
+        for delta in deltas {
+            self.delta(delta, out);
+        }
+    }
+
+    /// Begins the call that waits for its seal, with that before it.
+    fn begin_call(&mut self, out: &mut String) {
+        let Some(call) = self.call.take() else { return };
+        if let Some(seal) = seals::before(&call) {
+            let thought = self.item.as_ref().and_then(|item| item.parts.last());
+            if thought.is_some_and(seals::is_unsealed) {
+                self.delta(Delta::Encrypted(seal), out);
+            } else {
+                self.begin(seals::wordless(seal), out);
+            }
+        }
+        self.begin(call, out);
+    }
+
+    fn begin(&mut self, shell: Part, out: &mut String) {
+        let same = self.same();
         match self.item.as_mut().filter(|item| item.takes(&shell, same)) {
             Some(item) => item.parts.push(shell),
             None => {
@@ -168,9 +199,6 @@ impl StreamEncoder {
         }
         if matches!(self.item, Some(OpenItem { sort: Sort::Call(_), .. })) {
             self.announce(out);
-        }
-        for delta in deltas {
-            self.delta(delta, out);
         }
     }
 
@@ -200,6 +228,13 @@ impl StreamEncoder {
     }
 
     fn delta(&mut self, delta: Delta, out: &mut String) {
+        if self.call.is_some() && matches!(delta, Delta::Signature(_)) {
+            if self.afford(crate::hub::fold::size(&delta), out) {
+                self.call.as_mut().map(|call| apply(call, delta));
+            }
+            return;
+        }
+        self.begin_call(out);
         let same = self.same();
         let index = self.output.len();
         if !self.afford(crate::hub::fold::size(&delta), out) {
@@ -216,6 +251,7 @@ impl StreamEncoder {
     }
 
     fn part_end(&mut self, out: &mut String) {
+        self.begin_call(out);
         let same = self.same();
         let Some(item) = &self.item else { return };
         // A tool without arguments, as other dialects write it, has an empty object here.
@@ -376,7 +412,10 @@ fn empty(shell: &mut Part) -> Vec<Delta> {
             deltas.push(Delta::Text(std::mem::take(&mut thinking.text)));
             deltas.extend(thinking.encrypted.take().map(Delta::Encrypted));
         }
-        PartKind::ToolCall(call) => deltas.push(Delta::Arguments(std::mem::take(&mut call.arguments))),
+        PartKind::ToolCall(call) => {
+            deltas.extend(shell.signature.take().map(Delta::Signature));
+            deltas.push(Delta::Arguments(std::mem::take(&mut call.arguments)));
+        }
         PartKind::Image(media) => {
             if let Source::Base64(data) = &mut media.source {
                 deltas.push(Delta::Data(std::mem::take(data)));

@@ -27,6 +27,8 @@ pub(super) const NO_ARGUMENTS: u16 = 1 << 8;
 pub(super) const BARE: u16 = 1 << 9;
 /// A tool result: of a custom tool.
 pub(super) const CUSTOM: u16 = 1 << 10;
+/// A tool call: its seal stood in a reasoning item before it.
+pub(super) const SEALED_BEFORE: u16 = 1 << 11;
 
 /// A turn: it is `instructions`.
 pub(super) const INSTRUCTIONS: u16 = 1;

@@ -2,7 +2,7 @@
 
 use super::form::{HOLLOW, ITEM, ITEM_ID, NO_TYPE, RESPONSES, bit_if, form};
 use super::{call, content, seals, thinking};
-use crate::hub::{CallKind, DecodeError, Extra, Fields, Form, Json, Mode, Node, Part, Place, Role, Turn, write};
+use crate::hub::{CallKind, DecodeError, Extra, Fields, Form, Json, Mode, Node, Part, Place, Role, Seal, Turn, write};
 use crate::json::Kind;
 
 /// The items that only whoever is asked could look up, and that are the caller's word.
@@ -13,6 +13,8 @@ const CALLERS: [&str; 5] =
 pub(super) struct Item {
     pub(super) role: Role,
     pub(super) parts: Vec<Part>,
+    /// The seal of the call that follows.
+    pub(super) seal: Option<Seal>,
     form: Form,
     at: Place,
     extra: Extra,
@@ -20,12 +22,12 @@ pub(super) struct Item {
 
 impl Item {
     fn new(role: Role, parts: Vec<Part>, at: Place) -> Self {
-        Self { role, parts, form: Form::default(), at, extra: Extra::default() }
+        Self { role, parts, seal: None, form: Form::default(), at, extra: Extra::default() }
     }
 
     /// The item as a turn of its own.
     pub(super) fn into_turn(self) -> Turn {
-        let Self { role, parts, form, at, extra } = self;
+        let Self { role, parts, form, at, extra, .. } = self;
         Turn { form, at, extra, ..Turn::new(role, parts) }
     }
 }
@@ -39,7 +41,9 @@ pub(super) fn read(node: Node<'_>, at: Place) -> Result<Item, DecodeError> {
     let known = match fields.peek("type").and_then(Node::text).as_deref() {
         None if fields.peek("role").is_some() => message(fields, true)?,
         Some("message") => message(fields, false)?,
-        Some("reasoning") => said(thinking::read(fields)?, &at),
+        Some("reasoning") => {
+            thinking::read(fields)?.map(|(parts, seal)| Item { seal, ..Item::new(Role::Assistant, parts, at.clone()) })
+        }
         Some("function_call") => said(call::read(fields, CallKind::Function)?.map(|part| vec![part]), &at),
         Some("custom_tool_call") => said(call::read(fields, CallKind::Custom)?.map(|part| vec![part]), &at),
         Some("function_call_output") if node.mode() == Mode::Request => {
@@ -98,7 +102,7 @@ fn message(mut fields: Fields<'_>, untyped: bool) -> Result<Option<Item>, Decode
     }
     let parts = content::take(&mut fields, "content", false)?;
     let extra = call::quiet(fields.rest(RESPONSES));
-    Ok(Some(Item { role, parts, form: form(bits), at, extra }))
+    Ok(Some(Item { role, parts, seal: None, form: form(bits), at, extra }))
 }
 
 fn assistant(mut fields: Fields<'_>, bits: u16) -> Result<Vec<Part>, DecodeError> {

@@ -1,7 +1,7 @@
 //! What the model says, written as items.
 
 use super::call::member;
-use super::form::{CONTINUES, HOLLOW, NO_ARGUMENTS, NO_TYPE, RAW, RESPONSES};
+use super::form::{CONTINUES, HOLLOW, NO_ARGUMENTS, NO_TYPE, RAW, RESPONSES, SEALED_BEFORE};
 use super::item::{kept, kept_id};
 use super::parts;
 use super::seals::{self, Sealed};
@@ -176,7 +176,8 @@ fn said(o: &mut Obj<'_>, all: &[Part], logprobs: &[TokenLogprob], writing: &mut 
 /// Google's seal, which goes to callers and back to whoever wrote it here.
 fn google_seal<'p>(part: &'p Part, writing: &mut Writing<'_>) -> Option<&'p Seal> {
     let seal = part.signature.as_ref()?;
-    if seal.origin == Some(Dialect::Gemini) && (writing.answer || writing.same()) {
+    let written = writing.same() && !part.form.has(RESPONSES, SEALED_BEFORE);
+    if seal.origin == Some(Dialect::Gemini) && (writing.answer || written) {
         return Some(seal);
     }
     writing.losses.drop_part(part, "its seal is for its maker");
@@ -240,7 +241,7 @@ fn takes_back(all: &[Part], seal: Option<&Seal>, writing: &mut Writing<'_>) -> b
         _ if replay == ReasoningReplay::Never => false,
         Some(Some(RESPONSES)) => true,
         Some(_) => false,
-        None if writing.same() => true,
+        None if writing.same() => !is_foreign(first),
         None => replay != ReasoningReplay::AsWritten,
     };
     if !taken {
@@ -248,6 +249,11 @@ fn takes_back(all: &[Part], seal: Option<&Seal>, writing: &mut Writing<'_>) -> b
         writing.losses.drop_part(first, why);
     }
     taken
+}
+
+/// Whether another maker's model thought it, which its marked seal told.
+fn is_foreign(part: &Part) -> bool {
+    thinking(part).and_then(|thinking| thinking.origin).is_some_and(|origin| origin != RESPONSES)
 }
 
 fn write_thoughts(o: &mut Obj<'_>, name: &'static str, kind: &str, thoughts: &[(&Part, &Thinking)], always: bool) {

@@ -6,8 +6,12 @@ use super::seals::{self, Sealed};
 use crate::hub::{DecodeError, Dialect, Fields, Mode, Node, Part, PartKind, Place, Seal, Thinking};
 use crate::json::Kind;
 
-/// The parts of an item: its summaries, then its thoughts. `None` if not all of it is understood.
-pub(super) fn read(mut fields: Fields<'_>) -> Result<Option<Vec<Part>>, DecodeError> {
+/// The parts of an item, and the seal of the call that follows.
+pub(super) type Said = (Vec<Part>, Option<Seal>);
+
+/// The parts of an item: its summaries, then its thoughts; and the seal of the call that follows, if it
+/// carries that. Without words there are no parts then. `None` if not all of it is understood.
+pub(super) fn read(mut fields: Fields<'_>) -> Result<Option<Said>, DecodeError> {
     fields.take("type");
     let id = fields.word("id")?;
     let at = fields.at().clone();
@@ -24,9 +28,12 @@ pub(super) fn read(mut fields: Fields<'_>) -> Result<Option<Vec<Part>>, DecodeEr
     }
     let mode = fields.mode();
     let encrypted = fields.word("encrypted_content")?;
-    origin(&mut parts, id, encrypted, mode);
+    let seal = origin(&mut parts, id, encrypted, mode);
+    if seal.is_some() && parts.iter().all(Part::is_blank) {
+        return Ok(Some((Vec::new(), seal)));
+    }
     attach(&mut parts, None, fields.rest(RESPONSES));
-    Ok(Some(parts))
+    Ok(Some((parts, seal)))
 }
 
 /// One summary or thought, if it is one.
@@ -44,8 +51,8 @@ pub(super) fn element(node: Node<'_>, at: Place, word: &str, summary: bool) -> R
     Ok(Some(Part { at, extra: fields.rest(RESPONSES), ..Part::new(PartKind::Thinking(thinking)) }))
 }
 
-/// Says of all parts whose they are, and seals the last.
-fn origin(parts: &mut [Part], id: Option<String>, encrypted: Option<String>, mode: Mode) {
+/// Says of all parts whose they are, and seals the last, unless the seal is the next call's.
+fn origin(parts: &mut [Part], id: Option<String>, encrypted: Option<String>, mode: Mode) -> Option<Seal> {
     // A provider's seals are its own, whatever they look like; a caller's may be another maker's.
     let foreign = encrypted.as_deref().filter(|_| mode == Mode::Request).and_then(seals::unmark);
     let origin = match (&foreign, &id, &encrypted) {
@@ -60,8 +67,9 @@ fn origin(parts: &mut [Part], id: Option<String>, encrypted: Option<String>, mod
             thinking.summary &= foreign.is_none();
         }
     }
-    let Some(Part { kind: PartKind::Thinking(last), signature, .. }) = parts.last_mut() else { return };
+    let Some(Part { kind: PartKind::Thinking(last), signature, .. }) = parts.last_mut() else { return None };
     match foreign {
+        Some((seal, Sealed::Call)) => return Some(seal),
         Some((seal, Sealed::Signature)) => *signature = Some(seal),
         Some((seal, Sealed::Encrypted)) => {
             last.redacted = seal.origin == Some(Dialect::Anthropic);
@@ -69,4 +77,5 @@ fn origin(parts: &mut [Part], id: Option<String>, encrypted: Option<String>, mod
         }
         None => last.encrypted = encrypted.map(|text| Seal { text, origin: Some(RESPONSES) }),
     }
+    None
 }

@@ -107,6 +107,37 @@ fn other_makers_seals_pass_through_a_client_whole_and_streamed() {
 }
 
 #[test]
+fn the_seal_of_a_call_stands_in_the_thought_before_it() {
+    let thinking = Thinking { text: "hm".into(), origin: Some(Dialect::Gemini), ..Thinking::default() };
+    let thought = Part::new(PartKind::Thinking(thinking));
+    let signature = Some(Seal { text: "si:g==".into(), origin: Some(Dialect::Gemini) });
+    let sealed = Part { signature: signature.clone(), ..call("1") };
+    let types = |parts: &[Part], source| {
+        let answer = answer(parts.to_vec(), StopReason::ToolUse);
+        let whole = encode_answer(&answer, &mut reply(source));
+        let whole: Value = serde_json::from_str(&whole.body).unwrap();
+        assert_eq!(meant(&sent_back(&whole["content"])), meant(parts));
+        let (told, losses) = stream(&unfold(answer), source);
+        assert_eq!(losses, Vec::<String>::new());
+        let streamed = encode_answer(&fold(decode(&told)).unwrap(), &mut reply(Dialect::Anthropic));
+        let streamed: Value = serde_json::from_str(&streamed.body).unwrap();
+        assert_eq!(streamed["content"], whole["content"]);
+        let blocks = whole["content"].as_array().unwrap().iter();
+        blocks.map(|block| block["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for source in [Dialect::Gemini, Dialect::OpenAiChat] {
+        let parts = [thought.clone(), sealed.clone(), call("2")];
+        assert_eq!(types(&parts, source), ["thinking", "tool_use", "tool_use"]);
+        let apart = [thought.clone(), Part::text("so"), sealed.clone()];
+        assert_eq!(types(&apart, source), ["thinking", "text", "thinking", "tool_use"]);
+        let twice = [Part { signature: signature.clone(), ..thought.clone() }, sealed.clone()];
+        assert_eq!(types(&twice, source), ["thinking", "thinking", "tool_use"]);
+        let without = [thought.clone(), call("1"), sealed.clone()];
+        assert_eq!(types(&without, source), ["thinking", "tool_use", "thinking", "tool_use"]);
+    }
+}
+
+#[test]
 fn thoughts_of_others_are_for_those_alone() {
     let encoded = encode_answer(&answer(foreign_parts(), StopReason::End), &mut reply(Dialect::Gemini));
     let body: Value = serde_json::from_str(&encoded.body).unwrap();

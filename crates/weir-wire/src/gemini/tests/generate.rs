@@ -11,6 +11,9 @@ pub(super) fn word() -> impl Strategy<Value = String> {
     "[a-zA-Z \"\\\\\n\u{1}🦀é/<]{1,12}"
 }
 
+/// Base64 in all spellings, and what is none.
+const OCTETS: [&str; 7] = ["AAAA", "+/8=", "-_8=", "-_8", "+/8", "_w", "no bytes"];
+
 fn text() -> BoxedStrategy<Value> {
     word().prop_map(Value::from).boxed()
 }
@@ -93,7 +96,8 @@ fn media() -> BoxedStrategy<Value> {
     let mime =
         one_of(["image/png", "audio/wav", "video/mp4", "application/pdf", "text/plain"].map(Value::from).to_vec());
     let inline = object(vec![("mimeType", mime.clone()), ("displayName", text())]);
-    let inline = merged(inline, Just(json!({"data": "AAAA"})).boxed()).prop_map(|data| json!({"inlineData": data}));
+    let data = one_of(OCTETS.map(|data| json!({"data": data})).to_vec());
+    let inline = merged(inline, data).prop_map(|data| json!({"inlineData": data}));
     let uri = one_of(
         ["https://x.test/a.png", "gs://b/a", "https://x.test/v1beta/files/a"]
             .map(|uri| json!({"fileUri": uri}))
@@ -140,7 +144,8 @@ fn opaque() -> BoxedStrategy<Value> {
 }
 
 fn seal() -> BoxedStrategy<Value> {
-    one_of(vec![json!({}), json!({"thoughtSignature": "AAAA"}), json!({"videoMetadata": {"fps": 1.5}})])
+    let octets = OCTETS.map(|octets| json!({"thoughtSignature": octets}));
+    one_of([json!({}), json!({}), json!({"videoMetadata": {"fps": 1.5}})].into_iter().chain(octets).collect())
 }
 
 fn part() -> BoxedStrategy<Value> {

@@ -438,3 +438,85 @@ fn passages_of_joined_texts_are_counted_from_the_start() {
         .collect();
     assert_eq!(told, expected);
 }
+
+/// The deltas of a stream of these parts.
+fn deltas(parts: Vec<Part>, source: Dialect) -> Vec<Value> {
+    let answer = Answer { choices: vec![Choice { parts, ..Choice::default() }], ..Answer::default() };
+    let mut encoder = StreamEncoder::new(Reply { source, ..reply() }, false);
+    let mut out = String::new();
+    unfold(answer).iter().for_each(|event| encoder.push(event, &mut out));
+    let data = out.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    let chunks = data.map(|data| serde_json::from_str::<Value>(data).unwrap());
+    chunks.map(|mut chunk| chunk["choices"][0]["delta"].take()).collect()
+}
+
+#[test]
+fn google_s_seal_is_in_the_fragment_that_names_the_call() {
+    let seal = Seal { text: "g".into(), origin: Some(Dialect::Gemini) };
+    let call = |id: &str, signature| {
+        let call = ToolCall { id: Some(id.into()), name: "f".into(), ..ToolCall::default() };
+        Part { signature, ..Part::new(PartKind::ToolCall(call)) }
+    };
+    let google = json!({"google": {"thought_signature": "g"}});
+    let told = deltas(vec![call("1", Some(seal.clone())), call("2", None)], Dialect::Gemini);
+    let calls: Vec<&Value> = told.iter().filter_map(|delta| delta["tool_calls"].get(0)).collect();
+    let function = |arguments: &str| json!({"arguments": arguments});
+    let start = |index: u8, id: &str| json!({"index": index, "id": id, "type": "function", "function": {"name": "f", "arguments": ""}});
+    let mut sealed = start(0, "1");
+    sealed["extra_content"] = google.clone();
+    let more = |index: u8| json!({"index": index, "function": function("{}")});
+    assert_eq!(calls, [&sealed, &more(0), &start(1, "2"), &more(1)]);
+    // One that comes late has a function all the same.
+    let mut encoder = StreamEncoder::new(Reply { source: Dialect::Gemini, ..reply() }, false);
+    let mut out = String::new();
+    let begin = Event::PartStart { choice: 0, part: 0, shell: Box::new(call("1", None)) };
+    let delta = |delta| Event::Delta { choice: 0, part: 0, delta };
+    for event in [begin, delta(Delta::Arguments("{}".into())), delta(Delta::Signature(seal))] {
+        encoder.push(&event, &mut out);
+    }
+    let last = out.rsplit("data: ").next().unwrap();
+    let last: Value = serde_json::from_str(last.trim()).unwrap();
+    let late = json!({"index": 0, "function": function(""), "extra_content": google});
+    assert_eq!(last["choices"][0]["delta"]["tool_calls"][0], late);
+}
+
+/// As the official SDKs gather a stream: what has the same number is one, and texts are put together.
+fn gathered(told: &[Value]) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    for detail in told.iter().filter_map(|delta| delta["reasoning_details"].as_array()).flatten() {
+        let number = usize::try_from(detail["index"].as_u64().unwrap()).unwrap();
+        let Some(known) = all.get_mut(number) else {
+            assert_eq!(number, all.len());
+            all.push(detail.clone());
+            continue;
+        };
+        for (name, value) in detail.as_object().unwrap() {
+            let joined = match (known[name].as_str(), value.as_str()) {
+                (Some(before), Some(more)) if name != "type" => format!("{before}{more}").into(),
+                _ => value.clone(),
+            };
+            known[name] = joined;
+        }
+    }
+    all
+}
+
+#[test]
+fn details_gathered_by_their_number_are_those_of_the_whole_answer() {
+    let encrypted = Some(Seal { text: "enc".into(), origin: Some(Dialect::OpenAiResponses) });
+    let summary = Thinking {
+        id: Some("rs_1".into()),
+        text: "sum".into(),
+        summary: true,
+        encrypted,
+        origin: Some(Dialect::OpenAiResponses),
+        ..Thinking::default()
+    };
+    let parts = vec![sealed_thought(), Part::new(PartKind::Thinking(summary)), Part::text("so"), sealed_thought()];
+    let told = deltas(parts.clone(), FROM);
+    let answer = Answer { choices: vec![Choice { parts, ..Choice::default() }], ..Answer::default() };
+    let whole: Value = serde_json::from_str(&encode_answer(&answer, &mut reply()).body).unwrap();
+    let details = whole["choices"][0]["message"]["reasoning_details"].as_array().unwrap();
+    assert_eq!(details.len(), 4);
+    assert_eq!(&gathered(&told), details);
+}

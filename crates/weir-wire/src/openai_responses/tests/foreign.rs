@@ -231,20 +231,76 @@ fn another_maker_s_seal_goes_to_the_caller_and_comes_back() {
     assert_eq!(told[0], "input[0].summary[0] dropped: thinking: its seal is for its maker");
 }
 
+fn google(text: &str) -> Option<Seal> {
+    Some(Seal { text: text.into(), origin: Some(Dialect::Gemini) })
+}
+
+fn sealed_call(id: &str, signature: Option<Seal>) -> Part {
+    let call = ToolCall { id: Some(id.into()), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
+    Part { signature, ..Part::new(PartKind::ToolCall(call)) }
+}
+
+/// What is left of items when a typed client has read and written them.
+fn typed(items: &Value) -> Value {
+    let mut items = items.clone();
+    for item in items.as_array_mut().unwrap() {
+        item.as_object_mut().unwrap().remove("extra_content");
+    }
+    items
+}
+
 #[test]
-fn google_s_seal_of_a_call_goes_to_the_caller_and_comes_back() {
-    let signature = Some(Seal { text: "g".into(), origin: Some(Dialect::Gemini) });
-    let call = PartKind::ToolCall(ToolCall { id: Some("c".into()), name: "f".into(), ..ToolCall::default() });
-    let parts = vec![Part { signature: signature.clone(), ..Part::new(call) }];
+fn google_s_seal_of_a_call_stands_before_it_and_comes_back() {
+    let thinking = Thinking { text: "hm".into(), origin: Some(Dialect::Gemini), ..Thinking::default() };
+    let thought = || Part::new(PartKind::Thinking(thinking.clone()));
+    let signed = Part { signature: google("t"), ..thought() };
+    let (first, second) = (sealed_call("1", google("g.1=")), sealed_call("2", None));
+    let cases = [
+        (vec![first.clone(), second.clone()], vec!["reasoning", "function_call", "function_call"]),
+        (vec![thought(), first.clone()], vec!["reasoning", "function_call"]),
+        (vec![signed, first.clone()], vec!["reasoning", "reasoning", "function_call"]),
+        (vec![thought(), Part::text("so"), first], vec!["reasoning", "message", "reasoning", "function_call"]),
+        (vec![thought(), second], vec!["reasoning", "function_call"]),
+    ];
+    for (parts, types) in cases {
+        for source in [Dialect::Gemini, Dialect::OpenAiChat] {
+            let answer =
+                Answer { choices: vec![Choice { parts: parts.clone(), ..Choice::default() }], ..Answer::default() };
+            let whole = tree(&encode_answer(&answer, &mut reply(source)).body);
+            let stream = encode(&unfold(answer), source);
+            check_grammar(&stream);
+            let last = events_of(&stream).pop().unwrap();
+            assert_eq!(anonymous(last["response"].clone())["output"], anonymous(whole.clone())["output"]);
+            let items = whole["output"].as_array().unwrap().iter();
+            assert_eq!(items.map(|item| item["type"].as_str().unwrap()).collect::<Vec<_>>(), types);
+            for items in [whole["output"].clone(), typed(&whole["output"])] {
+                let request = decode_request(json!({"input": items}).to_string().as_bytes()).unwrap();
+                let seals = |parts: &[Part]| -> Vec<_> {
+                    parts.iter().map(|part| (part.kind.name(), part.signature.clone())).collect()
+                };
+                assert_eq!(seals(&request.turns[0].parts), seals(&parts));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_seal_from_before_a_call_is_not_for_this_dialect_s_providers() {
+    let parts = vec![sealed_call("1", google("g"))];
     let answer = Answer { choices: vec![Choice { parts, ..Choice::default() }], ..Answer::default() };
     let whole = tree(&encode_answer(&answer, &mut reply(Dialect::Gemini)).body);
-    let stream = encode(&unfold(answer), Dialect::Gemini);
-    assert_eq!(
-        events_of(&stream).pop().unwrap()["response"]["output"][0]["extra_content"]["google"]["thought_signature"],
-        "g"
-    );
-    let request = decode_request(json!({"input": whole["output"]}).to_string().as_bytes()).unwrap();
-    assert_eq!(request.turns[0].parts[0].signature, signature);
+    let request = decode_request(json!({"input": typed(&whole["output"])}).to_string().as_bytes()).unwrap();
+    let capabilities = Capabilities::default();
+    let encoded = encode_request(&request, &target(&capabilities, Dialect::OpenAiResponses)).unwrap();
+    let items = tree(&encoded.body)["input"].clone();
+    assert_eq!((items.as_array().unwrap().len(), &items[0]["extra_content"]), (1, &Value::Null));
+    assert_eq!(encoded.losses.len(), 1);
+    // The user's words stand between: the call behind them is another's.
+    let call = json!({"type": "function_call", "call_id": "2", "name": "f", "arguments": "{}"});
+    let user = json!({"role": "user", "content": "x"});
+    let body = json!({"input": [whole["output"][0], user, call]});
+    let request = decode_request(body.to_string().as_bytes()).unwrap();
+    assert_eq!(request.turns[1].parts[0].signature, None);
 }
 
 #[test]
