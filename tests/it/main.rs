@@ -5,6 +5,7 @@ mod bad_input;
 mod chat;
 mod cli;
 mod config_keys;
+mod demo;
 mod dialects;
 mod errors;
 mod fidelity;
