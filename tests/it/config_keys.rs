@@ -53,6 +53,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("models.*.retries.attempts", "retries_are_as_many_and_as_far_apart_as_configured"),
     ("models.*.retries.backoff", "retries_are_as_many_and_as_far_apart_as_configured"),
     ("models.*.strategy", "strategies_choose_as_they_are_named"),
+    ("models.*.strict", "a_strict_route_refuses_what_would_be_lost"),
     ("models.*.targets", "a_refused_connection_leads_to_the_next_target"),
     ("models.*.targets[].model", "a_route_renames_the_model"),
     ("models.*.targets[].provider", "a_refused_connection_leads_to_the_next_target"),

@@ -644,3 +644,25 @@ async fn tokens_are_counted_by_the_provider_or_here() {
         );
     }
 }
+
+/// Strictness by the route's name: the same request is warned of elsewhere.
+#[tokio::test]
+async fn a_strict_route_refuses_what_would_be_lost() {
+    let upstream = Upstream::start(answer).await;
+    let routes = "models:
+  loose: anthropic/m
+  strict: { targets: [anthropic/m], strict: true }
+";
+    let gateway = Setup::new(format!("{}{routes}", providers(&upstream))).start().await;
+    let key = gateway.plain_key().await;
+    let mut body = question("chat", "loose", false).1;
+    body["logit_bias"] = json!({"5": 1});
+    let reply = gateway.post(&key, "/v1/chat/completions", &body).await;
+    assert!(reply.status.is_success() && reply.header("x-weir-warnings").is_some(), "{}", reply.text());
+    body["model"] = json!("strict");
+    let reply = gateway.post(&key, "/v1/chat/completions", &body).await;
+    assert_eq!((reply.status, reply.code().as_str()), (StatusCode::BAD_REQUEST, "unsupported_parameter"));
+    assert!(reply.text().contains("logit_bias"), "{}", reply.text());
+    body.as_object_mut().unwrap().remove("logit_bias");
+    assert!(gateway.post(&key, "/v1/chat/completions", &body).await.status.is_success());
+}

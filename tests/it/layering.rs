@@ -214,7 +214,7 @@ fn no_model_is_named_outside_the_catalogue() {
     const FAMILIES: [&str; 12] = [
         "gpt-",
         "claude",
-        "gemini",
+        "gemini-",
         "llama",
         "mistral-",
         "deepseek",

@@ -12,6 +12,7 @@ mod fidelity;
 mod keys;
 mod layering;
 mod limits;
+mod models;
 mod operations;
 mod passthrough;
 mod routes;
