@@ -31,6 +31,7 @@ pub struct Route {
     pub retries: Retries,
     /// Whether a request is refused when its target cannot be told all of it, in place of an answer
     /// with `x-weir-warnings`.
+    #[serde(default)]
     pub strict: bool,
 }
 

@@ -10,7 +10,7 @@ use super::*;
 /// A small catalogue.
 fn known() -> Known<'static> {
     Known {
-        providers: &["anthropic", "azure", "openai"],
+        providers: &["anthropic", "azure", "bedrock", "openai", "vertex"],
         operations: &["chat", "embeddings", "models"],
         quirks: &["no_stream_options", "stop_as_array"],
         usage: &["no_done", "reasoning_outside_output"],

@@ -559,3 +559,18 @@ async fn sounds_and_files_are_described_and_images_elsewhere_are_not_fetched() {
         "{said}"
     );
 }
+
+/// Nothing is kept of a translated response: a client that refers to it is told to send it again.
+#[tokio::test]
+async fn a_response_is_not_kept() {
+    let (gateway, key) = gateway().await;
+    let ask = async |more: Value| {
+        let mut body = json!({"model": "demo/chat", "input": "hi"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        gateway.post(&key, "/v1/responses", body).await
+    };
+    let first = ask(json!({})).await.json();
+    let second = ask(json!({"previous_response_id": first["id"]})).await;
+    let told = (second.status, second.code());
+    assert_eq!(told, (StatusCode::BAD_REQUEST, "previous_response_not_found".into()), "{}", second.text());
+}

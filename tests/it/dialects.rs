@@ -651,7 +651,7 @@ async fn a_strict_route_refuses_what_would_be_lost() {
     let upstream = Upstream::start(answer).await;
     let routes = "models:
   loose: anthropic/m
-  strict: { targets: [anthropic/m], strict: true }
+  strict: { targets: [{ provider: anthropic, model: m }], strict: true }
 ";
     let gateway = Setup::new(format!("{}{routes}", providers(&upstream))).start().await;
     let key = gateway.plain_key().await;

@@ -25,7 +25,7 @@ fn load_shipped(name: &str, text: &str) -> Config {
 #[test]
 fn the_example_loads() {
     let config = load_shipped("config/example.yaml", EXAMPLE);
-    assert_eq!(config.providers.len(), 5);
+    assert_eq!(config.providers.len(), 9);
     assert_eq!(config.models["slow"], Route::to("anthropic", "claude-sonnet-4-5"));
 }
 
