@@ -118,6 +118,10 @@ fn the_example_the_schema_and_the_reference_are_printed() {
         "OPENAI_EU_KEY",
         "OPENAI_EU_KEY_2",
         "OPENAI_EU_ORG",
+        "AWS_KEY_ID",
+        "AWS_SECRET",
+        "AWS_TOKEN",
+        "GOOGLE_KEY",
         "AZURE_OPENAI_API_KEY",
         "CI_KEY",
     ];

@@ -82,6 +82,12 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("prices.*.reasoning", "every_price_component_is_billed"),
     ("providers", "a_chat_goes_the_whole_way"),
     ("providers.*.api_key", "a_providers_limits_hold_for_each_of_its_keys"),
+    ("providers.*.auth.access_key_id", "aws_credentials_sign_the_calls"),
+    ("providers.*.auth.credentials", "google_credentials_give_a_token"),
+    ("providers.*.auth.credentials_file", "google_credentials_give_a_token"),
+    ("providers.*.auth.profile", "aws_credentials_sign_the_calls"),
+    ("providers.*.auth.secret_access_key", "aws_credentials_sign_the_calls"),
+    ("providers.*.auth.session_token", "aws_credentials_sign_the_calls"),
     ("providers.*.auth.header", "a_providers_headers_and_auth_are_configured"),
     ("providers.*.auth.prefix", "a_providers_headers_and_auth_are_configured"),
     ("providers.*.auth.style", "a_providers_headers_and_auth_are_configured"),
@@ -614,4 +620,63 @@ async fn beyond_max_connections_a_client_waits() {
     assert!(early.is_err(), "the only place is taken");
     drop(first);
     second.read_exact(&mut byte).await.unwrap();
+}
+
+#[tokio::test]
+async fn aws_credentials_sign_the_calls() {
+    let said =
+        json!({"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn"});
+    let up = Upstream::start(move |_| Script::json(said.to_string())).await;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("credentials");
+    std::fs::write(&file, "[own]\naws_access_key_id = OFPROFILE\naws_secret_access_key = s\n").unwrap();
+    let key = "{ access_key_id: OFCONFIG, secret_access_key: s, session_token: the-token }";
+    let providers = [("keyed", key), ("profiled", "{ profile: own }")].map(|(name, auth)| {
+        let vars = "vars: { region: eu-west-3 }";
+        format!("  {name}: {{ kind: bedrock, base_url: \"http://{}\", {vars}, auth: {auth} }}\n", up.addr)
+    });
+    let gateway = Setup::new(format!("providers:\n{}", providers.concat()));
+    let gateway = gateway.env("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap()).start().await;
+    let key = gateway.plain_key().await;
+    for (name, id, token) in [("keyed", "OFCONFIG", Some("the-token")), ("profiled", "OFPROFILE", None)] {
+        let reply = ask(&gateway, &key, &format!("{name}/m")).await;
+        assert_eq!(reply.status, StatusCode::OK, "{name}: {}", reply.text());
+        let seen = up.seen().pop().unwrap();
+        let signed = seen.headers["authorization"].to_str().unwrap();
+        assert!(signed.starts_with(&format!("AWS4-HMAC-SHA256 Credential={id}/")), "{signed}");
+        assert!(signed.contains("/eu-west-3/bedrock/aws4_request"), "{signed}");
+        let sent = seen.headers.get("x-amz-security-token").map(|token| token.to_str().unwrap().to_owned());
+        assert_eq!(sent.as_deref(), token, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn google_credentials_give_a_token() {
+    let up = Upstream::start(|seen| match seen.path.as_str() {
+        "/token" => Script::json(r#"{"access_token":"of-google","expires_in":3600,"token_type":"Bearer"}"#),
+        _ => Script::json(
+            r#"{"candidates":[{"content":{"role":"model","parts":[{"text":"hi"}]},"finishReason":"STOP"}]}"#,
+        ),
+    })
+    .await;
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("google.json");
+    let user = json!({"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r",
+        "token_uri": format!("http://{}/token", up.addr)});
+    std::fs::write(&file, user.to_string()).unwrap();
+    let path = file.to_str().unwrap();
+    let ways =
+        [("filed", format!("{{ credentials_file: \"{path}\" }}")), ("told", "{ credentials: \"${KEY}\" }".into())];
+    let providers = ways.map(|(name, auth)| {
+        format!("  {name}: {{ kind: vertex, base_url: \"http://{}/v1\", auth: {auth} }}\n", up.addr)
+    });
+    let gateway = Setup::new(format!("providers:\n{}", providers.concat()));
+    let gateway = gateway.env("KEY", &user.to_string()).start().await;
+    let key = gateway.plain_key().await;
+    for name in ["filed", "told"] {
+        let reply = ask(&gateway, &key, &format!("{name}/m")).await;
+        assert_eq!(reply.status, StatusCode::OK, "{name}: {}", reply.text());
+        let seen = up.seen().pop().unwrap();
+        assert_eq!(seen.headers["authorization"], "Bearer of-google", "{name}");
+    }
 }

@@ -548,7 +548,9 @@ async fn a_broken_stream_ends_in_the_caller_s_error() {
             let reply = gateway.post(&key, &path, body).await;
             let text = reply.text();
             let last = text.trim_end().rsplit("\n\n").next().unwrap();
-            let data: Value = serde_json::from_str(last.split_once("data: ").unwrap_or_else(|| panic!("{form} to {out}: {text}")).1).unwrap();
+            let data: Value =
+                serde_json::from_str(last.split_once("data: ").unwrap_or_else(|| panic!("{form} to {out}: {text}")).1)
+                    .unwrap();
             match form {
                 "chat" => assert!(data["error"]["message"].is_string() && !text.contains("[DONE]"), "{out}: {text}"),
                 "responses" => {
