@@ -2,11 +2,18 @@
 //! can be tried before there is a key. Deterministic: the same request gets the same answer.
 
 mod chat;
+mod completion;
 mod embed;
 mod fault;
+mod logprobs;
+mod media;
 mod rerank;
 mod schema;
+mod stream;
 mod text;
+mod thoughts;
+mod tools;
+mod written;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -60,7 +67,7 @@ impl Demo {
         let model = request["model"].as_str().unwrap_or_default();
         match (path.strip_prefix("/v1/").unwrap_or(path), model) {
             ("chat/completions", "chat") => chat::answer(request, created, faults),
-            ("completions", "chat") => chat::complete(request, created, faults),
+            ("completions", "chat") => completion::answer(request, created, faults),
             ("embeddings", "embed") => embed::answer(request),
             ("rerank", "rerank") => rerank::answer(request),
             (operation, model) => {

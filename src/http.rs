@@ -13,6 +13,7 @@ pub mod generate;
 pub mod health;
 pub mod layers;
 pub mod metrics;
+pub mod models;
 pub mod openai;
 pub mod path;
 pub mod query;

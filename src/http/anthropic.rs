@@ -1,5 +1,7 @@
 //! Anthropic's dialect, beside `/v1/messages` itself.
 
+pub mod models;
+
 use std::sync::Arc;
 
 use axum::extract::Request;

@@ -110,7 +110,7 @@ pub const ROUTES: &[Described] = &[
         "get",
         "/v1/models",
         "OpenAI",
-        "Models the key may use, with context window, prices and capabilities",
+        "Models the key may use, with context window, prices and capabilities; in Anthropic's form with anthropic-version",
         Access::Either,
     ),
     route("get", "/v1/models/{id}", "OpenAI", "One model; the id may contain slashes", Access::Either),
@@ -149,6 +149,16 @@ pub const ROUTES: &[Described] = &[
     Described {
         body: Some("RerankRequest"),
         ..route("post", "/v2/rerank", "Rerank", "The same, where Cohere's clients look for it", Access::Key)
+    },
+    Described {
+        body: Some("ContentRequest"),
+        ..route("post", "/v1beta/models/{action}", "Gemini", "The same", Access::Key)
+    },
+    route("get", "/v1beta/models", "Gemini", "Models that can be talked to, in Gemini's form", Access::Either),
+    route("get", "/v1beta/models/{action}", "Gemini", "One model in Gemini's form, by its name", Access::Either),
+    Described {
+        body: Some("ContentRequest"),
+        ..route("post", "/v1/models/{id}", "Gemini", "The actions on a model that v1beta has", Access::Key)
     },
     passed("delete", "/v1/models/{id}", "Delete a fine-tuned model"),
     passed("post", "/v1/moderations", "Classify text and images"),

@@ -2,6 +2,7 @@
 //! Anthropic's or Gemini's.
 
 use axum::body::Body;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -35,6 +36,19 @@ pub struct Voice {
 }
 
 impl Voice {
+    /// Whose a request outside the data plane is: Gemini's by its path, or where Google's own client
+    /// says `v1`; Anthropic's by the version that its clients send; else OpenAI's.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        let form = match request.uri().path() {
+            path if path.starts_with("/v1beta/") => Inbound::Gemini,
+            _ if request.headers().contains_key("anthropic-version") => Inbound::Anthropic,
+            _ if request.headers().contains_key("x-goog-api-client") => Inbound::Gemini,
+            _ => Inbound::Chat,
+        };
+        Self { form, framing: Framing::Sse }
+    }
+
     /// The answer that this error is. Anthropic's carry the request's id.
     #[must_use]
     pub fn say(self, error: ApiError, request_id: &str) -> Response {

@@ -1,5 +1,7 @@
 //! Gemini's dialect: actions on a model, which stand at the end of the path.
 
+pub mod models;
+
 use std::sync::Arc;
 
 use axum::extract::Request;

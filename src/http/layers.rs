@@ -117,7 +117,9 @@ async fn serve(
         }
         Endpoint::CountTokens if post => Box::pin(anthropic::count_tokens(gateway, flight, request)).await,
         Endpoint::InputTokens if post => Box::pin(counts::input_tokens(gateway, flight, request)).await,
-        Endpoint::Gemini if post => Box::pin(gemini::serve(gateway, flight, request)).await,
+        Endpoint::Gemini if post || gemini::action(request.uri().path()).is_none() => {
+            Box::pin(gemini::serve(gateway, flight, request)).await
+        }
         Endpoint::Azure if post => Box::pin(azure::serve(gateway, flight, request)).await,
         Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::InputTokens | Endpoint::Gemini | Endpoint::Azure => {
             Ok(only(&request, "POST"))
@@ -237,9 +239,20 @@ pub fn endpoint_of(path: &str) -> &'static str {
     super::openai::endpoints::name_of(deployed.or(versioned).unwrap_or(path.trim_start_matches('/')))
 }
 
+/// The id of a request outside the data plane, for its handler.
+#[derive(Clone, Debug)]
+struct RequestId(String);
+
+/// The id that [`common_headers`] gave a request.
+#[must_use]
+pub fn id_of(request: &Request) -> String {
+    request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone()).unwrap_or_default()
+}
+
 /// Headers every answer carries, the ones outside the data plane too.
-pub async fn common_headers(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
+pub async fn common_headers(State(gateway): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = request_id(&gateway, request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     response.extensions_mut().remove::<Reported>();
     let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("?"));

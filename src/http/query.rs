@@ -32,6 +32,16 @@ impl Params {
         Ok(Self(params))
     }
 
+    /// Those of a dialect's endpoint: what Weir does not know there is the dialect's, and left.
+    ///
+    /// # Errors
+    /// 400 that names a repeated or undecodable parameter.
+    pub fn of_dialect(query: Option<&str>, known: &[&str]) -> Result<Self, ApiError> {
+        let ours = |pair: &&str| known.contains(&pair.split('=').next().unwrap_or_default());
+        let pairs: Vec<&str> = query.unwrap_or("").split('&').filter(ours).collect();
+        Self::read(Some(&pairs.join("&")), known)
+    }
+
     /// A parameter's value, unless it is absent or empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -81,5 +91,8 @@ mod tests {
         let error = Params::read(Some("form=7d"), &["from", "to"]).unwrap_err();
         assert!(error.message.contains("did you mean 'from'"), "{}", error.message);
         assert!(Params::read(Some("to=1&to=2"), &["to"]).unwrap_err().message.contains("twice"));
+        let params = Params::of_dialect(Some("beta=true&limit=2&x=%ff"), &["limit"]).unwrap();
+        assert_eq!((params.get("limit"), params.get("beta")), (Some("2"), None));
+        assert!(Params::of_dialect(Some("limit=1&limit=2"), &["limit"]).is_err());
     }
 }

@@ -12,14 +12,21 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::error::Voice;
 use super::layers::{self, Endpoint};
-use super::{admin, docs, error, health, metrics, openai};
+use super::{admin, docs, error, health, metrics, models, openai};
 use crate::error::ApiError;
 use crate::snapshot::Operation;
 use crate::state::Shared;
 
 /// The gateway's router: data plane, admin plane, operations.
 pub fn router(gateway: &Shared) -> Router {
+    // Beside what the data plane serves at the same paths; its layers are for these alone.
+    let model = || {
+        get(models::show)
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn_with_state(Arc::clone(gateway), layers::common_headers))
+    };
     let data = Router::new()
         .route("/v1/chat/completions", data_plane(Endpoint::GenerateOrPass(Operation::Chat)))
         .route("/v1/completions", data_plane(Endpoint::Generate(Operation::Completions)))
@@ -30,12 +37,14 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/v2/rerank", data_plane(Endpoint::Generate(Operation::Rerank)))
         .route("/v1/messages", data_plane(Endpoint::Generate(Operation::Messages)))
         .route("/v1/messages/count_tokens", data_plane(Endpoint::CountTokens))
+        .route("/v1beta/models/{*action}", data_plane(Endpoint::Gemini).merge(model()))
+        .route("/v1/models/{*id}", any(models::other).merge(model()))
         .route("/v1beta/{*action}", data_plane(Endpoint::Gemini))
         .route("/openai/{*path}", data_plane(Endpoint::Azure))
         .route("/v1/{*path}", data_plane(Endpoint::Pass));
     let reads = Router::new()
-        .route("/v1/models", get(openai::models::list))
-        .route("/v1/models/{*id}", any(openai::models::other).get(openai::models::show))
+        .route("/v1/models", get(models::list))
+        .route("/v1beta/models", get(models::list))
         .route("/v1/usage", get(openai::usage::list));
     let admin = Router::new()
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
@@ -96,9 +105,10 @@ pub fn operations_router(gateway: &Shared) -> Router {
         .with_state(Arc::clone(gateway))
 }
 
-async fn nothing_here(request: Request) -> ApiError {
+async fn nothing_here(request: Request) -> Response {
     let path = crate::flight::bounded(request.uri().path(), 200);
-    ApiError::not_found("unknown_path", format!("there is nothing at {path}; see /docs"))
+    let error = ApiError::not_found("unknown_path", format!("there is nothing at {path}; see /docs"));
+    Voice::of(&request).say(error, &layers::id_of(&request))
 }
 
 /// It came after the stop began: another replica, or this one after its restart, will serve it.
@@ -113,8 +123,9 @@ async fn stopping(State(gateway): State<Shared>) -> ApiError {
     .after(Duration::from_secs(1))
 }
 
-async fn wrong_method(request: Request) -> ApiError {
-    error::wrong_method(request.method(), request.uri().path())
+async fn wrong_method(request: Request) -> Response {
+    let error = error::wrong_method(request.method(), request.uri().path());
+    Voice::of(&request).say(error, &layers::id_of(&request))
 }
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {

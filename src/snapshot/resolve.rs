@@ -48,6 +48,12 @@ impl Snapshot {
         Ok(route)
     }
 
+    /// Whether the default provider may know the model; nobody does when it is longer than names are.
+    #[must_use]
+    pub fn may_be_the_defaults(&self, name: &str) -> bool {
+        self.default_provider.is_some() && name.len() <= MAX_NAME
+    }
+
     fn find<'n>(&self, name: &'n str) -> Option<(Arc<ProviderDef>, &'n str)> {
         self.find_prefixed(name).or_else(|| self.find_bare(name)).or_else(|| {
             let default = self.default_provider.as_ref()?;

@@ -26,9 +26,14 @@ fn method(route: &Described) -> Method {
 
 /// A path that the route serves: an object of ours for `{id}`, an endpoint of OpenAI's for the rest.
 fn path_of(route: &Described, id: &str) -> String {
-    let id = if route.path.starts_with("/v1/") { "gpt-x" } else { id };
+    let action = "gpt-x:generateContent";
+    let id = match (route.method, route.path) {
+        ("post", path) if path.starts_with("/v1/") => action,
+        (_, path) if path.starts_with("/v1/") => "gpt-x",
+        _ => id,
+    };
     let rest = if route.path.starts_with("/openai/") { "v1/chat/completions" } else { "conversations" };
-    let action = "models/gpt-x:generateContent";
+    let action = if route.method == "get" { "demo/chat" } else { action };
     let path = route.path.replace("{id}", id).replace("{path}", rest).replace("{action}", action);
     let last = path.split('/').nth(2).unwrap_or_default();
     path.replace("{operation}", if last == "audio" { "speech" } else { "edits" })

@@ -114,7 +114,8 @@ fn stream(inbound: Inbound, outbound: Dialect) -> f64 {
     let rules = Arc::new(UsageRules::default());
     let rounds = ROUNDS / 20;
     let each = timed(rounds, || {
-        let (mut decoder, mut encoder) = (Decoder::new(outbound, Arc::clone(&rules), 1 << 20), caller(inbound, outbound).encoder());
+        let (mut decoder, mut encoder) =
+            (Decoder::new(outbound, Arc::clone(&rules), 1 << 20), caller(inbound, outbound).encoder());
         let (mut facts, mut events, mut bytes) = (Facts::default(), Vec::new(), 0);
         for frame in &frames {
             decoder.push(frame.clone(), &mut events);
