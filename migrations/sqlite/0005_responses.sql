@@ -9,3 +9,14 @@ CREATE TABLE responses (
 );
 
 CREATE INDEX responses_created_at ON responses (created_at);
+
+-- The items of those answers, which clients refer to by their ids (`item_reference`).
+CREATE TABLE response_items (
+    id TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    item TEXT NOT NULL,
+    PRIMARY KEY (id, key_id)
+);
+
+CREATE INDEX response_items_created_at ON response_items (created_at);

@@ -73,7 +73,11 @@ async fn job(
     spends: bool,
 ) -> Result<Job, ApiError> {
     let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
-    let body = body::read(&client, body, limits).await?;
+    let mut body = body::read(&client, body, limits).await?;
+    let caller = flight.draft().caller.clone();
+    if let (Operation::Responses, Some(caller)) = (ask.operation, &caller) {
+        body = Box::pin(kept::with_items(gateway, caller, body)).await?;
+    }
     let peek = read(flight, &body, &ask, spends)?;
     note(flight, &peek);
     let snapshot = gateway.snapshot.load_full();
@@ -87,7 +91,6 @@ async fn job(
     if spends {
         take_tokens(flight, estimate)?;
     }
-    let caller = flight.draft().caller.clone();
     let held = check_objects(gateway, caller.as_ref(), &body).await?;
     let earlier = kept::earlier(gateway, held.as_deref(), &peek, &body).await?;
     let keeps = spends && ask.operation == Operation::Responses && stores(ask.operation, &peek, &body);

@@ -8,7 +8,10 @@ use super::error::StoreError;
 use super::statement::Statement;
 use crate::clock::UnixMs;
 
-pub(super) const STATEMENTS: &[&str] = &[REMEMBER, FIND, FORGET, PRUNE];
+pub(super) const STATEMENTS: &[&str] = &[REMEMBER, FIND, FORGET, PRUNE, REMEMBER_ITEM, ITEM, PRUNE_ITEMS];
+
+/// Most items of an answer that can be referred to.
+const MAX_ITEMS: usize = 256;
 
 const REMEMBER: &str = "\
 INSERT INTO responses (id, key_id, created_at, items, response) VALUES ($1, $2, $3, $4, $5)
@@ -19,6 +22,19 @@ const FIND: &str = "SELECT id, key_id, created_at, items, response FROM response
 const FORGET: &str = "DELETE FROM responses WHERE id = $1 AND key_id = $2";
 
 const PRUNE: &str = "DELETE FROM responses WHERE created_at < $1";
+
+const REMEMBER_ITEM: &str = "\
+INSERT INTO response_items (id, key_id, created_at, item) VALUES ($1, $2, $3, $4)
+ON CONFLICT (id, key_id) DO NOTHING";
+
+const ITEM: &str = "SELECT item FROM response_items WHERE id = $1 AND key_id = $2";
+
+const PRUNE_ITEMS: &str = "DELETE FROM response_items WHERE created_at < $1";
+
+#[derive(FromRow)]
+struct Item {
+    item: String,
+}
 
 /// An answer that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -49,6 +65,32 @@ pub async fn remember(db: &Db, kept: &Kept) -> Result<(), StoreError> {
     db.writer().await?.execute(statement).await.map(|_| ())
 }
 
+/// Keeps an answer's items, by their ids.
+///
+/// # Errors
+/// As any call to the store.
+pub async fn remember_items(db: &Db, kept: &Kept, items: &[(String, String)]) -> Result<(), StoreError> {
+    let mut writer = db.writer().await?;
+    for (id, item) in items.iter().take(MAX_ITEMS) {
+        let statement = Statement::new(REMEMBER_ITEM)
+            .bind(id.as_str())
+            .bind(kept.key_id.as_str())
+            .bind(kept.created_at)
+            .bind(item.as_str());
+        writer.execute(statement).await?;
+    }
+    Ok(())
+}
+
+/// A key's item, if it is kept.
+///
+/// # Errors
+/// As any call to the store.
+pub async fn item(db: &Db, id: &str, key_id: &str) -> Result<Option<String>, StoreError> {
+    let found: Vec<Item> = db.reader().await?.fetch_all(Statement::new(ITEM).bind(id).bind(key_id)).await?;
+    Ok(found.into_iter().next().map(|found| found.item))
+}
+
 /// The answer of this id, whoever asked for it.
 ///
 /// # Errors
@@ -70,5 +112,7 @@ pub async fn forget(db: &Db, id: &str, key_id: &str) -> Result<bool, StoreError>
 /// # Errors
 /// As any call to the store.
 pub async fn prune(db: &Db, before: UnixMs) -> Result<u64, StoreError> {
-    db.writer().await?.execute(Statement::new(PRUNE).bind(before)).await
+    let mut writer = db.writer().await?;
+    let items = writer.execute(Statement::new(PRUNE_ITEMS).bind(before)).await?;
+    Ok(items + writer.execute(Statement::new(PRUNE).bind(before)).await?)
 }

@@ -821,6 +821,14 @@ async fn a_conversation_goes_on_where_the_provider_keeps_none() {
             reply.text()
         );
     }
+    // An item of an answer can be referred to by its id.
+    let reply = gateway.post(&key, "/v1/responses", json!({"model": "anthropic/m", "input": "x"})).await.json();
+    let item = json!({"type": "item_reference", "id": reply["output"][0]["id"]});
+    let next = json!({"model": "gemini/m", "input": [{"role": "user", "content": "x"}, item, {"role": "user", "content": "y"}]});
+    let reply = gateway.post(&key, "/v1/responses", next).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let turns = upstream.seen().pop().unwrap().json()["contents"].clone();
+    assert_eq!((turns.as_array().unwrap().len(), &turns[1]["parts"][0]["text"]), (3, &json!("hello")), "{turns}");
     // What is not to be stored is not.
     let reply =
         gateway.post(&key, "/v1/responses", json!({"model": "anthropic/m", "input": "x", "store": false})).await.json();

@@ -46,5 +46,5 @@ pub use encode_answer::encode_answer;
 pub use encode_request::encode_request;
 pub use encode_stream::StreamEncoder;
 pub use error::error_event;
-pub use kept::{items, turns, with_answer};
+pub use kept::{items, items_of, references, turns, with_answer, with_items};
 pub use state::{State, continue_from, take_state};

@@ -1,11 +1,14 @@
 //! Responses that Weir keeps, because the provider that made them keeps none: `previous_response_id`,
 //! and what is asked of a stored response.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::response::Response;
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::Method;
+use memchr::memmem;
 use serde_json::json;
 use weir_wire::json::{self, scan_object};
 use weir_wire::openai_responses;
@@ -49,6 +52,7 @@ pub fn writer(gateway: &Gateway, caller: &Caller) -> Writer {
 
 async fn keep(db: &crate::store::Db, kept: &Kept) -> Result<(), crate::store::StoreError> {
     store::remember(db, kept).await?;
+    store::remember_items(db, kept, &openai_responses::items_of(&kept.response)).await?;
     let object = crate::store::objects::Object {
         provider: KEEPER,
         object_id: &kept.id,
@@ -87,6 +91,32 @@ pub async fn earlier(
         ApiError::invalid("previous_response_not_found", format!("the response '{id}' cannot be continued"))
             .param("previous_response_id")
     })
+}
+
+/// The most items that one request refers to.
+const MAX_REFERENCES: usize = 256;
+
+/// A body in which what refers to an item that Weir keeps has given way to the item. Others are for the
+/// provider that keeps them.
+///
+/// # Errors
+/// 503 when the database is away.
+pub async fn with_items(gateway: &Gateway, caller: &Caller, body: Bytes) -> Result<Bytes, ApiError> {
+    if memmem::find(&body, b"item_reference").is_none() {
+        return Ok(body);
+    }
+    let mut items = HashMap::new();
+    for id in openai_responses::references(&body).into_iter().take(MAX_REFERENCES) {
+        let found = store::item(&gateway.db, &id, &caller.key.id).await.map_err(|error| {
+            tracing::error!(%error, "a kept item could not be read: {error}");
+            ApiError::database_away()
+        })?;
+        items.extend(found.map(|item| (id, item)));
+    }
+    if items.is_empty() {
+        return Ok(body);
+    }
+    Ok(openai_responses::with_items(&body, &items).map_or(body, Bytes::from))
 }
 
 async fn found(gateway: &Gateway, id: &str) -> Result<Kept, ApiError> {

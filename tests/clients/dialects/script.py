@@ -128,7 +128,8 @@ def weather(number, city):
 
 def read_call(asked):
     """`script:call NAME {..}`: exactly this call."""
-    found = re.search(r"script:call (\S+) (\{.*?\})(?:\s|$)", asked.text, re.DOTALL)
+    # Agents put notes of their own behind the prompt.
+    found = re.search(r"script:call (\S+) (\{.*?\})(?:\s|$)", "\n".join(asked.texts), re.DOTALL)
     if not found:
         raise Refusal(400, "script:call needs a tool's name and its arguments as an object")
     call = Call("call_1", found[1], json.loads(found[2]))

@@ -1,9 +1,12 @@
 //! What must be kept of an exchange, so that the next request can go on from it.
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 
 use super::{decode_request, encode_request};
 use crate::hub::{Capabilities, DecodeError, Request, Target, Turn};
+use crate::json::scan_object;
 
 use super::form::RESPONSES;
 
@@ -48,6 +51,66 @@ pub fn turns(items: &str) -> Result<Vec<Turn>, DecodeError> {
     decode_request(format!("{{\"model\":\"-\",\"input\":{items}}}").as_bytes()).map(|request| request.turns)
 }
 
+/// The items of a response that have ids, with their JSON.
+#[must_use]
+pub fn items_of(response: &str) -> Vec<(String, String)> {
+    let Ok(answer) = serde_json::from_str::<Output<'_>>(response) else { return Vec::new() };
+    let items = answer.output.iter().filter_map(|item| {
+        let Named { id } = serde_json::from_str(item.get()).ok()?;
+        Some((id?, item.get().to_owned()))
+    });
+    items.collect()
+}
+
+/// The ids of earlier items that a body refers to in place of repeating them.
+#[must_use]
+pub fn references(body: &[u8]) -> Vec<String> {
+    let Ok(body) = serde_json::from_slice::<Items<'_>>(body) else { return Vec::new() };
+    body.input.iter().filter_map(|item| reference(item)).collect()
+}
+
+/// The body with the items of these ids in place of what refers to them; others stay. `None` if there
+/// is nothing to put in.
+#[must_use]
+pub fn with_items(body: &[u8], items: &HashMap<String, String>) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let mut at = None;
+    scan_object(body, |field| {
+        if field.key == "input" {
+            at = Some(field.value);
+        }
+    })
+    .ok()?;
+    let at = at?;
+    let input: Vec<&RawValue> = serde_json::from_slice(at.of(body)).ok()?;
+    let put = |item: &&RawValue| reference(item).and_then(|id| items.get(&id).cloned());
+    let list: Vec<String> = input.iter().map(|item| put(item).unwrap_or_else(|| item.get().to_owned())).collect();
+    Some(format!("{}[{}]{}", text.get(..at.start)?, list.join(","), text.get(at.end..)?))
+}
+
+#[derive(serde::Deserialize)]
+struct Named {
+    id: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Items<'a> {
+    #[serde(borrow)]
+    input: Vec<&'a RawValue>,
+}
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    id: Option<String>,
+}
+
+fn reference(item: &RawValue) -> Option<String> {
+    let Reference { kind, id } = serde_json::from_str(item.get()).ok()?;
+    id.filter(|_| kind.as_deref() == Some("item_reference"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +127,17 @@ mod tests {
             assert_eq!(said, ["hi", "ho"], "{kept}");
         }
         assert_eq!(with_answer("[]", r#"{"output":[]}"#), "[]");
+    }
+
+    #[test]
+    fn references_give_way_to_what_they_refer_to() {
+        let kept = items_of(r#"{"output":[{"type":"reasoning","id":"rs_1","summary":[]},{"type":"message"}]}"#);
+        assert_eq!(kept, [("rs_1".to_owned(), r#"{"type":"reasoning","id":"rs_1","summary":[]}"#.to_owned())]);
+        let body = br#"{"model":"m","input":[{"role":"user","content":"a"},{"type":"item_reference","id":"rs_1"},{"type":"item_reference","id":"rs_2"}],"x":1.0}"#;
+        assert_eq!(references(body), ["rs_1", "rs_2"]);
+        let put = with_items(body, &kept.into_iter().collect()).unwrap();
+        let expected = r#"{"model":"m","input":[{"role":"user","content":"a"},{"type":"reasoning","id":"rs_1","summary":[]},{"type":"item_reference","id":"rs_2"}],"x":1.0}"#;
+        assert_eq!(put, expected);
+        assert_eq!(references(br#"{"input":"text"}"#), Vec::<String>::new());
     }
 }
