@@ -85,9 +85,8 @@ impl StreamEncoder {
     fn begin(&mut self, out: &mut String) {
         let Some(mut open) = self.open.take_if(|open| !open.begun) else { return };
         let carried = self.end_thought(Some(&open.part), out);
-        if let Some(block) = seals::carry_next(&open.part).filter(|_| !carried) {
-            self.block_start(&block, out);
-            self.block_stop(out);
+        if let Some(signature) = seals::next_signature(&open.part).filter(|_| !carried) {
+            self.carrier(&signature, out);
         }
         open.begun = true;
         if let PartKind::ToolCall(call) = &mut open.part.kind
@@ -111,6 +110,13 @@ impl StreamEncoder {
         self.block_delta("signature_delta", "signature", &quote(&signature), out);
         self.block_stop(out);
         carried
+    }
+
+    /// A block that carries another maker's seal. Clients take a signature from its delta alone.
+    fn carrier(&mut self, signature: &str, out: &mut String) {
+        self.block_start(&seals::block(""), out);
+        self.block_delta("signature_delta", "signature", &quote(signature), out);
+        self.block_stop(out);
     }
 
     fn block_start(&mut self, block: &str, out: &mut String) {
@@ -262,9 +268,8 @@ impl StreamEncoder {
         if open.begun {
             self.block_stop(out);
         }
-        if let Some(carried) = seals::carry_last(&open.part) {
-            self.block_start(&carried, out);
-            self.block_stop(out);
+        if let Some(signature) = seals::last_signature(&open.part) {
+            self.carrier(&signature, out);
         }
     }
 

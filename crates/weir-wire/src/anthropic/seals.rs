@@ -40,11 +40,21 @@ pub(super) fn carry_with(thinking: &Thinking, call: &Part) -> Option<String> {
 /// The block before a part that carries its foreign seal; `None` for a part without one, and for a
 /// text, whose seal comes at its end.
 pub(super) fn carry_next(part: &Part) -> Option<String> {
+    next_signature(part).map(|signature| block(&signature))
+}
+
+/// The signature of that block.
+pub(super) fn next_signature(part: &Part) -> Option<String> {
     beside(part, NEXT).filter(|_| part.as_text().is_none())
 }
 
 /// The block behind a text that carries its foreign seal.
 pub(super) fn carry_last(part: &Part) -> Option<String> {
+    last_signature(part).map(|signature| block(&signature))
+}
+
+/// The signature of that block.
+pub(super) fn last_signature(part: &Part) -> Option<String> {
     beside(part, LAST).filter(|_| part.as_text().is_some())
 }
 
@@ -55,11 +65,16 @@ fn foreign(part: &Part) -> Option<&Seal> {
 
 fn beside(part: &Part, kind: &str) -> Option<String> {
     let seal = foreign(part).filter(|_| !matches!(part.kind, PartKind::Thinking(_)))?;
-    Some(write::object(|o| {
+    Some(Carried::seal(kind, seal).write())
+}
+
+/// A thinking block of this signature and no words.
+pub(super) fn block(signature: &str) -> String {
+    write::object(|o| {
         o.text("type", "thinking");
         o.text("thinking", "");
-        o.text("signature", &Carried::seal(kind, seal).write());
-    }))
+        o.text("signature", signature);
+    })
 }
 
 /// A seal that stands beside its part.
