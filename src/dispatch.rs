@@ -93,7 +93,7 @@ pub struct Job {
     /// Where made-up ids come from: the same for every target.
     pub seed: u64,
     /// The body read, once a target needs it in another dialect.
-    pub hub: OnceLock<Result<hub::Request, ApiError>>,
+    pub hub: OnceLock<Box<Result<hub::Request, ApiError>>>,
 }
 
 /// The answer to a request.

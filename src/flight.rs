@@ -81,7 +81,7 @@ pub struct Draft {
     /// Reported usage.
     pub usage: Option<Usage>,
     /// What tries that came to nothing have cost; of a try under way, until it is the answer.
-    pub sunk: Sunk,
+    pub sunk: Option<Box<Sunk>>,
     /// What to count if no usage was reported.
     pub count: Option<CountJob>,
     /// Something was done that costs and that nobody measured.
@@ -214,7 +214,8 @@ impl Flight {
     /// Notes what a call cost that is not the answer by itself; `estimated` when nobody reported it.
     pub fn sink(&self, price: Option<&Prices>, usage: &Usage, estimated: bool) {
         let cost = price.map(|price| (price.cost(usage, None, self.at), price.version()));
-        let sunk = &mut self.draft().sunk;
+        let mut draft = self.draft();
+        let sunk = draft.sunk.get_or_insert_default();
         sunk.usage = sunk.usage.plus(usage);
         sunk.estimated |= estimated;
         match cost {
@@ -302,7 +303,7 @@ fn release(draft: &Draft, status: Status, now: MonoNs) {
 }
 
 fn tokens_used(draft: &Draft, status: Status) -> u64 {
-    let sunk = draft.sunk.usage.input.saturating_add(draft.sunk.usage.output);
+    let sunk = draft.sunk.as_ref().map_or(0, |sunk| sunk.usage.input.saturating_add(sunk.usage.output));
     match (&draft.usage, status) {
         (Some(usage), _) => usage.input.saturating_add(usage.output).saturating_add(sunk),
         // Something ran and was not reported: the estimate stands.
@@ -326,7 +327,7 @@ impl Settlement<'_> {
         let usage = self.draft.usage.unwrap_or_default();
         let price = self.draft.price.take();
         let tier = self.draft.tier.take();
-        let sunk = std::mem::take(&mut self.draft.sunk);
+        let sunk = self.draft.sunk.take();
         let unmetered = self.draft.unmetered && self.draft.usage.is_none() && self.status == Status::Ok;
         let label = Arc::clone(&self.label);
         let mut row = self.row(usage);
@@ -340,7 +341,9 @@ impl Settlement<'_> {
                 if unmetered {
                     (row.cost, row.unpriced) = (None, true);
                 }
-                sunk.add_to(&mut row);
+                if let Some(sunk) = sunk {
+                    sunk.add_to(&mut row);
+                }
                 Entry { row, count: None }
             }
         }

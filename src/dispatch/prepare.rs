@@ -348,7 +348,7 @@ impl Job {
     /// # Errors
     /// What of it cannot be understood.
     pub fn hub(&self) -> Result<&hub::Request, ApiError> {
-        self.hub.get_or_init(|| self.decode()).as_ref().map_err(Clone::clone)
+        (**self.hub.get_or_init(|| Box::new(self.decode()))).as_ref().map_err(Clone::clone)
     }
 
     fn decode(&self) -> Result<hub::Request, ApiError> {

@@ -155,7 +155,7 @@ pub(super) fn noted(
     match (&read.usage, &target.price) {
         (Some(usage), Some(price)) => {
             let cost = price.cost(usage, draft.tier.as_deref(), at).nano;
-            let cost = draft.sunk.cost_with(cost).to_string();
+            let cost = draft.sunk.as_ref().map_or(cost, |sunk| sunk.cost_with(cost)).to_string();
             out.insert("x-weir-cost-usd", HeaderValue::from_str(&cost).unwrap_or(HeaderValue::from_static("0")));
         }
         (Some(_), None) => {}

@@ -110,7 +110,9 @@ impl UsageWriter {
                     row.usage.output = row.usage.output.max(counted.output);
                 }
                 price_row(&mut row, price.as_deref(), tier.as_deref());
-                sunk.add_to(&mut row);
+                if let Some(sunk) = sunk {
+                    sunk.add_to(&mut row);
+                }
                 self.meter.metrics.settled(&row, &label);
             }
             rows.push(row);

@@ -35,7 +35,7 @@ pub struct Count {
     /// What the provider did report.
     pub reported: Usage,
     /// What tries that failed had cost before.
-    pub sunk: Sunk,
+    pub sunk: Option<Box<Sunk>>,
     /// The price to apply afterwards.
     pub price: Option<Arc<Prices>>,
     /// The answer's service tier.
