@@ -17,8 +17,9 @@ impl Reasoning {
 }
 
 /// The word to say for thinking that is [unmeasured](Reasoning::is_unmeasured), and its loss. Models
-/// whose thinking can be turned off think only when told (OpenAI's from GPT-5.1 on: their default is
-/// `none`), the others by themselves. Who only wants to see thoughts has not asked for more of them.
+/// whose thinking can be turned off think only when told, the others by themselves (OpenAI's reference
+/// of `reasoning_effort`: GPT-5.1 defaults to `none`, models that do not know `none` to `medium`). Who
+/// only wants to see thoughts has not asked for more of them.
 pub(crate) fn unmeasured(reasoning: &Reasoning, capabilities: &Capabilities, losses: &mut Losses) -> Option<Effort> {
     if !reasoning.is_unmeasured() {
         return None;
