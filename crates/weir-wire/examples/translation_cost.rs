@@ -5,6 +5,8 @@
 //!
 //! Figures of a machine, for the bench report; no test depends on them.
 
+#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -131,6 +131,7 @@ pub mod part;
 pub mod read;
 pub mod request;
 pub mod tools;
+mod unmeasured;
 pub mod value;
 pub mod write;
 
@@ -156,6 +157,7 @@ pub use part::{
 pub use read::{DecodeError, Fields, Mode, Node};
 pub use request::{Request, Role, Round, Turn};
 pub use tools::{BuiltIn, CallKind, Custom, CustomFormat, Function, Tool, ToolCall, ToolChoice, ToolKind, ToolResult};
+pub(crate) use unmeasured::unmeasured;
 pub use value::{Json, Num};
 
 /// A way to talk to models. Providers are many, dialects are seven.

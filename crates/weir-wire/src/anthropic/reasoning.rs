@@ -3,7 +3,7 @@
 use super::encode_request::Writing;
 use super::form::OWN;
 use crate::hub::write::Obj;
-use crate::hub::{Effort, Field, LossKind, Num, PartKind, Reasoning, ReasoningStyle, Request, Role};
+use crate::hub::{Effort, Field, LossKind, Num, PartKind, Reasoning, ReasoningStyle, Request, Role, unmeasured};
 
 /// The budget of thinking that was switched on without saying how much.
 const UNMEASURED: u64 = 4096;
@@ -121,6 +121,9 @@ fn by_word(reasoning: &Reasoning, adaptive: bool, writing: &mut Writing<'_>) -> 
         let why = format!("a budget of {tokens} tokens became effort {}", word.word());
         writing.losses.param(Field::Reasoning, LossKind::Coerced, why);
         effort = Some(word);
+    }
+    if effort.is_none() && !adaptive {
+        effort = unmeasured(reasoning, writing.target.capabilities, &mut writing.losses);
     }
     if effort == Some(Effort::Minimal) {
         writing.losses.param(Field::Reasoning, LossKind::Coerced, "effort minimal became low, the least there is");

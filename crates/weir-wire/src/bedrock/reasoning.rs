@@ -2,7 +2,7 @@
 
 use super::encode_request::Writing;
 use super::thinking;
-use crate::hub::{Effort, Field, LossKind, Num, ReasoningStyle, Request, ToolChoice};
+use crate::hub::{Effort, Field, LossKind, Num, ReasoningStyle, Request, ToolChoice, unmeasured};
 
 /// How much to think, decided.
 #[derive(Debug, Default)]
@@ -38,6 +38,10 @@ pub(super) fn decide(request: &Request, writing: &mut Writing<'_>) -> Thinking {
         }
         ReasoningStyle::Effort | ReasoningStyle::None => match word(request, writing) {
             Some(effort) => Thinking { effort: Some(effort), ..Thinking::default() },
+            None if request.params.reasoning.is_unmeasured() => Thinking {
+                effort: unmeasured(&request.params.reasoning, writing.target.capabilities, &mut writing.losses),
+                ..Thinking::default()
+            },
             None => dropped("the model takes a word for how much to think", writing),
         },
     }

@@ -4,7 +4,7 @@ use super::encode_request::Writing;
 use super::form::{COHERE, SCHEMA};
 use crate::hub::write::Obj;
 use crate::hub::{
-    Effort, Field, Format, LossKind, Num, Params, Place, Reasoning, ReasoningStyle, Request, Schema, Tier,
+    Effort, Field, Format, LossKind, Num, Params, Place, Reasoning, ReasoningStyle, Request, Schema, Tier, unmeasured,
 };
 
 /// Writes the parameters.
@@ -105,7 +105,10 @@ fn reasoning(o: &mut Obj<'_>, reasoning: &Reasoning, writing: &mut Writing<'_>) 
         }
         (false, Some(tokens)) => enabled(o, Some(tokens)),
         (false, None) if reasoning.enabled == Some(true) => enabled(o, None),
-        (false, None) => {}
+        (false, None) => {
+            // This dialect has budgets and no words.
+            unmeasured(reasoning, writing.target.capabilities, &mut writing.losses);
+        }
     }
 }
 

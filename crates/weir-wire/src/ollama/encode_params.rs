@@ -3,7 +3,9 @@
 use super::encode_request::Writing;
 use super::form::{OLLAMA, nested};
 use crate::hub::write::Obj;
-use crate::hub::{Effort, Field, Format, LossKind, Params, Place, Reasoning, ReasoningStyle, Request, Schema, Tier};
+use crate::hub::{
+    Effort, Field, Format, LossKind, Params, Place, Reasoning, ReasoningStyle, Request, Schema, Tier, unmeasured,
+};
 
 /// Writes the parameters.
 pub(super) fn write(o: &mut Obj<'_>, request: &Request, writing: &mut Writing<'_>) {
@@ -82,7 +84,10 @@ fn reasoning(o: &mut Obj<'_>, reasoning: &Reasoning, writing: &mut Writing<'_>) 
         (Some(Effort::None), _) | (None, Some(false)) => off(o, writing),
         (Some(effort), _) => level(o, &effort, writing),
         (None, Some(true)) => o.flag("think", true),
-        (None, None) => {}
+        (None, None) => {
+            // Without a word to say here: the caller switched nothing on.
+            unmeasured(reasoning, writing.target.capabilities, &mut writing.losses);
+        }
     }
 }
 

@@ -10,12 +10,24 @@ pub(super) fn take(fields: &mut Fields<'_>) -> Result<Vec<Part>, DecodeError> {
     for (at, node) in fields.list("tool_calls")? {
         parts.push(call(node, at)?);
     }
+    if fields.peek("function_call").is_some_and(is_hollow) {
+        // Left among the members that this dialect alone understands.
+        return Ok(parts);
+    }
     if let Some(inner) = fields.object("function_call")? {
         let at = inner.at().clone();
         let (call, bits) = function(inner, CallKind::Function)?;
         parts.push(Part { at, form: form(LEGACY | bits), ..Part::new(PartKind::ToolCall(call)) });
     }
     Ok(parts)
+}
+
+/// Whether a `function_call` names nothing and gives nothing: servers that write every member there is
+/// (Snowflake) have one in every message.
+pub(super) fn is_hollow(node: Node<'_>) -> bool {
+    let Ok(fields) = node.fields(Place::root()) else { return false };
+    let silent = |name: &str| fields.peek(name).is_none_or(|node| node.json().is_empty());
+    silent("name") && silent("arguments")
 }
 
 fn call(node: Node<'_>, at: Place) -> Result<Part, DecodeError> {

@@ -6,6 +6,7 @@ use super::parts;
 use crate::hub::write::Obj;
 use crate::hub::{
     Effort, Field, Format, LossKind, MaxTokensName, Native, Params, Place, ReasoningStyle, Request, Schema, Tier,
+    unmeasured,
 };
 
 /// Writes the parameters.
@@ -96,6 +97,10 @@ fn reasoning(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
             return;
         }
     }
+    if reasoning.summary.as_deref().is_some_and(|word| !matches!(word, "auto" | "none")) {
+        let why = "thoughts are shown as the model shows them";
+        writing.losses.param(Field::Reasoning, LossKind::Dropped, why);
+    }
     let effort = reasoning.effort.clone().or_else(|| coerced_effort(params, writing));
     if effort == Some(Effort::None) && !writing.capabilities().reasoning_off {
         writing.losses.param(Field::Reasoning, LossKind::Coerced, "the model always thinks: the least was asked for");
@@ -105,13 +110,15 @@ fn reasoning(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
     o.opt_text("reasoning_effort", effort.as_ref().map(Effort::word));
 }
 
-/// The word for a budget in tokens, or for on and off.
+/// The word for a budget in tokens, for on and off, or for no measure at all.
 fn coerced_effort(params: &Params, writing: &mut Writing<'_>) -> Option<Effort> {
     let reasoning = &params.reasoning;
     if reasoning.enabled == Some(false) {
         return Some(Effort::None);
     }
-    let budget = reasoning.budget.as_ref().and_then(crate::hub::Num::as_u64)?;
+    let Some(budget) = reasoning.budget.as_ref().and_then(crate::hub::Num::as_u64) else {
+        return unmeasured(reasoning, writing.target.capabilities, &mut writing.losses);
+    };
     let effort = Effort::of_budget(budget);
     if effort != Effort::None {
         let why = format!("a budget of {budget} tokens became effort {}", effort.word());

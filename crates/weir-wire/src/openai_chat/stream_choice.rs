@@ -163,10 +163,14 @@ impl ChoiceState {
         let index = fields.count("index")?;
         let id = fields.word("id")?;
         let kind = fields.text("type")?;
-        let (member, call_kind) = match fields.peek("custom") {
-            Some(_) => ("custom", CallKind::Custom),
-            None => ("function", CallKind::Function),
+        let has = |member: &str| fields.peek(member).is_some();
+        // Only a call's first fragment says its type, and some servers write both members in each.
+        let custom = match kind.as_deref() {
+            Some("custom") => true,
+            Some("function") => false,
+            _ => has("custom") && !has("function"),
         };
+        let (member, call_kind) = if custom { ("custom", CallKind::Custom) } else { ("function", CallKind::Function) };
         let inner = fields.object(member)?;
         let signature = calls::signature(&mut fields)?;
         let (name, arguments, raw, inner_extra) = inner.map(function).transpose()?.unwrap_or_default();
@@ -186,9 +190,13 @@ impl ChoiceState {
 
     /// A fragment of the call of old: there is but one.
     pub(super) fn legacy_call(&mut self, node: Node<'_>, events: &mut Vec<Event>) -> Result<(), DecodeError> {
+        let begun = self.calls.iter().position(|call| call.shell.form.has(CHAT, LEGACY));
+        if begun.is_none() && calls::is_hollow(node) {
+            return Ok(());
+        }
         self.pause(events);
         let (name, arguments, raw, extra) = function(node.fields(Place::root())?)?;
-        let at = match self.calls.iter().position(|call| call.shell.form.has(CHAT, LEGACY)) {
+        let at = match begun {
             Some(at) => at,
             None => {
                 let call = ToolCall { extra, ..ToolCall::default() };

@@ -104,6 +104,9 @@ pub(super) fn word(stop: &Stop, losses: &mut Losses) -> &'static str {
         StopReason::ToolUse => ("stop", false),
         reason => openai_chat::reason_word(reason),
     };
+    if stop.reason == StopReason::Refusal && stop.detail.is_some() {
+        losses.add("choices.finish_reason", LossKind::Dropped, "a text completion does not explain a refusal");
+    }
     if !exact {
         let why = format!("the reason {:?} became {word}", stop.reason);
         losses.add("choices.finish_reason", LossKind::Approximated, why);

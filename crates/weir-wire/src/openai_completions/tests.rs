@@ -177,6 +177,10 @@ fn stops_have_three_words_and_none_is_made_up() {
         assert_eq!(body["choices"][0]["finish_reason"], expected);
         assert_eq!(losses.len(), 0);
     }
+    let mut answer = said(vec![Part::text("a")], StopReason::Refusal);
+    answer.choices[0].stop.as_mut().unwrap().detail = Some("too dangerous".into());
+    assert_eq!(whole(&answer).1.len(), 1);
+    assert_eq!(streamed(unfold(answer), true).2.len(), 1);
     let mut answer = said(vec![Part::text("a")], StopReason::End);
     answer.choices[0].stop = None;
     assert_eq!(whole(&answer).0["choices"][0]["finish_reason"], Value::Null);

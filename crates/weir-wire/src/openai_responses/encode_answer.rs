@@ -96,17 +96,19 @@ pub(super) fn status<'s>(stop: Option<&'s Stop>, writing: &mut Writing<'_>) -> O
     if let Some(word) = stop.word_of(RESPONSES) {
         return Some(word);
     }
+    let status = if unfinished(stop.reason).is_some() { "incomplete" } else { "completed" };
     if matches!(stop.reason, StopReason::Pause | StopReason::Malformed | StopReason::Unknown) {
-        let why = format!("the reason {:?} became completed", stop.reason);
+        let why = format!("the reason {:?} became {status}", stop.reason);
         writing.losses.add("status", LossKind::Approximated, why);
     }
-    Some(if unfinished(stop.reason).is_some() { "incomplete" } else { "completed" })
+    Some(status)
 }
 
 /// Why an answer is incomplete, if it is.
 fn unfinished(reason: StopReason) -> Option<&'static str> {
     match reason {
-        StopReason::Length | StopReason::Window => Some("max_output_tokens"),
+        // A paused turn is not complete, and that is all there is to say it.
+        StopReason::Length | StopReason::Window | StopReason::Pause => Some("max_output_tokens"),
         StopReason::Filter | StopReason::Refusal => Some("content_filter"),
         _ => None,
     }

@@ -4,7 +4,7 @@ use super::form::{ENCRYPTED, LOGPROBS, RESPONSES};
 use super::written::Writing;
 use crate::hub::write::Obj;
 use crate::hub::{
-    Effort, Field, Format, LossKind, Num, Params, PartKind, Place, ReasoningStyle, Request, Schema, Tier,
+    Effort, Field, Format, LossKind, Num, Params, PartKind, Place, ReasoningStyle, Request, Schema, Tier, unmeasured,
 };
 
 /// Writes the parameters.
@@ -96,13 +96,19 @@ fn reasoning(o: &mut Obj<'_>, params: &Params, writing: &mut Writing<'_>) {
     }
 }
 
-/// The word for a budget in tokens, or for on and off.
+/// The word for a budget in tokens, for on and off, or for no measure at all.
 fn coerced_effort(params: &Params, writing: &mut Writing<'_>) -> Option<Effort> {
     let reasoning = &params.reasoning;
     if reasoning.enabled == Some(false) {
         return Some(Effort::None);
     }
-    let budget = reasoning.budget.as_ref().and_then(Num::as_u64)?;
+    if reasoning.enabled.is_none() && reasoning.budget.is_none() {
+        // To be shown thoughts is asked for beside the word.
+        return None;
+    }
+    let Some(budget) = reasoning.budget.as_ref().and_then(Num::as_u64) else {
+        return unmeasured(reasoning, writing.target.capabilities, &mut writing.losses);
+    };
     let effort = Effort::of_budget(budget);
     if effort != Effort::None {
         let why = format!("a budget of {budget} tokens became effort {}", effort.word());

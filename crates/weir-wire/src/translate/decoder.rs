@@ -22,7 +22,7 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum Form {
-    Sse(SseFramer, Sse),
+    Sse(SseFramer, Box<Sse>),
     Messages(MessageFramer, bedrock::StreamDecoder),
     Lines(NdjsonFramer, ollama::StreamDecoder),
 }
@@ -40,7 +40,7 @@ impl Decoder {
     /// For one stream of a provider with these usage rules; an event has at most `max_event` bytes.
     #[must_use]
     pub fn new(dialect: Dialect, rules: Arc<UsageRules>, max_event: usize) -> Self {
-        let sse = |sse| Form::Sse(SseFramer::new(max_event), sse);
+        let sse = |sse| Form::Sse(SseFramer::new(max_event), Box::new(sse));
         let form = match dialect {
             Dialect::OpenAiChat => sse(Sse::Chat(openai_chat::StreamDecoder::new(rules))),
             Dialect::OpenAiResponses => sse(Sse::Responses(openai_responses::StreamDecoder::new(rules))),
@@ -79,7 +79,10 @@ impl Decoder {
     /// connection (Gemini).
     #[must_use]
     pub fn could_end(&self) -> bool {
-        matches!(&self.form, Form::Sse(_, Sse::Gemini(decoder)) if decoder.could_end())
+        match &self.form {
+            Form::Sse(_, decoder) => matches!(&**decoder, Sse::Gemini(decoder) if decoder.could_end()),
+            Form::Messages(..) | Form::Lines(..) => false,
+        }
     }
 
     /// Says that no more bytes come.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::gemini::Framing;
-use crate::hub::{CustomCalls, Event, Extra, Ids, Reply};
+use crate::hub::{Capabilities, CustomCalls, Event, Extra, Ids, ReasoningStyle, Reply};
 use crate::rules::UsageRules;
 
 const INBOUND: [Inbound; 4] = [Inbound::Chat, Inbound::Responses, Inbound::Anthropic, Inbound::Gemini];
@@ -160,4 +160,65 @@ fn a_whole_answer_can_be_streamed() {
         facts.answer(&decode_answer(form.dialect(), whole.body.as_bytes(), &UsageRules::default()).unwrap());
         assert_eq!(facts.output_text(), "hi", "{form:?}: {}", whole.body);
     }
+}
+
+/// The request's body in the target's dialect and its losses, of this caller.
+fn sent(from: Dialect, body: &str, to: Dialect, capabilities: &Capabilities) -> (serde_json::Value, Vec<String>) {
+    let request = decode_request(from, body.as_bytes()).unwrap();
+    let encoded = encode_request(to, &request, &Target { model: "m", capabilities, caller: from }).unwrap();
+    let losses = encoded.losses.iter().map(ToString::to_string).collect();
+    (serde_json::from_str(&encoded.body).unwrap(), losses)
+}
+
+const ADAPTIVE: &str =
+    r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"thinking":{"type":"adaptive"}}"#;
+const DYNAMIC: &str = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}],"generationConfig":{"thinkingConfig":{"thinkingBudget":-1}}}"#;
+const SHOWN: &str = r#"{"contents":[{"role":"user","parts":[{"text":"hi"}]}],"generationConfig":{"thinkingConfig":{"includeThoughts":true}}}"#;
+
+#[test]
+fn thinking_without_a_measure_is_never_lost_in_silence() {
+    let on_request = Capabilities::default();
+    let always = Capabilities { reasoning_off: false, ..Capabilities::default() };
+    for (from, body, field) in
+        [(Dialect::Anthropic, ADAPTIVE, "thinking"), (Dialect::Gemini, DYNAMIC, "generationConfig.thinkingConfig")]
+    {
+        for (to, effort) in [
+            (Dialect::OpenAiChat, "/reasoning_effort"),
+            (Dialect::OpenAiResponses, "/reasoning/effort"),
+            (Dialect::Bedrock, "/outputConfig/effort"),
+        ] {
+            let (sent_to, losses) = sent(from, body, to, &on_request);
+            assert_eq!(sent_to.pointer(effort).and_then(|word| word.as_str()), Some("medium"), "{to:?}: {sent_to}");
+            let why = format!("{field} approximated: thinking without a measure became effort medium");
+            assert!(losses.contains(&why), "{to:?}: {losses:?}");
+            let (sent_to, losses) = sent(from, body, to, &always);
+            assert_eq!(sent_to.pointer(effort), None, "{to:?}: {sent_to}");
+            let why = format!("{field} approximated: the model thinks as it sees fit");
+            assert!(losses.contains(&why), "{to:?}: {losses:?}");
+        }
+        if from == Dialect::Gemini {
+            let (anthropic, losses) = sent(from, body, Dialect::Anthropic, &on_request);
+            assert_eq!(anthropic["output_config"]["effort"], "medium");
+            assert!(losses.iter().any(|loss| loss.starts_with(field)), "{losses:?}");
+        }
+        // These can be told to think without being told how much.
+        let about = |losses: &[String]| losses.iter().filter(|loss| loss.starts_with(field)).count();
+        let budgets = Capabilities { reasoning: ReasoningStyle::Budget, ..Capabilities::default() };
+        let (cohere, losses) = sent(from, body, Dialect::Cohere, &budgets);
+        assert_eq!((&cohere["thinking"]["type"], about(&losses)), (&"enabled".into(), 0), "{losses:?}");
+        let (ollama, losses) = sent(from, body, Dialect::Ollama, &on_request);
+        assert_eq!((&ollama["think"], about(&losses)), (&true.into(), 0), "{losses:?}");
+    }
+}
+
+#[test]
+fn who_wants_to_see_thoughts_is_told_where_that_cannot_be_asked_for() {
+    let capabilities = Capabilities::default();
+    for to in [Dialect::OpenAiChat, Dialect::Bedrock, Dialect::Cohere, Dialect::Ollama] {
+        let (_, losses) = sent(Dialect::Gemini, SHOWN, to, &capabilities);
+        let why = "generationConfig.thinkingConfig approximated: the model thinks as it sees fit";
+        assert!(losses.iter().any(|loss| loss == why), "{to:?}: {losses:?}");
+    }
+    let (responses, losses) = sent(Dialect::Gemini, SHOWN, Dialect::OpenAiResponses, &capabilities);
+    assert_eq!((&responses["reasoning"]["summary"], losses.len()), (&"auto".into(), 0), "{losses:?}");
 }

@@ -397,3 +397,51 @@ fn thought_and_speech_keep_their_order() {
     let kinds: Vec<&str> = answer.choices[0].parts.iter().map(|part| part.kind.name()).collect();
     assert_eq!(kinds, ["thinking", "text", "thinking"]);
 }
+
+/// As Snowflake writes every member there is.
+#[test]
+fn a_call_of_old_that_says_nothing_is_none() {
+    let hollow = json!({"name": "", "arguments": ""});
+    let call = json!({"id": "t", "type": "function", "custom": {"name": "", "input": ""},
+        "function": {"name": "f", "arguments": "{\"a\":1}"}});
+    let message = json!({"role": "assistant", "content": "hi", "function_call": hollow, "tool_calls": [call]});
+    let body = json!({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).to_string();
+    let whole = decode_answer(body.as_bytes(), &UsageRules::default()).unwrap();
+    let mut first = call.clone();
+    first["index"] = 0.into();
+    let chunks = [
+        chunk(json!({"content": "hi", "function_call": hollow})),
+        chunk(json!({"function_call": hollow, "tool_calls": [first]})),
+        finish("tool_calls"),
+    ];
+    let streamed = fold(decode(&stream(&chunks))).unwrap();
+    for answer in [&whole, &streamed] {
+        let calls: Vec<_> = answer.choices[0]
+            .parts
+            .iter()
+            .filter_map(|part| match &part.kind {
+                PartKind::ToolCall(call) => Some((call.name.as_str(), call.arguments.as_str())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(calls, [("f", "{\"a\":1}")], "{answer:?}");
+    }
+    let again = crate::openai_chat::encode_answer(&whole, &mut reply());
+    let again: Value = serde_json::from_str(&again.body).unwrap();
+    assert_eq!(again["choices"][0]["message"], message);
+}
+
+#[test]
+fn a_call_of_old_may_begin_with_nothing() {
+    let chunks = [
+        chunk(json!({"function_call": {"name": "", "arguments": ""}})),
+        chunk(json!({"function_call": {"name": "f", "arguments": ""}})),
+        chunk(json!({"function_call": {"arguments": ""}})),
+        chunk(json!({"function_call": {"arguments": "{}"}})),
+        finish("function_call"),
+    ];
+    let answer = fold(decode(&stream(&chunks))).unwrap();
+    let [part] = answer.choices[0].parts.as_slice() else { panic!("{answer:?}") };
+    let PartKind::ToolCall(call) = &part.kind else { panic!("{part:?}") };
+    assert_eq!((call.name.as_str(), call.arguments.as_str()), ("f", "{}"));
+}

@@ -356,3 +356,19 @@ fn other_choices_and_parts_are_losses() {
     let lost: Vec<&str> = encoded.losses.iter().map(|loss| loss.field.as_str()).collect();
     assert_eq!(lost, ["choices", "content[0]"]);
 }
+
+#[test]
+fn a_paused_turn_is_not_complete() {
+    let choice = Choice { parts: vec![Part::text("a")], stop: Some(Stop::new(StopReason::Pause)), ..Choice::default() };
+    let answer = Answer { choices: vec![choice], ..Answer::default() };
+    let mut reply =
+        crate::hub::Reply { source: Dialect::Anthropic, now: 1, model: "m".into(), ids: crate::hub::Ids::new(1) };
+    let encoded = encode_answer(&answer, &mut reply);
+    let body: Value = serde_json::from_str(&encoded.body).unwrap();
+    assert_eq!(
+        (&body["status"], &body["incomplete_details"]["reason"]),
+        (&"incomplete".into(), &"max_output_tokens".into())
+    );
+    let told: Vec<_> = encoded.losses.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["status approximated: the reason Pause became incomplete"]);
+}
