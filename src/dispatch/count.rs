@@ -40,12 +40,12 @@ impl Dispatcher {
     }
 
     async fn count_for(&self, job: &Job, target: &Arc<Target>) -> Result<u64, Failed> {
+        if job.operation == Operation::Responses && job.earlier.is_none() && asks(target).is_some() {
+            return self.count_input(job, target).await;
+        }
         let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
         match &target.counts {
             Some(talk) => self.count_at(job, target, talk, request).await,
-            None if job.operation == Operation::Responses && asks(target).is_some() => {
-                self.count_input(job, target).await
-            }
             None => counted_here(request, target).await,
         }
     }
@@ -57,7 +57,8 @@ impl Dispatcher {
             input_tokens: u64,
         }
         let uri = asks(target).ok_or_else(|| internal("no place to count at".to_owned()))?;
-        let change = Change { model: Some(&target.model), strip_extensions: true, ..Change::default() };
+        let model = Some(&*target.model).filter(|model| !model.is_empty());
+        let change = Change { model, strip_extensions: true, ..Change::default() };
         let body = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
         let (_, answer) = self.exchange(job, target, Dialect::OpenAiResponses, uri, body).await?;
         let counted = serde_json::from_slice::<Counted>(&answer).map(|counted| counted.input_tokens);

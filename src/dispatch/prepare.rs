@@ -26,9 +26,9 @@ use crate::snapshot::{Operation, ProviderDef, Target};
 use crate::upstream::{Call, CallBody};
 
 /// How signatures and encrypted thoughts begin with which Weir carries other makers' seals through a
-/// caller (Anthropic's, Responses'). No provider takes them: a body that holds one is read and
-/// written anew.
-const FOREIGN_SEALS: [&[u8]; 2] = [b"\"weir:", b"\"weir1."];
+/// caller (Anthropic's, Responses', Gemini's in base64). No provider takes them: a body that holds one is
+/// read and written anew.
+const FOREIGN_SEALS: [&[u8]; 3] = [b"\"weir:", b"\"weir1.", b"\"d2Vpcj"];
 
 /// A call, and what its answer's reader must know.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ fn way<'t>(job: &Job, target: &'t Target) -> Option<Way<'t>> {
 fn native<'t>(job: &Job, target: &'t Target, dialect: Dialect) -> Option<&'t Talk> {
     let talk = target.talks.iter().find(|talk| talk.dialect == dialect)?;
     let array = dialect == Dialect::Gemini && job.peek.stream && job.framing == Framing::Array;
-    let sealed = matches!(dialect, Dialect::Anthropic | Dialect::OpenAiResponses)
+    let sealed = matches!(dialect, Dialect::Anthropic | Dialect::OpenAiResponses | Dialect::Gemini)
         && FOREIGN_SEALS.iter().any(|seal| memmem::find(&job.body, seal).is_some());
     (!array && !sealed && job.earlier.is_none()).then_some(talk)
 }
@@ -161,8 +161,8 @@ fn pass(job: &Job, target: &Target, dialect: Dialect, path: &Path) -> Outgoing {
     let usage_added = adds_usage(job, provider);
     let mut remove = refused_fields(job, provider, &mut lost);
     let names = refused_names(job, provider, &mut lost);
-    let model = in_body(dialect, path).then_some(&*target.model);
-    if model.is_none() {
+    let model = Some(&*target.model).filter(|model| in_body(dialect, path) && !model.is_empty());
+    if !in_body(dialect, path) {
         remove.push("model");
     }
     let change = Change {
@@ -191,6 +191,11 @@ fn in_body(dialect: Dialect, path: &Path) -> bool {
 
 /// The request in another dialect.
 fn translated(job: &Job, target: &Target, talk: &Talk, path: &Path) -> Result<Outgoing, Failed> {
+    if target.model.is_empty() {
+        let message = format!("provider {} keeps no prompts: name a model", target.provider.id);
+        let error = ApiError::invalid("missing_required_parameter", message).param("model");
+        return Err(Failed { error, next: Next::Stop });
+    }
     let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
     let caller = job.operation.inbound().map_or(Dialect::OpenAiChat, Inbound::dialect);
     let to = hub::Target { model: &target.model, capabilities: &target.capabilities, caller };

@@ -11,7 +11,7 @@ use http::{StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use weir_wire::answer::read_answer;
 use weir_wire::hub::{AnswerError, Dialect};
-use weir_wire::tap::with_model;
+use weir_wire::tap::{Flavor, with_model};
 use weir_wire::translate::Facts;
 use weir_wire::usage::Usage;
 
@@ -40,7 +40,8 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
     if !read.valid {
         return Err(invalid_answer(provider, "it is not JSON"));
     }
-    if let Some(told) = &read.error {
+    // A response that failed is a response, with its status and its error in it.
+    if let Some(told) = read.error.as_ref().filter(|_| trip.flavor != Flavor::Responses) {
         return Err(classify::in_band(provider, told));
     }
     trip.record("ok");

@@ -81,7 +81,7 @@ async fn job(
     let peek = read(flight, &body, &ask, spends)?;
     note(flight, &peek);
     let snapshot = gateway.snapshot.load_full();
-    let mut plan = plan::of(gateway, &snapshot, flight, &peek)?;
+    let mut plan = plan::of(gateway, &snapshot, flight, &peek, ask.operation)?;
     let prompt_tokens = match ask.operation {
         // Its texts stand deep in the body, which has little else.
         Operation::EmbedContent => weir_wire::estimate::tokens(&body),
@@ -95,7 +95,7 @@ async fn job(
     let earlier = kept::earlier(gateway, held.as_deref(), &peek, &body).await?;
     let keeps = spends && ask.operation == Operation::Responses && stores(ask.operation, &peek, &body);
     let keep = caller.as_ref().filter(|_| keeps).map(|caller| kept::writer(gateway, caller));
-    plan.prefer(held.as_deref());
+    plan.prefer(&snapshot, held.as_deref());
     let mut job = Job {
         operation: ask.operation,
         fault: client.get("x-weir-fault").cloned(),

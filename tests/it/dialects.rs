@@ -835,3 +835,40 @@ async fn a_conversation_goes_on_where_the_provider_keeps_none() {
     let next = json!({"model": "gemini/m", "input": "y", "previous_response_id": reply["id"]});
     assert_eq!(gateway.post(&key, "/v1/responses", next).await.status, StatusCode::BAD_REQUEST);
 }
+
+/// A response's model may stand in a prompt that the provider keeps.
+#[tokio::test]
+async fn a_response_without_a_model_goes_to_the_default_provider() {
+    let upstream = Upstream::start(answer).await;
+    let provider = format!("kind: openai-compatible, base_url: \"http://{}/v1\", api_key: k", upstream.addr);
+    let yaml = format!("providers:\n  up: {{ {provider}, operations: [chat, responses], default: true }}\n");
+    let gateway = Setup::new(yaml).start().await;
+    let key = gateway.plain_key().await;
+    let body = json!({"prompt": {"id": "pmpt_123456"}, "store": false});
+    let reply = gateway.post(&key, "/v1/responses", &body).await;
+    assert_eq!(reply.text(), whole("responses").to_string());
+    assert_eq!(upstream.only().json(), body);
+    let (_, held) = gateway.key(json!({"models": ["up/m"]})).await;
+    let reply = gateway.post(&held, "/v1/responses", &body).await;
+    assert_eq!((reply.status, reply.code().as_str()), (StatusCode::FORBIDDEN, "model_not_allowed"), "{}", reply.text());
+    let yaml = format!("providers:\n  up: {{ {provider}, operations: [chat], default: true }}\n");
+    let gateway = Setup::new(yaml).start().await;
+    let reply = gateway.post(&gateway.plain_key().await, "/v1/responses", &body).await;
+    assert_eq!(
+        (reply.status, reply.json()["error"]["param"].as_str()),
+        (StatusCode::BAD_REQUEST, Some("model")),
+        "{}",
+        reply.text()
+    );
+}
+
+/// A response that failed is a response, with its status and its error in it.
+#[tokio::test]
+async fn a_failed_response_passes_as_it_is() {
+    let body = r#"{"id":"r","object":"response","status":"failed","model":"m","output":[],"error":{"code":"server_error","message":"no"}}"#;
+    let upstream = Upstream::scripted(vec![Script::json(body)]).await;
+    let gateway = Setup::new(providers(&upstream)).start().await;
+    let key = gateway.plain_key().await;
+    let reply = gateway.post(&key, "/v1/responses", question("responses", "responses/m", false).1).await;
+    assert_eq!((reply.status, reply.text().as_str()), (StatusCode::OK, body));
+}

@@ -1,14 +1,16 @@
 //! The targets of a request, in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_wire::request::Peek;
 
 use super::peek_error;
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
+use crate::http::openai::passthrough::choose;
 use crate::route::plan;
-use crate::snapshot::{Retries, Route, Snapshot, Target};
+use crate::snapshot::{Operation, Retries, Route, Snapshot, Target};
 use crate::state::Gateway;
 
 /// Targets of one request, all fallbacks included.
@@ -24,8 +26,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The provider that holds what the request refers to comes first: no other knows it.
-    pub(super) fn prefer(&mut self, provider: Option<&str>) {
+    /// The provider that holds what the request refers to comes first: no other knows it. A request
+    /// without a model goes there alone.
+    pub(super) fn prefer(&mut self, snapshot: &Snapshot, provider: Option<&str>) {
+        let nameless = self.targets.iter().all(|(target, _)| target.model.is_empty());
+        if let (true, Some(holder)) = (nameless, provider.and_then(|id| snapshot.providers.get(id))) {
+            for (target, _) in &mut self.targets {
+                *target = Arc::new(snapshot.target(holder, "", 1));
+            }
+        }
         if let Some(provider) = provider {
             self.targets.sort_by_key(|(target, _)| &*target.provider.id != provider);
         }
@@ -34,8 +43,17 @@ impl Plan {
 
 /// Every target of the request in order: the model's own, the body's alternatives, and what the
 /// routes fall back to.
-pub(super) fn of(gateway: &Gateway, snapshot: &Snapshot, flight: &Flight, peek: &Peek) -> Result<Plan, ApiError> {
+pub(super) fn of(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    flight: &Flight,
+    peek: &Peek,
+    operation: Operation,
+) -> Result<Plan, ApiError> {
     let caller = flight.draft().caller.clone();
+    if operation == Operation::Responses && peek.model.is_none() {
+        return without_model(snapshot, caller.as_ref());
+    }
     let asked = peek.require_model().map_err(peek_error)?;
     let mut names: Vec<String> = Vec::new();
     for name in [asked].into_iter().chain(peek.models.iter().chain(&peek.fallbacks).map(String::as_str)) {
@@ -62,6 +80,16 @@ pub(super) fn of(gateway: &Gateway, snapshot: &Snapshot, flight: &Flight, peek: 
         done += 1;
     }
     Ok(Plan { targets: plan, strict })
+}
+
+/// A response's model may stand in a prompt that the provider keeps: the default provider's.
+fn without_model(snapshot: &Snapshot, caller: Option<&Caller>) -> Result<Plan, ApiError> {
+    if caller.is_some_and(|caller| !caller.key.rights.is_unrestricted()) {
+        return Err(choose::no_model_named(Operation::Responses.endpoint()));
+    }
+    let provider = choose::default_provider(snapshot).ok_or_else(choose::no_default)?;
+    let target = Arc::new(snapshot.target(&provider, "", 1));
+    Ok(Plan { targets: vec![(target, Retries { attempts: 1, backoff: Duration::ZERO })], strict: false })
 }
 
 /// 404 with the nearest names.

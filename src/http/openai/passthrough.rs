@@ -1,7 +1,7 @@
 //! Everything else of OpenAI's API: authenticated, limited, recorded, and passed through by path to
 //! the provider that the request's model names, that holds the object, or that is the default.
 
-mod choose;
+pub mod choose;
 mod incoming;
 pub mod objects;
 mod upload;

@@ -54,7 +54,7 @@ fn by_model(gateway: &Gateway, snapshot: &Snapshot, caller: &Caller, model: &str
 }
 
 /// The provider marked as the default, or the only one there is besides the demo.
-fn default_provider(snapshot: &Snapshot) -> Option<Arc<ProviderDef>> {
+pub fn default_provider(snapshot: &Snapshot) -> Option<Arc<ProviderDef>> {
     if let Some(provider) = &snapshot.default_provider {
         return Some(Arc::clone(provider));
     }
@@ -63,7 +63,9 @@ fn default_provider(snapshot: &Snapshot) -> Option<Arc<ProviderDef>> {
     real.next().is_none().then(|| Arc::clone(only))
 }
 
-fn no_default() -> ApiError {
+/// 404: nobody can tell where the request should go.
+#[must_use]
+pub fn no_default() -> ApiError {
     let message =
         "this request names no model, and no provider is marked 'default: true' in the gateway's configuration";
     ApiError::not_found("no_default_provider", message)
@@ -78,11 +80,15 @@ fn check_without_model(caller: &Caller, ask: &Ask) -> Result<(), ApiError> {
     if caller.key.rights.is_unrestricted() || reads || ends_work || HARMLESS.contains(&ask.endpoint()) {
         return Ok(());
     }
-    let message = format!(
-        "this key is held to certain models, and a request to {} does not say which model it uses",
-        ask.endpoint()
-    );
-    Err(ApiError::forbidden("model_not_allowed", message))
+    Err(no_model_named(ask.endpoint()))
+}
+
+/// 403 for a key that is held to some models.
+#[must_use]
+pub fn no_model_named(endpoint: &str) -> ApiError {
+    let message =
+        format!("this key is held to certain models, and a request to {endpoint} does not say which model it uses");
+    ApiError::forbidden("model_not_allowed", message)
 }
 
 /// The query for the upstream: a `model` in it becomes the provider's own name.
