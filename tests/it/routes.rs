@@ -14,7 +14,7 @@ use crate::support::upstream::{Script, Upstream};
 const ROUTER: &str = include_str!("../../src/http/router.rs");
 
 async fn gateway() -> (Gateway, String) {
-    let upstream = Upstream::scripted(vec![Script::json(r#"{"ok":1}"#)]).await;
+    let upstream = Upstream::scripted(vec![Script::json(r#"{"ok":1,"input_tokens":1}"#)]).await;
     let gateway = Gateway::before(&upstream.url()).await;
     let key = gateway.plain_key().await;
     (gateway, key)
