@@ -872,3 +872,44 @@ async fn a_failed_response_passes_as_it_is() {
     let reply = gateway.post(&key, "/v1/responses", question("responses", "responses/m", false).1).await;
     assert_eq!((reply.status, reply.text().as_str()), (StatusCode::OK, body));
 }
+
+/// An error in the first event of a 200 is an error, and the next target is asked.
+#[tokio::test]
+async fn a_stream_that_begins_with_an_error_falls_over() {
+    let upstream = Upstream::start(|seen: &Seen| match spoken(&seen.path).0 {
+        "anthropic" => Script::sse(&[
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"busy\"}}\n\n",
+        ]),
+        _ => answer(seen),
+    })
+    .await;
+    let gateway = Setup::new(providers(&upstream)).start().await;
+    let key = gateway.plain_key().await;
+    let mut body = question("chat", "anthropic/m", true).1;
+    let reply = gateway.post(&key, "/v1/chat/completions", &body).await;
+    assert_eq!(reply.status.as_u16(), 503, "{}", reply.text());
+    assert_eq!(reply.json()["error"]["message"], "busy");
+    body["fallbacks"] = json!(["gemini/m"]);
+    let reply = gateway.post(&key, "/v1/chat/completions", &body).await;
+    assert_eq!(gathered("chat", &reply.text()).0, "hello", "{}", reply.text());
+    assert_eq!(reply.header("x-weir-provider"), Some("gemini"));
+}
+
+/// Where the provider reports no usage, tokens are counted, translated or not.
+#[tokio::test]
+async fn what_is_not_reported_is_counted() {
+    let mut silent = whole("anthropic");
+    silent.as_object_mut().unwrap().remove("usage");
+    let upstream = Upstream::scripted(vec![Script::json(silent.to_string())]).await;
+    let gateway = Setup::new(providers(&upstream)).start().await;
+    let key = gateway.plain_key().await;
+    for form in ["chat", "anthropic"] {
+        let (path, body) = question(form, "anthropic/m", false);
+        let reply = gateway.post(&key, &path, body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{form}: {}", reply.text());
+    }
+    for row in gateway.wait_rows(2).await {
+        assert_eq!(row["estimated"], true, "{row}");
+        assert!(row["input_tokens"].as_u64() > Some(0) && row["output_tokens"].as_u64() > Some(0), "{row}");
+    }
+}

@@ -90,7 +90,7 @@ impl<'a> Node<'a> {
     /// The text of a string.
     #[must_use]
     pub fn text(self) -> Option<Cow<'a, str>> {
-        let mut reader = Reader::new(self.raw.as_bytes()).ok()?;
+        let mut reader = Reader::again(self.raw);
         (self.kind == Kind::String).then(|| reader.string().ok()).flatten()
     }
 
@@ -98,7 +98,7 @@ impl<'a> Node<'a> {
     pub fn items(self, at: &Place) -> Result<Vec<(Place, Self)>, DecodeError> {
         let broken = |why: &str| DecodeError::new(at.as_str(), why);
         let mut items = Vec::new();
-        let mut reader = Reader::new(self.raw.as_bytes()).map_err(|_| broken("expected a list"))?;
+        let mut reader = Reader::again(self.raw);
         let read = reader.array(|reader| {
             let value = reader.skip()?;
             if items.len() <= MAX_ITEMS {
@@ -118,7 +118,7 @@ impl<'a> Node<'a> {
         let broken = |why: String| DecodeError::new(at.as_str(), why);
         let mut items: Vec<(Cow<'a, str>, Node<'a>)> = Vec::new();
         let mut count = 0;
-        let mut reader = Reader::new(self.raw.as_bytes()).map_err(|error| broken(error.to_string()))?;
+        let mut reader = Reader::again(self.raw);
         let read = reader.object(|reader, key| {
             let value = reader.skip()?;
             count += 1;

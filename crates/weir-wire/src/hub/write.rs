@@ -9,6 +9,8 @@
 //! assert_eq!(text, r#"{"role":"user","content":[{"text":"hi"}]}"#);
 //! ```
 
+use std::borrow::Cow;
+
 use super::{Dialect, Extra, Json, Num};
 use crate::json::quote;
 
@@ -186,7 +188,8 @@ fn comma(out: &mut String, first: &mut bool) {
 /// spaces; within strings JSON has none.
 #[must_use]
 pub fn sse_data(event: Option<&str>, json: &str) -> String {
-    let json = json.replace(['\n', '\r'], " ");
+    let broken = memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some();
+    let json = if broken { Cow::Owned(json.replace(['\n', '\r'], " ")) } else { Cow::Borrowed(json) };
     match event {
         Some(name) => format!("event: {name}\ndata: {json}\n\n"),
         None => format!("data: {json}\n\n"),

@@ -224,3 +224,15 @@ proptest! {
         let _ = unescape(&text);
     }
 }
+
+proptest! {
+    #[test]
+    fn runs_of_plain_bytes_end_at_the_first_special_one(bytes in proptest::collection::vec(any::<u8>(), 0..80), at in 0_usize..80, special in 0_usize..5) {
+        let mut bytes: Vec<u8> = bytes.into_iter().map(|b| if b < 0x20 || b == b'"' || b == b'\\' { b'a' } else { b }).collect();
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = [b'"', b'\\', 0, 0x1f, b'\n'][special];
+        }
+        let naive = bytes.iter().position(|b| *b < 0x20 || matches!(b, b'"' | b'\\')).unwrap_or(bytes.len());
+        prop_assert_eq!(reader::plain_run(&bytes), naive);
+    }
+}

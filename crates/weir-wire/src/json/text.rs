@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::reader::plain_run;
+
 /// Undoes JSON escapes in `inner`, the text between the quotes of a string that has been
 /// validated. A lone surrogate, which validation refuses, would become U+FFFD.
 #[must_use]
@@ -28,16 +30,22 @@ pub fn unescape(inner: &str) -> Cow<'_, str> {
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if control < ' ' => push_code(&mut out, control),
-            plain => out.push(plain),
+    let mut rest = text;
+    loop {
+        // What is special is one byte, so that a text is never cut within a character.
+        let (plain, after) = rest.split_at(plain_run(rest.as_bytes()));
+        out.push_str(plain);
+        let mut characters = after.chars();
+        match characters.next() {
+            None => break,
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => push_code(&mut out, control),
         }
+        rest = characters.as_str();
     }
     out.push('"');
     out
