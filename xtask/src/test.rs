@@ -16,7 +16,7 @@ const STAGES: [Stage; 8] = [
     ("setup", setup),
     ("format", || cargo(&["fmt", "--all", "--check"])),
     ("lints", || cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])),
-    ("tests", || cargo(&["test", "--locked", "--workspace"])),
+    ("tests", tests),
     ("drift of the catalog", || cargo(&["xtask", "catalog", "--check"])),
     ("binary", gateway::build),
     ("clients", clients),
@@ -33,6 +33,22 @@ pub(crate) fn test() -> Result {
     let failed: Vec<&str> =
         reports.iter().filter(|report| report.failure.is_some()).map(|report| report.stage).collect();
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", ")).into()) }
+}
+
+/// Where recorded exchanges of real providers lie, for who has them: beside the checkout.
+const RECORDINGS: &str = "../shared/corpus";
+/// The variable that names them to the tests that replay them.
+const RECORDINGS_VARIABLE: &str = "WEIR_RECORDINGS";
+
+/// The tests, with the recorded exchanges if they are there.
+fn tests() -> Result {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--locked", "--workspace"]).current_dir(root());
+    let recordings = root().join(RECORDINGS);
+    if recordings.is_dir() && std::env::var_os(RECORDINGS_VARIABLE).is_none() {
+        command.env(RECORDINGS_VARIABLE, recordings);
+    }
+    run(&mut command)
 }
 
 fn cargo(arguments: &[&str]) -> Result {
