@@ -242,6 +242,7 @@ fn declared_key(key: &Key) -> Result<KeyData, String> {
         team_id: key.team_id.clone(),
         user_id: key.user_id.clone(),
         expires_at: key.expires_at.map(jiff::Timestamp::as_millisecond),
+        rev: 0,
         revoked: false,
         metadata,
     })
@@ -258,6 +259,7 @@ fn anonymous(clock: &Clock) -> Caller {
         team_id: None,
         user_id: None,
         expires_at: None,
+        rev: 0,
         revoked: false,
         metadata: None,
     };

@@ -101,6 +101,7 @@ pub fn key_data(row: KeyRow) -> Result<KeyData, String> {
         rights: ModelRights::new(&row.models)?,
         limits: Limits { rpm: row.rpm, tpm: row.tpm, concurrency: row.concurrency },
         hash: KeyHash(row.hash.0),
+        rev: row.rev,
         revoked: row.revoked_at.is_some(),
         id: row.id,
         name: row.name,

@@ -35,6 +35,8 @@ pub struct KeyData {
     pub user_id: Option<String>,
     /// From when it no longer works.
     pub expires_at: Option<UnixMs>,
+    /// The number of its last change in the database; 0 for one that is not there.
+    pub rev: i64,
     /// Whether it was revoked.
     pub revoked: bool,
     /// Free metadata, JSON text, copied to each usage row.
@@ -230,6 +232,10 @@ impl KeyRing {
 
     /// The caller holds the order lock.
     fn replace(&self, slot: &Arc<KeySlot>, data: KeyData) {
+        // Two who read the database tell what they read in any order: what is older is no news.
+        if data.rev < slot.data().rev {
+            return;
+        }
         let old = slot.data().hash;
         if old != data.hash {
             self.by_hash.pin().remove(&old);
@@ -305,6 +311,7 @@ mod tests {
             team_id: None,
             user_id: None,
             expires_at: None,
+            rev: 0,
             revoked: false,
             metadata: None,
         }
@@ -389,5 +396,15 @@ mod tests {
         ring.pin(key("config:ci", "ci"));
         ring.apply(KeyData { revoked: true, ..key("config:ci", "ci") });
         assert!(matches!(ring.find(&KeyHash::of("ci")), Found::Key(..)));
+    }
+
+    #[test]
+    fn what_is_older_is_no_news() {
+        let (ring, _) = ring(Bounds::default());
+        let newer = KeyData { rev: 2, revoked: true, ..key("k1", "s1") };
+        ring.learn(KeyHash::of("s1"), Some(KeyData { rev: 1, ..key("k1", "s1") }), ring.generation());
+        ring.apply(newer);
+        ring.apply(KeyData { rev: 1, ..key("k1", "s1") });
+        assert!(ring.slot("k1").unwrap().data().revoked);
     }
 }
