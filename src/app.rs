@@ -17,6 +17,7 @@ use crate::config::{Config, Durability, Key};
 use crate::demo::Demo;
 use crate::dispatch::afford::Policy;
 use crate::dispatch::{Dispatcher, Senders};
+use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
 use crate::gate::budget::{self, Budgets, Demand};
 use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
@@ -204,6 +205,7 @@ fn gateway(
         dispatcher,
         keys,
         budgets,
+        recent_ids: RecentIds::default(),
         key_lookups: Semaphore::new(KEY_LOOKUPS),
         db,
         admin,

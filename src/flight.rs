@@ -6,6 +6,8 @@
 //! (the client left, a panic) its drop does it. A future or body that is dropped before anybody named
 //! an outcome is a client that left.
 
+pub mod ids;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -148,13 +150,13 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Opens a flight; `place` is its reserved place in the ledger.
+    /// Opens a flight that arrived at `at`; `place` is its reserved place in the ledger.
     #[must_use]
-    pub fn open(id: String, endpoint: &'static str, meter: Meter, place: Place) -> Arc<Self> {
+    pub fn open(id: String, at: UnixMs, endpoint: &'static str, meter: Meter, place: Place) -> Arc<Self> {
         meter.metrics.in_flight.inc();
         Arc::new(Self {
             id,
-            at: meter.clock.unix_ms(),
+            at,
             start: meter.clock.mono_ns(),
             draft: Mutex::new(Draft { endpoint, ..Draft::default() }),
             place: Mutex::new(Some(place)),
@@ -571,7 +573,7 @@ mod tests {
         let ledger = Ledger::new(Arc::clone(&journal));
         let place = ledger.reserve().unwrap();
         let meter = Meter { clock: Clock::mock(0), ledger, metrics: Arc::new(Metrics::new()) };
-        let flight = Flight::open("id".to_owned(), "chat/completions", meter, place);
+        let flight = Flight::open("id".to_owned(), 0, "chat/completions", meter, place);
         flight.warn("temperature dropped".to_owned());
         flight.warn("temperature dropped".to_owned());
         // Cut between characters; what is the same after that is the same.

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, Entropy, UnixMs};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
+use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
 use crate::gate::budget::Budgets;
 use crate::gate::keys::{KeyData, KeyRing};
@@ -34,6 +35,8 @@ pub struct Gateway {
     pub keys: KeyRing,
     /// Budgets, and what is leased of them.
     pub budgets: Arc<Budgets>,
+    /// Request ids that clients named lately.
+    pub recent_ids: RecentIds,
     /// Bounds concurrent key look-ups in the database.
     pub key_lookups: Semaphore,
     /// The database.

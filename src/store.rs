@@ -9,6 +9,7 @@ mod error;
 pub mod keys;
 pub mod leases;
 pub mod objects;
+pub mod reconcile;
 pub mod responses;
 mod session;
 pub mod settings;
@@ -23,7 +24,7 @@ pub use error::{StoreError, StoreErrorKind};
 #[doc(hidden)]
 #[must_use]
 pub fn statements(engine: Engine) -> Vec<String> {
-    let fixed = [settings::STATEMENTS, keys::STATEMENTS, leases::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
+    let fixed = [settings::STATEMENTS, keys::STATEMENTS, leases::STATEMENTS, reconcile::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
     fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).collect()
 }
 
