@@ -27,13 +27,3 @@ pub fn statements(engine: Engine) -> Vec<String> {
     let fixed = [settings::STATEMENTS, keys::STATEMENTS, leases::STATEMENTS, reconcile::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
     fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).collect()
 }
-
-/// TEMPORARY
-pub mod budgets {
-    /// TEMPORARY
-    /// # Errors
-    /// never
-    pub async fn changed_since(_: &super::Db, _: i64, _: u32) -> Result<Vec<crate::budget::Budget>, super::StoreError> {
-        Ok(Vec::new())
-    }
-}
