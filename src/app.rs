@@ -1,5 +1,6 @@
 //! Start-up and stop, top to bottom.
 
+mod budgets;
 mod signers;
 
 use std::collections::HashMap;
@@ -292,16 +293,22 @@ fn senders(snapshot: &Snapshot, start: &Start) -> Result<Senders, StartError> {
     Ok(senders)
 }
 
+/// The id of a key that the configuration declares.
+fn declared_key_id(name: &str) -> String {
+    format!("config:{name}")
+}
+
 fn declared_key(key: &Key) -> Result<KeyData, String> {
     let metadata = (!key.metadata.is_empty()).then(|| serde_json::to_string(&key.metadata).unwrap_or_default());
     Ok(KeyData {
-        id: format!("config:{}", key.name),
+        id: declared_key_id(&key.name),
         name: key.name.clone(),
         hash: KeyHash::of(key.key.expose_secret()),
         rights: ModelRights::new(&key.models)?,
         limits: Limits { rpm: key.limits.rpm, tpm: key.limits.tpm, concurrency: key.limits.concurrency },
         team_id: key.team_id.clone(),
         user_id: key.user_id.clone(),
+        organization_id: key.organization_id.clone(),
         expires_at: key.expires_at.map(jiff::Timestamp::as_millisecond),
         rev: 0,
         revoked: false,
@@ -319,6 +326,7 @@ fn anonymous(clock: &Clock) -> Caller {
         limits: Limits::default(),
         team_id: None,
         user_id: None,
+        organization_id: None,
         expires_at: None,
         rev: 0,
         revoked: false,
@@ -367,6 +375,8 @@ async fn prepare_later(gateway: Shared) {
 
 async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
     gateway.db.migrate().await?;
+    let now = gateway.clock().unix_ms();
+    store::budgets::declare(&gateway.db, &budgets::declared(&gateway.config, now), now).await?;
     let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
     know_budgets(gateway).await?;
     gateway.readiness.database_is_up();
@@ -419,6 +429,7 @@ async fn first_key(gateway: &Gateway) -> Result<String, StoreError> {
         models: Vec::new(),
         team_id: None,
         user_id: None,
+        organization_id: None,
         rpm: None,
         tpm: None,
         concurrency: None,

@@ -5,6 +5,8 @@
 //! Every fault is told, each with file, line and column. A key that does nothing is refused.
 
 mod auth;
+mod brake;
+mod budgets;
 mod check;
 mod context;
 mod database;
@@ -34,6 +36,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use auth::Auth;
+pub use brake::Brake;
+pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
 pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
@@ -85,6 +89,12 @@ pub struct Config {
     pub models: Models,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
+    /// Budgets that the file declares, beside those in the database.
+    pub budgets: Vec<Budget>,
+    /// What becomes of a request that cannot be held to its budgets.
+    pub budget_policy: BudgetPolicy,
+    /// What stops an agent that runs away: bounds of one session.
+    pub brake: Brake,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     #[schemars(
@@ -201,6 +211,9 @@ impl Config {
             providers: providers::read(section),
             models: models::read(section),
             keys: keys::read(section),
+            budgets: budgets::read(section),
+            budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
+            brake: section.section("brake", Brake::read).unwrap_or_default(),
             prices: prices::read(section),
             ledger: section
                 .section("ledger", |section| Ledger::read(section, &data_dir))

@@ -113,6 +113,7 @@ pub fn key_data(row: KeyRow) -> Result<KeyData, String> {
         name: row.name,
         team_id: row.team_id,
         user_id: row.user_id,
+        organization_id: row.organization_id,
         expires_at: row.expires_at,
         metadata: row.metadata,
     })

@@ -4,6 +4,7 @@
 //! `BIGINT` milliseconds, money `BIGINT` nano-dollars; JSON (`TEXT` here, `JSONB` there) is the only
 //! type that differs; the database's clock is never asked; a sum is `CAST(SUM(..) AS BIGINT)`.
 
+pub mod budgets;
 mod db;
 mod error;
 pub mod keys;
@@ -24,6 +25,15 @@ pub use error::{StoreError, StoreErrorKind};
 #[doc(hidden)]
 #[must_use]
 pub fn statements(engine: Engine) -> Vec<String> {
-    let fixed = [settings::STATEMENTS, keys::STATEMENTS, leases::STATEMENTS, reconcile::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
-    fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).collect()
+    let fixed = [
+        settings::STATEMENTS,
+        keys::STATEMENTS,
+        budgets::STATEMENTS,
+        leases::STATEMENTS,
+        reconcile::STATEMENTS,
+        objects::STATEMENTS,
+        responses::STATEMENTS,
+    ]
+    .concat();
+    fixed.into_iter().map(str::to_owned).chain(budgets::shapes()).chain(usage::statements(engine)).collect()
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests, and what helps them: clippy knows only the former by itself")]
 
 mod bad_input;
+mod budgets_admin;
 mod chat;
 mod cli;
 mod config_keys;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml lets tests unwrap, but does not see that these functions are")]
 
+mod budgets;
 mod db;
 mod keys;
 mod objects;
