@@ -14,12 +14,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, Durability, Key};
+use crate::config::{Config, Durability, Policy, Key};
 use crate::demo::Demo;
-use crate::dispatch::afford::Policy;
-use crate::dispatch::{Dispatcher, Senders};
+use crate::dispatch::{Dispatcher, Senders, afford};
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
+use crate::gate::brake::{self, Brake};
 use crate::gate::budget::{self, Budgets, Demand};
 use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
 use crate::gate::limit::Limits;
@@ -46,8 +46,6 @@ use secrecy::ExposeSecret as _;
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// Key look-ups in the database at once.
 const KEY_LOOKUPS: usize = 16;
-/// Budgets that are read at once.
-const BUDGETS: u32 = 1_000;
 /// How long a replica can go on spending at its present rate while the database is away.
 const AUTONOMY: Duration = Duration::from_secs(600);
 /// Setting that holds the admin key's hash.
@@ -198,7 +196,10 @@ fn gateway(
         hard_stop: lifecycle.hard_stop.clone(),
         max_answer: MAX_ANSWER,
         budgets: Arc::clone(&budgets),
-        policy: Policy::default(),
+        policy: afford::Policy {
+            allow_unpriced: start.config.budget_policy.unpriced == Policy::Allow,
+            allow_unknown: start.config.budget_policy.unknown == Policy::Allow,
+        },
     };
     Ok(Gateway {
         anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
@@ -207,6 +208,12 @@ fn gateway(
         keys,
         budgets,
         recent_ids: RecentIds::default(),
+        brake: Arc::new(Brake::new(brake::Limits {
+            spend: start.config.brake.session_usd,
+            turns: start.config.brake.session_turns,
+            repeats: start.config.brake.repeats,
+            idle: start.config.brake.idle,
+        })),
         key_lookups: Semaphore::new(KEY_LOOKUPS),
         db,
         admin,
@@ -378,23 +385,10 @@ async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
     let now = gateway.clock().unix_ms();
     store::budgets::declare(&gateway.db, &budgets::declared(&gateway.config, now), now).await?;
     let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
-    know_budgets(gateway).await?;
+    // Before the first request: what nobody knows of limits nobody.
+    gateway.follow_budgets().await?;
     gateway.readiness.database_is_up();
     Ok(welcome)
-}
-
-/// Before the first request: what nobody knows of limits nobody.
-async fn know_budgets(gateway: &Gateway) -> Result<(), StoreError> {
-    let mut rev = 0;
-    loop {
-        let budgets = store::budgets::changed_since(&gateway.db, rev, BUDGETS).await?;
-        let Some(last) = budgets.last().map(|budget| budget.rev) else {
-            gateway.budgets.apply(budgets);
-            return Ok(());
-        };
-        gateway.budgets.learn(budgets);
-        rev = last;
-    }
 }
 
 /// The admin key's hash from the database; on the very first start a new key, and a first virtual

@@ -62,6 +62,11 @@ const fn passed(method: &'static str, path: &'static str, summary: &'static str)
 const REST: &str = "Any other path of OpenAI's API; it goes to the provider that the model names, that holds the object, \
                     or that is the default";
 
+const RECONCILE_QUERY: &[(&str, &str)] = &[
+    ("from", "first moment, moved to its day's begin: RFC 3339, a date, or a span such as 7d; 35d without it"),
+    ("to", "last moment, moved to its day's end; now without it"),
+];
+
 const USAGE_QUERY: &[(&str, &str)] = &[
     ("from", "first moment: RFC 3339, a date, or a span such as 7d"),
     ("to", "first moment no longer included"),
@@ -240,6 +245,10 @@ pub const ROUTES: &[Described] = &[
     },
     Described { query: USAGE_QUERY, ..route("get", "/admin/v1/usage", "Admin", "Usage of everybody", Access::Admin) },
     route("get", "/admin/v1/providers", "Admin", "Configured providers and how they do", Access::Admin),
+    Described {
+        query: RECONCILE_QUERY,
+        ..route("get", "/admin/v1/reconcile", "Admin", "Whether rows, sums, budgets and leases agree", Access::Admin)
+    },
     route("get", "/health", "Operations", "Alive", Access::Open),
     route("get", "/health/ready", "Operations", "Ready for traffic; 503 while draining", Access::Open),
     route("get", "/health/details", "Operations", "Each component and provider", Access::Admin),

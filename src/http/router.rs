@@ -56,6 +56,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/budgets/{id}/raise", post(budgets::raise))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/providers", get(admin::providers::list))
+        .route("/admin/v1/reconcile", get(admin::reconcile::show))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
     if gateway.config.server.metrics_listen.is_none() {

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod budgets_admin;
+mod budgets;
 mod chat;
 mod cli;
 mod config_keys;
