@@ -13,6 +13,7 @@ pub mod config;
 pub mod demo;
 pub mod dispatch;
 pub mod error;
+pub mod events;
 pub mod flight;
 pub mod gate;
 pub mod http;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `error`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 4] = ["clock", "error", "money", "record"];
+/// Imported by all: `error`, `events`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 5] = ["clock", "error", "events", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
@@ -17,6 +17,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("demo", &["upstream"]),
     ("dispatch", &["catalog", "flight", "gate", "meter", "snapshot", "upstream"]),
     ("error", &[]),
+    ("events", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
     ("gate", &[]),
     (

@@ -5,6 +5,7 @@
 mod db;
 mod keys;
 mod objects;
+mod outbox;
 mod settings;
 mod totals;
 mod usage_read;
