@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, Key};
 use crate::demo::Demo;
@@ -22,7 +23,9 @@ use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
 use crate::http::server::{Listening, Routers, serve};
+use crate::jobs::alerts::Deliverer;
 use crate::jobs::key_watch::KeyWatch;
+use crate::jobs::outbox::OutboxKeeper;
 use crate::jobs::usage_writer::UsageWriter;
 use crate::lifecycle::Lifecycle;
 use crate::meter::ledger::{self, Ledger};
@@ -126,6 +129,7 @@ impl App {
         let writer = UsageWriter::new(gateway.db.clone(), gateway.meter.clone(), queue);
         lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        send_events(&gateway, &lifecycle);
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());
@@ -152,6 +156,16 @@ impl App {
     }
 }
 
+/// The jobs of the outbox: one keeps it, one for each receiver empties it.
+fn send_events(gateway: &Shared, lifecycle: &Lifecycle) {
+    let (keeper, head) = OutboxKeeper::new(Arc::clone(gateway));
+    lifecycle.job(keeper.run(lifecycle.jobs_stop.clone()));
+    for receiver in gateway.alerts.iter() {
+        let deliverer = Deliverer::new(Arc::clone(gateway), Arc::clone(receiver), head.clone());
+        lifecycle.job(deliverer.run(lifecycle.jobs_stop.clone()));
+    }
+}
+
 fn gateway(
     start: Start,
     snapshot: Snapshot,
@@ -175,7 +189,9 @@ fn gateway(
         hard_stop: lifecycle.hard_stop.clone(),
         max_answer: MAX_ANSWER,
     };
+    let roots = (start.env)("SSL_CERT_FILE");
     Ok(Gateway {
+        alerts: Receivers::new(&start.config, roots.as_deref()).map_err(StartError::Config)?,
         anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
         snapshot: ArcSwap::from_pointee(snapshot),
         dispatcher,

@@ -4,6 +4,7 @@
 //! and each section reads its part of the tree (`read`), leaving a [`Fault`] wherever it cannot.
 //! Every fault is told, each with file, line and column. A key that does nothing is refused.
 
+mod alerts;
 mod auth;
 mod check;
 mod context;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, webhook_key};
 pub use auth::Auth;
 pub use database::Database;
 pub use diff::{Change, diff};
@@ -89,6 +91,8 @@ pub struct Config {
         with = "std::collections::BTreeMap<String, std::collections::BTreeMap<schema::PriceComponent, schema::Price>>"
     )]
     pub prices: Prices,
+    /// Who is told of events such as a budget's end, by webhook or e-mail.
+    pub alerts: Vec<Alert>,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -198,6 +202,7 @@ impl Config {
             models: models::read(section),
             keys: keys::read(section),
             prices: prices::read(section),
+            alerts: alerts::read(section),
             data_dir,
             files: Vec::new(),
         }

@@ -1,4 +1,6 @@
 //! Background jobs, one file each.
 
+pub mod alerts;
 pub mod key_watch;
+pub mod outbox;
 pub mod usage_writer;

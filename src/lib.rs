@@ -5,6 +5,7 @@
 //! `flight`, which settles into the ledger of `meter`.
 
 pub mod admin;
+pub mod alerts;
 pub mod app;
 pub mod catalog;
 pub mod cli;

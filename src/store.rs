@@ -23,8 +23,6 @@ pub use error::{StoreError, StoreErrorKind};
 #[doc(hidden)]
 #[must_use]
 pub fn statements(engine: Engine) -> Vec<String> {
-    let fixed =
-        [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS, outbox::STATEMENTS]
-            .concat();
+    let fixed = [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
     fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).chain(outbox::statements(engine)).collect()
 }

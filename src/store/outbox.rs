@@ -8,6 +8,10 @@
 //! receiver that has read up to a number has missed nothing below it. Nothing depends on clocks, on how
 //! long a transaction takes, or on ids of transactions, which a restored backup would not have.
 
+pub mod deliveries;
+pub mod letters;
+pub mod prune;
+
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -29,7 +33,7 @@ const MAX_KEY: usize = 512;
 /// Events that get their numbers in one transaction.
 const NUMBERED_AT_ONCE: u32 = 1000;
 
-pub(super) const STATEMENTS: &[&str] = &[LOCK, NUMBER, TAKEN, HEAD, LIST];
+const STATEMENTS: &[&str] = &[LOCK, NUMBER, TAKEN, HEAD, LIST];
 
 /// Takes the counter's lock. What the next statement sees is what was committed before.
 const LOCK: &str = "UPDATE counters SET value = value WHERE name = 'outbox_seq' RETURNING value";
@@ -53,7 +57,9 @@ static EVENTS: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::new("outbox", &["id", "kind", "key", "at", "body"], "ON CONFLICT DO NOTHING"));
 
 pub(super) fn statements(engine: Engine) -> Vec<String> {
-    EVENTS.texts(engine).to_vec()
+    let fixed = [STATEMENTS, deliveries::STATEMENTS, letters::STATEMENTS, prune::STATEMENTS].concat();
+    let fixed = fixed.into_iter().map(str::to_owned).chain([deliveries::next_text(1), deliveries::next_text(7)]);
+    fixed.chain(EVENTS.texts(engine).iter().cloned()).collect()
 }
 
 /// An event in the outbox.
