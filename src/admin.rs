@@ -1,3 +1,4 @@
 //! What the admin API and the command line do alike, apart from HTTP and terminal.
 
+pub mod alerts;
 pub mod keys;

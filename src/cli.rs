@@ -1,5 +1,6 @@
 //! The command line, one file per subcommand.
 
+pub mod alerts;
 pub mod check;
 pub mod config;
 pub mod connect;
@@ -44,6 +45,8 @@ enum Command {
     Usage(usage::UsageArgs),
     /// Show prices.
     Prices(prices::PricesArgs),
+    /// Show receivers of alerts and what they never took, send again, test.
+    Alerts(alerts::AlertsArgs),
     /// Check database, providers, clock and file limits.
     Doctor(doctor::DoctorArgs),
 }
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
+        Some(Command::Alerts(args)) => alerts::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),
     };
     ExitCode::from(code)

@@ -281,7 +281,9 @@ impl Smtp {
             host: host?,
         };
         let path = section.path.clone();
-        if smtp.username.is_some() != smtp.password.is_some() {
+        // Set, though perhaps not understood, which has been told.
+        let is_set = |key: &str| section.cx.is_set(&format!("{path}.{key}"));
+        if is_set("username") != is_set("password") {
             section.cx.fault_of(&path, "`username` and `password` go together", None);
         }
         if smtp.tls == SmtpTls::None && !smtp.allow_plaintext && !is_loopback(&smtp.host) {

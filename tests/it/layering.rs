@@ -10,7 +10,8 @@ const BY_ALL: [&str; 5] = ["clock", "error", "events", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
-    ("admin", &["flight", "gate", "store"]),
+    ("admin", &["alerts", "flight", "gate", "store"]),
+    ("alerts", &["config", "upstream"]),
     ("catalog", &[]),
     ("clock", &[]),
     ("config", &[]),
@@ -37,7 +38,7 @@ const MAP: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("jobs", &["flight", "meter", "state", "store"]),
+    ("jobs", &["alerts", "flight", "meter", "state", "store"]),
     ("lifecycle", &[]),
     ("meter", &["price"]),
     ("money", &[]),
@@ -45,7 +46,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("route", &["snapshot"]),
     ("snapshot", &["catalog", "config", "gate", "price"]),
-    ("state", &["config", "dispatch", "flight", "gate", "snapshot", "store"]),
+    ("state", &["alerts", "config", "dispatch", "flight", "gate", "snapshot", "store"]),
     ("store", &[]),
     ("upstream", &[]),
 ];

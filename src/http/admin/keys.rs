@@ -89,7 +89,8 @@ fn answer(gateway: &Gateway, done: Done) -> Result<Response, ApiError> {
     Ok(json(done.object.to_string()))
 }
 
-async fn read_body<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, ApiError> {
+/// A body of the admin plane.
+pub(super) async fn read_body<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
     let limits = BodyLimits { max: MAX_BODY, idle: gateway.config.server.body_idle_timeout };
     let bytes = body::read(&head.headers, body, limits).await?;
