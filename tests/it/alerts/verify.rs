@@ -14,7 +14,8 @@ const DOCS: &str = include_str!("../../../docs/alerts.md");
 
 /// The block of code in that language that defines `verify`.
 fn code(language: &str) -> &'static str {
-    let mut blocks = DOCS.split(&format!("```{language}\n")).skip(1);
+    let fence = format!("```{language}\n");
+    let mut blocks = DOCS.split(fence.as_str()).skip(1);
     blocks.find(|block| block.contains("verify(")).and_then(|block| block.split("```").next()).expect("a block of code")
 }
 
