@@ -189,3 +189,91 @@ pub fn ledger_mismatch(at: UnixMs, what: &str, expected: NanoUsd, found: NanoUsd
 pub fn usage_settled(row: &UsageRow) -> Event {
     Event::new(USAGE_SETTLED, format_args!("{}:{}", row.at, row.id), row.at, &record::json::row(row))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCS: &str = include_str!("../docs/alerts.md");
+    /// 2026-11-01, 2026-12-01 and 2026-11-27T09:15 in UTC.
+    const WINDOW: Window = Window { starts_at: 1_793_491_200_000, ends_at: Some(1_796_083_200_000) };
+    const RUNS_OUT: UnixMs = 1_795_770_900_000;
+    const REQUEST: &str = "0192f3a1-7c3e-7b11-8a54-3f0c2b9d11aa";
+
+    fn budget() -> Budget<'static> {
+        Budget { id: "bud_1", name: "monthly", scope: "team", subject: "research" }
+    }
+
+    fn reached() -> Reached<'static> {
+        Reached {
+            budget: budget(),
+            percent: 80,
+            limit: NanoUsd(100_000_000_000),
+            spent: NanoUsd(80_500_000_001),
+            window: WINDOW,
+            runs_out_at: Some(RUNS_OUT),
+        }
+    }
+
+    fn refused() -> Refused<'static> {
+        Refused {
+            budget: budget(),
+            limit: NanoUsd(100_000_000_000),
+            spent: NanoUsd(99_990_000_000),
+            window: WINDOW,
+            request_id: REQUEST,
+            needed: NanoUsd(20_000_000),
+            remaining: NanoUsd(10_000_000),
+            refused: None,
+        }
+    }
+
+    /// The example of a kind in `docs/alerts.md`.
+    fn example(kind: &str) -> Value {
+        let section = DOCS.split(&format!("### `{kind}`\n")).nth(1).expect("a section").to_owned();
+        let block = section.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        serde_json::from_str(block).expect("the example is JSON")
+    }
+
+    #[test]
+    fn events_are_as_the_documentation_shows_them() {
+        let events = [
+            budget_threshold(0, &reached()),
+            budget_exceeded(0, &refused()),
+            price_unknown(0, "openai-eu", "new-model", REQUEST),
+            ledger_mismatch(0, "rows against hourly sums", NanoUsd(12_000_000_005), NanoUsd(12_000_000_003)),
+        ];
+        for event in events {
+            let body: Value = serde_json::from_str(&event.body).unwrap();
+            assert_eq!(body, example(event.kind), "{}", event.kind);
+        }
+        for kind in KINDS.into_iter().chain([ALERT_TEST]) {
+            assert!(DOCS.contains(&format!("### `{kind}`\n")), "docs/alerts.md lacks {kind}");
+        }
+    }
+
+    #[test]
+    fn what_is_the_same_has_the_same_key() {
+        let threshold = |change: fn(&mut Reached<'_>)| {
+            let mut reached = reached();
+            change(&mut reached);
+            budget_threshold(7, &reached).key
+        };
+        let first = threshold(|_| ());
+        assert_eq!(first, "budget.threshold:bud_1:1793491200000:80:100000000000");
+        assert_eq!(threshold(|r| r.spent = NanoUsd(90_000_000_000)), first);
+        assert_ne!(threshold(|r| r.percent = 100), first);
+        assert_ne!(threshold(|r| r.limit = NanoUsd(200_000_000_000)), first, "a raised budget may be reached again");
+        let exceeded = budget_exceeded(7, &refused());
+        assert_eq!(exceeded.key, budget_exceeded(8, &Refused { request_id: "other", ..refused() }).key);
+        let counted: Value =
+            serde_json::from_str(&budget_exceeded(7, &Refused { refused: Some(3), ..refused() }).body).unwrap();
+        assert_eq!(counted["refused"], 3);
+        let unknown = |at: UnixMs, model: &str| price_unknown(at, "p", model, "r").key;
+        assert_eq!(unknown(0, "m"), unknown(86_399_999, "m"));
+        assert_ne!(unknown(0, "m"), unknown(86_400_000, "m"));
+        assert_ne!(unknown(0, "m"), unknown(0, "n"));
+        let extreme = ledger_mismatch(0, "w", NanoUsd(i64::MAX), NanoUsd(i64::MIN));
+        assert!(extreme.body.contains("-9223372036.854775808"), "{}", extreme.body);
+    }
+}

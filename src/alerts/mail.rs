@@ -14,9 +14,10 @@ use secrecy::ExposeSecret as _;
 use super::{Failure, Note, text};
 use crate::clock::UnixMs;
 use crate::config::{Email, Smtp, SmtpTls};
+use crate::snapshot::secrets::Secrets;
 
 /// For a whole mail, from the connection to the server's word that it has it.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 /// For one step of the dialogue.
 const STEP: Duration = Duration::from_secs(10);
 /// Base64 letters of a line (RFC 2045, section 6.8).
@@ -32,6 +33,8 @@ pub(super) struct Mailer {
     to: Vec<String>,
     envelope: Envelope,
     transport: AsyncSmtpTransport<Tokio1Executor>,
+    /// What the server may repeat and nobody may read.
+    secrets: Secrets,
 }
 
 impl std::fmt::Debug for Mailer {
@@ -57,9 +60,10 @@ impl Mailer {
             let credentials = Credentials::new(username.clone(), password.expose_secret().to_owned());
             builder = builder.credentials(credentials);
         }
+        let secrets = Secrets::new(smtp.password.iter().map(|password| password.expose_secret()));
         let server = format!("{}:{port}", smtp.host);
         let (from, to) = (email.from.clone(), email.to.clone());
-        Ok(Self { sink: sink.to_owned(), server, from, to, envelope, transport: builder.build() })
+        Ok(Self { sink: sink.to_owned(), server, from, to, envelope, transport: builder.build(), secrets })
     }
 
     /// Whom it writes to, and through whom.
@@ -73,7 +77,10 @@ impl Mailer {
         let mail = self.write(note, now);
         match tokio::time::timeout(TIMEOUT, self.transport.send_raw(&self.envelope, mail.as_bytes())).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Failure::new(error.to_string())),
+            Ok(Err(error)) => {
+                let why = error.to_string();
+                Err(Failure::new(self.secrets.mask(&why).unwrap_or(why)))
+            }
             Err(_) => Err(Failure::new(format!("the mail was not taken within {TIMEOUT:?}"))),
         }
     }

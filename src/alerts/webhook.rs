@@ -11,6 +11,7 @@ use super::{Failure, Note, sign, told};
 use crate::clock::UnixMs;
 use crate::config::{Webhook, webhook_key};
 use crate::record::rfc3339;
+use crate::snapshot::secrets::Secrets;
 use crate::upstream::body::collect;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
 use crate::upstream::{Answer, Call, CallBody, Provider as _};
@@ -29,6 +30,8 @@ pub(super) struct Hook {
     key: Vec<u8>,
     headers: HeaderMap,
     client: HttpProvider,
+    /// What an answer may repeat and nobody may read: the URL behind its host, the headers, the key.
+    secrets: Secrets,
 }
 
 impl std::fmt::Debug for Hook {
@@ -39,7 +42,7 @@ impl std::fmt::Debug for Hook {
 
 impl Hook {
     pub(super) fn new(config: &Webhook, extra_roots: Option<&str>) -> Result<Self, String> {
-        let uri = config.url.expose_secret().parse().map_err(|_| "the webhook's URL cannot be used")?;
+        let uri: Uri = config.url.expose_secret().parse().map_err(|_| "the webhook's URL cannot be used")?;
         let key = webhook_key(config.secret.expose_secret()).ok_or("the webhook's secret cannot be used")?;
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
@@ -54,7 +57,8 @@ impl Hook {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION"))));
         let options = PoolOptions { connect_timeout: CONNECT, max_idle_per_host: 2, http2: Http2::Never };
         let client = HttpProvider::new(options, Arc::clone(&tls_config(extra_roots)?));
-        Ok(Self { shown: config.url.redacted(), uri, key, headers, client })
+        let secrets = secrets(config, &uri);
+        Ok(Self { shown: config.url.redacted(), uri, key, headers, client, secrets })
     }
 
     /// Posts an event; 2xx is yes, 410 is never, anything else is not now. Redirects are not followed: what
@@ -65,7 +69,7 @@ impl Hook {
         let (method, uri) = (Method::POST, self.uri.clone());
         let call = Call { method, uri, headers, body: CallBody::from(body), first_byte: TIMEOUT, signer: None };
         match tokio::time::timeout(TIMEOUT, self.whole(call)).await {
-            Ok(Ok((answer, words))) => judge(&answer, &words, now),
+            Ok(Ok((answer, words))) => judge(&answer, self.secrets.mask(&words).as_deref().unwrap_or(&words), now),
             Ok(Err(why)) => Err(Failure::new(why)),
             Err(_) => Err(Failure::new(format!("no answer within {TIMEOUT:?}"))),
         }
@@ -88,8 +92,14 @@ impl Hook {
         let mut answer = self.client.send(call).await.map_err(|e| e.to_string())?;
         // Read to its end so that the connection can be used again; what it says is for people.
         let words = collect(&mut answer.body, MAX_ANSWER).await.unwrap_or_default();
-        Ok((answer, told(&String::from_utf8_lossy(&words))))
+        Ok((answer, String::from_utf8_lossy(&words).into_owned()))
     }
+}
+
+fn secrets(config: &Webhook, uri: &Uri) -> Secrets {
+    let behind_host = uri.path_and_query().map_or("", |rest| rest.as_str()).split(['/', '?', '&', '=']);
+    let headers = config.headers.values().map(|value| value.expose_secret());
+    Secrets::new(behind_host.chain(headers).chain([config.secret.expose_secret().trim_start_matches("whsec_")]))
 }
 
 /// The body: `id`, `type`, `created_at` and `data`, which is passed on as it was written.
@@ -103,6 +113,7 @@ fn judge(answer: &Answer, words: &str, now: UnixMs) -> Result<(), Failure> {
     if status.is_success() {
         return Ok(());
     }
+    let words = told(words);
     let words = if words.is_empty() { String::new() } else { format!(": {words}") };
     let why = match status {
         _ if status.is_redirection() => format!("it answered {status}, and redirects are not followed"),

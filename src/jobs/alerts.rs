@@ -25,6 +25,10 @@ const BATCH: u32 = 16;
 /// Most deliveries of a receiver that wait for another try; while there are so many, new events wait in the
 /// outbox, where they cost nothing.
 const MAX_WAITING: i64 = 256;
+/// How long a stop waits for what is being sent. What is not taken by then is sent again.
+const GRACE: Duration = Duration::from_secs(5);
+/// After how many batches in a row pending events are counted anew.
+const COUNT_EVERY: u32 = 32;
 /// How far pending events are counted.
 const COUNTED: u32 = 10_000;
 
@@ -50,7 +54,7 @@ impl Deliverer {
         Self { gateway, receiver, owner, head, failing: false }
     }
 
-    /// Runs until it is stopped. What is being sent then is sent and written; the rest waits for the next start.
+    /// Runs until it is stopped. What is being sent then has [`GRACE`] to be taken; the rest waits for the next start.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -99,13 +103,24 @@ impl Deliverer {
     async fn tell_all(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         let db: &Db = &self.gateway.db;
         let sink = &self.receiver.name;
-        while !stop.is_cancelled() {
+        for batch in 0_u32.. {
             let Some(work) = deliveries::work(db, sink, self.now()).await? else { break };
-            self.show_pending(&work).await?;
-            if !worth_it(&work) {
+            let goes_on = worth_it(&work) && !stop.is_cancelled();
+            if !goes_on || batch.is_multiple_of(COUNT_EVERY) {
+                self.show_pending(&work).await?;
+            }
+            if !goes_on {
                 break;
             }
-            let done = if work.due { self.tell_again(&work).await? } else { self.tell_next(&work).await? };
+            let told = async { if work.due { self.tell_again(&work).await } else { self.tell_next(&work).await } };
+            let too_late = async {
+                stop.cancelled().await;
+                tokio::time::sleep(GRACE).await;
+            };
+            let done = tokio::select! {
+                done = told => done?,
+                () = too_late => break,
+            };
             if !deliveries::settle(db, sink, &self.owner, &done).await? {
                 break;
             }

@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(one, id(1_795_257_000_000, "a"));
         assert_ne!(one, id(1_795_257_000_000, "b"));
         assert!(one < id(1_795_257_000_001, "a"));
-        assert!(first_id(1_795_257_000_000) < one && one < "evt_g".to_owned());
+        assert!(first_id(1_795_257_000_000) < one && one.as_str() < "evt_g");
         assert!(id(-5, "a").starts_with("evt_000000000000"));
     }
 

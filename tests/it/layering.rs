@@ -11,7 +11,7 @@ const BY_ALL: [&str; 5] = ["clock", "error", "events", "money", "record"];
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
     ("admin", &["alerts", "flight", "gate", "store"]),
-    ("alerts", &["config", "upstream"]),
+    ("alerts", &["config", "snapshot", "upstream"]),
     ("catalog", &[]),
     ("clock", &[]),
     ("config", &[]),

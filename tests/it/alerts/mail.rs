@@ -32,6 +32,8 @@ struct Ways {
     implicit: Option<TlsAcceptor>,
     /// Wants a login.
     login: bool,
+    /// Refuses every login, and repeats it.
+    repeats: bool,
     /// Refuses this recipient.
     refuses: Option<&'static str>,
 }
@@ -128,6 +130,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 stream.write_all(b"220 go ahead\r\n").await?;
                 return Ok(ways.starttls.clone().map(|tls| (stream.into_inner(), tls)));
             }
+            "AUTH" if ways.repeats => format!("535 what is {line}?"),
             "AUTH" => "235 welcome".to_owned(),
             "RCPT" if ways.refuses.is_some_and(|who| line.contains(who)) => "550 nobody here".to_owned(),
             "MAIL" | "RCPT" => "250 ok".to_owned(),
@@ -241,6 +244,15 @@ async fn without_starttls_nothing_is_said_in_clear_text() {
     let test = gateway.admin(Method::POST, "/admin/v1/alerts/mail/test", Value::Null).await.json();
     assert_eq!(test["delivered"], json!(false), "{test}");
     assert!(server.lines().iter().all(|line| line.starts_with("EHLO") || line == "QUIT"), "{:?}", server.lines());
+}
+
+#[tokio::test]
+async fn a_password_that_the_server_repeats_is_not_told() {
+    let server = MailServer::start(Ways { login: true, repeats: true, ..Ways::default() }).await;
+    let yaml = yaml(&server, "tls: none, username: weir, password: \"mail-secret/Zq9\"");
+    let gateway = Setup::new(yaml).start().await;
+    let test = gateway.admin(Method::POST, "/admin/v1/alerts/mail/test", Value::Null).await.text();
+    assert!(test.contains("535") && test.contains("[redacted]"), "{test}");
 }
 
 /// A certificate for `localhost`, and a server's side of TLS with it. Made by openssl, where there is one.

@@ -37,7 +37,8 @@ fn run(program: &str, file: &str, text: &str, args: &[&str]) -> Option<(bool, St
     Some((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
-async fn check(program: &str, file: &str, text: &str) {
+/// Checks what the code says of right and wrong signatures; `false` when there is no such program.
+async fn check(program: &str, file: &str, text: &str) -> bool {
     let (seen, at) = delivered().await;
     let header = |name: &str| seen.headers[name].to_str().unwrap().to_owned();
     let body = String::from_utf8(seen.body.to_vec()).unwrap();
@@ -45,8 +46,7 @@ async fn check(program: &str, file: &str, text: &str) {
     let (at, old) = (at.to_string(), (at - 3600).to_string());
     let try_it = |at: &str, signature: &str, body: &str| run(program, file, text, &[SECRET, &id, at, signature, body]);
     let Some((fine, why)) = try_it(&at, &signature, &body) else {
-        eprintln!("no {program} on this machine: the documented code is not tested");
-        return;
+        return false;
     };
     assert!(fine, "{why}");
     let several = format!("v1,bm90aGluZw== {signature}");
@@ -59,18 +59,23 @@ async fn check(program: &str, file: &str, text: &str) {
     ] {
         assert!(!try_it(at, signature, body).unwrap().0, "{at} {signature} {body}");
     }
+    true
 }
 
 #[tokio::test]
 async fn the_documented_python_verifies() {
     let call = "\nimport sys\nsecret, id, at, signature, body = sys.argv[1:]\n\
                 verify(secret, {'webhook-id': id, 'webhook-timestamp': at, 'webhook-signature': signature}, body.encode())\n";
-    check("python3", "verify.py", &format!("{}{call}", code("python"))).await;
+    if !check("python3", "verify.py", &format!("{}{call}", code("python"))).await {
+        eprintln!("no python3 on this machine: the documented code is not tested");
+    }
 }
 
 #[tokio::test]
 async fn the_documented_javascript_verifies() {
     let call = "\nconst [secret, id, at, signature, body] = process.argv.slice(2);\n\
                 verify(secret, {'webhook-id': id, 'webhook-timestamp': at, 'webhook-signature': signature}, Buffer.from(body));\n";
-    check("node", "verify.mjs", &format!("{}{call}", code("js"))).await;
+    if !check("node", "verify.mjs", &format!("{}{call}", code("js"))).await {
+        eprintln!("no node on this machine: the documented code is not tested");
+    }
 }
