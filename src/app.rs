@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, Durability, Policy, Key};
 use crate::demo::Demo;
@@ -27,9 +28,11 @@ use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
 use crate::http::server::{Listening, Routers, serve};
+use crate::jobs::alerts::Deliverer;
 use crate::jobs::budget_keeper::{self, BudgetKeeper};
 use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
+use crate::jobs::outbox::OutboxKeeper;
 use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
 use crate::meter::journal::{self, Journal};
@@ -146,6 +149,7 @@ impl App {
         let welcome = set_up(&gateway, &lifecycle).await?;
         accounting(&gateway, &lifecycle, demands);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        send_events(&gateway, &lifecycle);
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());
@@ -169,6 +173,16 @@ impl App {
         self.gateway.readiness.drain();
         self.lifecycle.stop(self.drain, hurry).await;
         self.gateway.db.close().await;
+    }
+}
+
+/// The jobs of the outbox: one keeps it, one for each receiver empties it.
+fn send_events(gateway: &Shared, lifecycle: &Lifecycle) {
+    let (keeper, head) = OutboxKeeper::new(Arc::clone(gateway));
+    lifecycle.job(keeper.run(lifecycle.jobs_stop.clone()));
+    for receiver in gateway.alerts.iter() {
+        let deliverer = Deliverer::new(Arc::clone(gateway), Arc::clone(receiver), head.clone());
+        lifecycle.job(deliverer.run(lifecycle.jobs_stop.clone()));
     }
 }
 
@@ -201,7 +215,9 @@ fn gateway(
             allow_unknown: start.config.budget_policy.unknown == Policy::Allow,
         },
     };
+    let roots = (start.env)("SSL_CERT_FILE");
     Ok(Gateway {
+        alerts: Receivers::new(&start.config, roots.as_deref()).map_err(StartError::Config)?,
         anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
         snapshot: ArcSwap::from_pointee(snapshot),
         dispatcher,

@@ -1,6 +1,7 @@
 //! The command line, one file per subcommand.
 
 pub mod budgets;
+pub mod alerts;
 pub mod check;
 pub mod config;
 pub mod connect;
@@ -47,6 +48,8 @@ enum Command {
     Usage(usage::UsageArgs),
     /// Show prices.
     Prices(prices::PricesArgs),
+    /// Show receivers of alerts and what they never took, send again, test.
+    Alerts(alerts::AlertsArgs),
     /// Check database, providers, clock and file limits.
     Doctor(doctor::DoctorArgs),
 }
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Some(Command::Budgets(args)) => budgets::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
+        Some(Command::Alerts(args)) => alerts::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),
     };
     ExitCode::from(code)

@@ -4,6 +4,7 @@
 //! and each section reads its part of the tree (`read`), leaving a [`Fault`] wherever it cannot.
 //! Every fault is told, each with file, line and column. A key that does nothing is refused.
 
+mod alerts;
 mod auth;
 mod brake;
 mod budgets;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, webhook_key};
 pub use auth::Auth;
 pub use brake::Brake;
 pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
@@ -103,6 +105,8 @@ pub struct Config {
     pub prices: Prices,
     /// How usage is kept until it is in the database.
     pub ledger: Ledger,
+    /// Who is told of events such as a budget's end, by webhook or e-mail.
+    pub alerts: Vec<Alert>,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -218,6 +222,7 @@ impl Config {
             ledger: section
                 .section("ledger", |section| Ledger::read(section, &data_dir))
                 .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
+            alerts: alerts::read(section),
             data_dir,
             files: Vec::new(),
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy, UnixMs};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
@@ -47,6 +48,8 @@ pub struct Gateway {
     pub key_lookups: Semaphore,
     /// The database.
     pub db: Db,
+    /// Who is told of events.
+    pub alerts: Receivers,
     /// Hash of the admin key; not there until the database that holds it was reached.
     pub admin: OnceLock<KeyHash>,
     /// Who calls without a key, where that is allowed.

@@ -10,6 +10,7 @@ mod error;
 pub mod keys;
 pub mod leases;
 pub mod objects;
+pub mod outbox;
 pub mod reconcile;
 pub mod responses;
 mod session;
@@ -35,5 +36,6 @@ pub fn statements(engine: Engine) -> Vec<String> {
         responses::STATEMENTS,
     ]
     .concat();
-    fixed.into_iter().map(str::to_owned).chain(budgets::shapes()).chain(usage::statements(engine)).collect()
+    let built = [budgets::shapes().to_vec(), usage::statements(engine), outbox::statements(engine)].concat();
+    fixed.into_iter().map(str::to_owned).chain(built).collect()
 }

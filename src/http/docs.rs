@@ -89,6 +89,17 @@ const USAGE_QUERY: &[(&str, &str)] = &[
 ];
 const PAGE_QUERY: &[(&str, &str)] =
     &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
+const EVENTS_QUERY: &[(&str, &str)] = &[
+    ("kind", "kind of event, such as budget.exceeded"),
+    ("since", "first moment: RFC 3339"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
+const DEAD_QUERY: &[(&str, &str)] = &[
+    ("sink", "name of the receiver"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
 
 const BUDGETS_QUERY: &[(&str, &str)] = &[
     ("limit", "entries of a page, 1 to 1000"),
@@ -249,6 +260,33 @@ pub const ROUTES: &[Described] = &[
         query: RECONCILE_QUERY,
         ..route("get", "/admin/v1/reconcile", "Admin", "Whether rows, sums, budgets and leases agree", Access::Admin)
     },
+    route("get", "/admin/v1/alerts", "Alerts", "Receivers of alerts and how they do", Access::Admin),
+    Described {
+        query: EVENTS_QUERY,
+        ..route("get", "/admin/v1/alerts/events", "Alerts", "Events, the newest first", Access::Admin)
+    },
+    Described {
+        query: DEAD_QUERY,
+        ..route("get", "/admin/v1/alerts/dead", "Alerts", "Events that a receiver never took", Access::Admin)
+    },
+    route("post", "/admin/v1/alerts/dead/{id}/replay", "Alerts", "Send one of them again", Access::Admin),
+    Described {
+        body: Some("AlertReplay"),
+        ..route(
+            "post",
+            "/admin/v1/alerts/replay",
+            "Alerts",
+            "Send a receiver everything since a moment again",
+            Access::Admin,
+        )
+    },
+    route(
+        "post",
+        "/admin/v1/alerts/{name}/test",
+        "Alerts",
+        "Send a receiver a test and say what came of it",
+        Access::Admin,
+    ),
     route("get", "/health", "Operations", "Alive", Access::Open),
     route("get", "/health/ready", "Operations", "Ready for traffic; 503 while draining", Access::Open),
     route("get", "/health/details", "Operations", "Each component and provider", Access::Admin),
@@ -355,6 +393,8 @@ fn schemas() -> Value {
         "BudgetUpdate": budget(&[], &["name"]),
         "BudgetRaise": {"type": "object", "required": ["usd"], "additionalProperties": false, "properties": {"usd": usd(),
             "until": {"type": "string", "description": "RFC 3339, or a span from now such as 2d; needed unless usd is 0"}}},
+        "AlertReplay": {"type": "object", "required": ["sink", "since"], "additionalProperties": false, "properties": {
+            "sink": text(), "since": {"type": "string", "format": "date-time"}}},
         "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object",
             "required": ["message", "type", "param", "code"], "properties": {
                 "message": text(), "type": text(), "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}},

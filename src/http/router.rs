@@ -57,6 +57,12 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/providers", get(admin::providers::list))
         .route("/admin/v1/reconcile", get(admin::reconcile::show))
+        .route("/admin/v1/alerts", get(admin::alerts::list))
+        .route("/admin/v1/alerts/events", get(admin::alerts::events))
+        .route("/admin/v1/alerts/dead", get(admin::alerts::dead))
+        .route("/admin/v1/alerts/dead/{id}/replay", post(admin::alerts::replay_one))
+        .route("/admin/v1/alerts/replay", post(admin::alerts::replay))
+        .route("/admin/v1/alerts/{name}/test", post(admin::alerts::test))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
     if gateway.config.server.metrics_listen.is_none() {

@@ -1,6 +1,7 @@
 //! The integration tests, in one binary: one file per feature.
 #![expect(clippy::unwrap_used, reason = "tests, and what helps them: clippy knows only the former by itself")]
 
+mod alerts;
 mod bad_input;
 mod budgets_admin;
 mod budgets;

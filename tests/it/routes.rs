@@ -78,6 +78,11 @@ async fn every_route_that_is_listed_answers() {
             route.method,
             route.path
         );
+        // Dead letters are made by events alone, and receivers by the configuration.
+        if route.path.starts_with("/admin/v1/alerts/") && route.path.contains('{') {
+            assert_eq!(reply.code(), "not_found", "{}", route.path);
+            continue;
+        }
         assert_ne!(reply.status, StatusCode::NOT_FOUND, "{} {}: {}", route.method, route.path, reply.text());
     }
 }
