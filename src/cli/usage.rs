@@ -125,7 +125,7 @@ async fn on_database(query: &str, local: &Local) -> Result<String, (u8, String)>
         return Ok(match ask.format {
             Written::Json => answer::totals(&ask.group_by, &sums),
             Written::Csv => answer::totals_csv(&ask.group_by, &sums),
-            Written::Ndjson => answer::totals_ndjson(&ask.group_by, &sums),
+            Written::Ndjson | Written::Parquet => answer::totals_ndjson(&ask.group_by, &sums),
         });
     }
     if ask.format == Written::Json {

@@ -45,12 +45,15 @@ pub fn router(gateway: &Shared) -> Router {
     let reads = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1beta/models", get(models::list))
-        .route("/v1/usage", get(openai::usage::list));
+        .route("/v1/usage", get(openai::usage::list))
+        .route("/v1/usage/{id}", get(openai::usage::receipt::show))
+        .route("/v1/usage/receipts/key", get(openai::usage::receipt::key));
     let admin = Router::new()
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
         .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
         .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
         .route("/admin/v1/usage", get(openai::usage::admin))
+        .route("/admin/v1/costs", get(admin::costs::show))
         .route("/admin/v1/providers", get(admin::providers::list))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));

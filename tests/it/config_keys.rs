@@ -116,6 +116,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("providers.*.usage", "every_usage_rule_acts"),
     ("providers.*.vars", "the_deployments_form_of_azure_has_the_model_in_its_path"),
     ("providers.*.vars.*", "the_deployments_form_of_azure_has_the_model_in_its_path"),
+    ("receipts.signing_key", "a_receipts_key_is_made_once_and_may_be_configured"),
     ("server.body_idle_timeout", "a_body_that_stalls_is_given_up"),
     ("server.body_limit", "large_requests_are_refused"),
     ("server.drain_timeout", "a_stream_that_outlives_the_drain_is_interrupted"),

@@ -13,10 +13,15 @@ use crate::support::upstream::{Script, Upstream};
 /// The router's source: what is in it cannot be asked of it at run time.
 const ROUTER: &str = include_str!("../../src/http/router.rs");
 
+/// The id of a request of the key's that has its row.
+const REQUEST: &str = "a-request-of-the-key";
+
 async fn gateway() -> (Gateway, String) {
     let upstream = Upstream::scripted(vec![Script::json(r#"{"ok":1,"input_tokens":1}"#)]).await;
     let gateway = Gateway::before(&upstream.url()).await;
     let key = gateway.plain_key().await;
+    let headers = [("x-api-key", key.as_str()), ("x-request-id", REQUEST)];
+    gateway.request(Method::GET, "/v1/conversations", &headers, "").await;
     (gateway, key)
 }
 
@@ -28,6 +33,7 @@ fn method(route: &Described) -> Method {
 fn path_of(route: &Described, id: &str) -> String {
     let action = "gpt-x:generateContent";
     let id = match (route.method, route.path) {
+        (_, "/v1/usage/{id}") => REQUEST,
         ("post", path) if path.starts_with("/v1/") => action,
         (_, path) if path.starts_with("/v1/") => "gpt-x",
         _ => id,
@@ -162,6 +168,8 @@ fn what_users_rely_on_is_listed() {
         ("post", "/v1/fine_tuning/jobs"),
         ("post", "/v1/rerank"),
         ("get", "/v1/usage"),
+        ("get", "/v1/usage/{id}"),
+        ("get", "/admin/v1/costs"),
         ("get", "/admin/v1/keys"),
         ("get", "/admin/v1/providers"),
         ("get", "/admin/v1/usage"),

@@ -1,0 +1,340 @@
+//! What usage comes to, on both databases: costs over time, exports, receipts, scheduled reports,
+//! providers' invoices.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use weir::clock::Clock;
+use weir::money::NanoUsd;
+use weir::record::{Status, UsageRow};
+use weir::store::usage::insert_batch;
+use weir::store::{Db, Options};
+
+use crate::store::{NOW, random_rows, usage_row};
+use crate::support::database::{Database, on_both};
+use crate::support::gateway::{ADMIN, Gateway, Setup};
+
+on_both!(
+    a_series_adds_up_to_what_the_rows_say,
+    buckets_are_hours_days_and_months_of_the_zone,
+    the_dearest_groups_stand_for_themselves_and_the_rest_together,
+    savings_failures_and_forecast_are_those_of_the_rows,
+    parquet_is_the_rows,
+    a_receipt_is_the_row_and_its_signature_holds,
+    a_receipts_key_is_made_once_and_may_be_configured,
+);
+
+const HOUR: i64 = 3_600_000;
+const DAY: i64 = 24 * HOUR;
+
+/// A gateway over a database that has these rows, at [`NOW`].
+async fn with_rows(db: &Database, yaml: &str, rows: &[UsageRow]) -> Gateway {
+    let gateway = Setup::new(yaml).database(&db.url).clock(Clock::mock(NOW)).start().await;
+    let store = Db::open(&db.url, &Options::default()).unwrap();
+    for batch in rows.chunks(500) {
+        insert_batch(&store, batch).await.unwrap();
+    }
+    store.close().await;
+    gateway
+}
+
+async fn get(gateway: &Gateway, path: &str) -> Value {
+    let reply = gateway.get(ADMIN, path).await;
+    assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text());
+    reply.json()
+}
+
+fn nano(value: &Value) -> i64 {
+    value.as_str().and_then(|text| text.parse::<NanoUsd>().ok()).unwrap_or_else(|| panic!("an amount: {value}")).0
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("a list: {value}"))
+}
+
+fn cost(row: &UsageRow) -> i64 {
+    row.cost.map_or(0, |cost| cost.0)
+}
+
+/// The sum of a line of a series.
+fn sum(line: &Value) -> i64 {
+    list(&line["cost_usd"]).iter().map(nano).sum()
+}
+
+async fn a_series_adds_up_to_what_the_rows_say(db: Database) {
+    let rows = random_rows(1, 800);
+    let gateway = with_rows(&db, "", &rows).await;
+    let (from, to) = (NOW - 30 * DAY + 12_345, NOW - DAY + 54_321);
+    let text = |at: i64| jiff::Timestamp::from_millisecond(at).unwrap().to_string();
+    let range = format!("from={}&to={}", text(from), text(to));
+    let within: Vec<&UsageRow> = rows.iter().filter(|row| (from..to).contains(&row.at)).collect();
+    for (bucket, zone) in [
+        ("hour", "UTC"),
+        ("day", "UTC"),
+        ("day", "Europe/Berlin"),
+        ("day", "America/New_York"),
+        ("month", "Asia/Tokyo"),
+    ] {
+        let path = format!("/admin/v1/costs?{range}&bucket={bucket}&time_zone={zone}&group_by=model,provider&top=3");
+        let told = get(&gateway, &path).await;
+        let all: i64 = within.iter().map(|row| cost(row)).sum();
+        assert_eq!(nano(&told["totals"]["cost_usd"]), all, "{path}");
+        assert_eq!(told["totals"]["requests"], within.len());
+        assert_eq!(list(&told["series"]).iter().map(sum).sum::<i64>(), all, "{path}");
+        for (i, cut) in list(&told["buckets"]).iter().enumerate() {
+            let [start, end] = ["start", "end"]
+                .map(|name| cut[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond());
+            let expected: i64 = within.iter().filter(|row| (start..end).contains(&row.at)).map(|row| cost(row)).sum();
+            let found: i64 = list(&told["series"]).iter().map(|line| nano(&line["cost_usd"][i])).sum();
+            assert_eq!(found, expected, "{path}: {cut}");
+        }
+    }
+}
+
+async fn buckets_are_hours_days_and_months_of_the_zone(db: Database) {
+    let gateway = with_rows(&db, "", &[usage_row("a", NOW)]).await;
+    let told = get(&gateway, "/admin/v1/costs?from=2026-10-24&to=2026-10-27&time_zone=Europe/Berlin").await;
+    let starts: Vec<&str> = list(&told["buckets"]).iter().map(|cut| cut["start"].as_str().unwrap()).collect();
+    // The day on which the clocks go back has 25 hours; the range begins at midnight of UTC.
+    let expected = [
+        "2026-10-24T00:00:00+02:00",
+        "2026-10-25T00:00:00+02:00",
+        "2026-10-26T00:00:00+01:00",
+        "2026-10-27T00:00:00+01:00",
+    ];
+    assert_eq!(starts, expected);
+    let told = get(&gateway, "/admin/v1/costs?from=2026-09-15&to=2026-12-01&bucket=month").await;
+    let starts: Vec<&str> = list(&told["buckets"]).iter().map(|cut| cut["start"].as_str().unwrap()).collect();
+    assert_eq!(starts, ["2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"]);
+    assert_eq!(told["series"][0]["cost_usd"], json!(["0.000000000", "0.000000000", "0.000150000"]), "zeros are filled");
+    let defaults = get(&gateway, "/admin/v1/costs").await;
+    assert_eq!((&defaults["bucket"], &defaults["time_zone"]), (&json!("day"), &json!("UTC")));
+    assert_eq!(defaults["group_by"], json!(["model"]));
+    assert_eq!(list(&defaults["buckets"]).len(), 31);
+    for (query, param) in [
+        ("bucket=week", "bucket"),
+        ("bucket=hour&from=2026-01-01", "bucket"),
+        ("from=2026-12-01", "from"),
+        ("time_zone=Asia/Kolkata", "time_zone"),
+        ("time_zone=Mars", "time_zone"),
+        ("top=0", "top"),
+        ("top=51", "top"),
+        ("group_by=day", "group_by"),
+        ("group_by=key,team,user,model", "group_by"),
+        ("group_by=tag&from=2026-01-01", "from"),
+        ("tag=a&from=2026-01-01", "from"),
+        ("colour=red", "colour"),
+    ] {
+        let reply = gateway.get(ADMIN, &format!("/admin/v1/costs?{query}")).await;
+        assert_eq!(
+            (reply.status, &reply.json()["error"]["param"]),
+            (StatusCode::BAD_REQUEST, &json!(param)),
+            "{query}"
+        );
+    }
+    // Hours do not mind where a zone's days begin, but the forecast's days do.
+    let hours = get(&gateway, "/admin/v1/costs?bucket=hour&from=2d&time_zone=Asia/Kolkata").await;
+    assert_eq!((&hours["forecast"], list(&hours["buckets"]).len()), (&Value::Null, 49));
+    assert!(hours["buckets"][0]["start"].as_str().unwrap().ends_with(":30:00+05:30"), "{}", hours["buckets"][0]);
+}
+
+async fn the_dearest_groups_stand_for_themselves_and_the_rest_together(db: Database) {
+    let rows = random_rows(2, 600);
+    let gateway = with_rows(&db, "", &rows).await;
+    let told = get(&gateway, "/admin/v1/costs?from=60d&group_by=key,user&top=4").await;
+    let mut by_hand: BTreeMap<(Option<&str>, Option<&str>), i64> = BTreeMap::new();
+    for row in &rows {
+        *by_hand.entry((row.key_id.as_deref(), row.user_id.as_deref())).or_default() += cost(row);
+    }
+    let mut dearest: Vec<_> = by_hand.into_iter().collect();
+    dearest.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
+    let (top, series) = (list(&told["top"]), list(&told["series"]));
+    assert_eq!((top.len(), series.len()), (4, 5));
+    for (((key, user), cost), (one, line)) in dearest.iter().zip(top.iter().zip(series)) {
+        assert_eq!((one["key"].as_str(), one["user"].as_str(), nano(&one["cost_usd"])), (*key, *user, *cost));
+        assert_eq!((line["group"]["key"].as_str(), sum(line), &line["other"]), (*key, *cost, &json!(false)));
+    }
+    let rest: i64 = dearest[4..].iter().map(|(_, cost)| cost).sum();
+    assert_eq!((sum(&series[4]), &series[4]["group"], &series[4]["other"]), (rest, &Value::Null, &json!(true)));
+    // Tags come from rows, and a row with two is in both groups.
+    let tags = get(&gateway, "/admin/v1/costs?from=60d&group_by=tag").await;
+    let web: i64 = rows.iter().filter(|row| row.tags.contains(&("app".into(), "web".into()))).map(cost).sum();
+    let found = list(&tags["top"]).iter().find(|one| one["tag"] == "app=web").unwrap();
+    assert_eq!(nano(&found["cost_usd"]), web);
+    let filtered = get(&gateway, "/admin/v1/costs?from=60d&tag=app=web&group_by=").await;
+    assert_eq!(nano(&filtered["totals"]["cost_usd"]), web);
+    let only = get(&gateway, "/admin/v1/costs?from=60d&user=ann&status=ok&group_by=user").await;
+    assert_eq!(list(&only["top"]).len(), 1);
+    assert_eq!((&only["top"][0]["user"], &only["top"][0]["share_percent"]), (&json!("ann"), &json!("100.00")));
+}
+
+async fn savings_failures_and_forecast_are_those_of_the_rows(db: Database) {
+    let yaml = "providers:\n  up: { kind: openai-compatible, base_url: \"http://127.0.0.1:9\", api_key: k, default: true }\n\
+                models:\n  fast: up/priced\n  both: { targets: [{ provider: up, model: priced }, { provider: up, model: other }] }\n\
+                prices:\n  up/priced: { input: \"1.00\", output: \"2.00\", cache_read: \"0.10\" }\n";
+    let mut rows = Vec::new();
+    let mut add = |model: &str, cached: u64, status: Status, cost: i64, before: i64| {
+        let mut row = usage_row(&format!("r{}", rows.len()), NOW - before);
+        row.model = Some(model.to_owned());
+        row.provider = Some("up".to_owned());
+        row.usage.input = cached + 1;
+        row.usage.cached = cached;
+        row.status = status;
+        row.cost = Some(NanoUsd(cost));
+        rows.push(row);
+    };
+    add("up/priced", 1_000_000, Status::Ok, 100, HOUR);
+    add("fast", 7, Status::Ok, 100, 2 * HOUR);
+    add("both", 11, Status::Timeout, 30, 3 * HOUR);
+    add("up/unheard-of", 13, Status::Cancelled, 5, 4 * HOUR);
+    // Every day of four weeks before cost 1,000.
+    for day in 1..=28 {
+        add("up/priced", 0, Status::Ok, 1_000, day * DAY);
+    }
+    let gateway = with_rows(&db, yaml, &rows).await;
+    let told = get(&gateway, "/admin/v1/costs?from=1d&to=2027-01-01").await;
+    let savings = &told["cached_savings"];
+    assert_eq!(savings["saved_usd"], "0.900006300", "{savings}");
+    assert_eq!((&savings["cached_tokens"], &savings["not_priced_cached_tokens"]), (&json!(1_000_007), &json!(24)));
+    let not: Vec<&str> = list(&savings["not_priced"]).iter().map(|one| one["model"].as_str().unwrap()).collect();
+    assert_eq!(not.len(), 2, "{savings}");
+    assert!(not.contains(&"both") && not.contains(&"up/unheard-of"), "{not:?}");
+    assert_eq!((&told["failed"]["cost_usd"], &told["failed"]["requests"]), (&json!("0.000000035"), &json!(2)));
+    assert_eq!(told["failed"]["by_status"][0], json!({"status": "timeout", "requests": 1, "cost_usd": "0.000000030"}));
+    // 21 November, 10:30: 20 days of 1,000 and today's 235; 13.5 hours of today and nine days are left.
+    let expected = json!({"method": "weekday_average", "month_start": "2026-11-01T00:00:00Z",
+        "month_end": "2026-12-01T00:00:00Z", "month_to_date_usd": "0.000020235", "expected_rest_usd": "0.000009562",
+        "month_end_usd": "0.000029797", "history_days": 28});
+    assert_eq!(told["forecast"], expected);
+    let mine = get(&gateway, "/admin/v1/costs?model=fast").await;
+    assert_eq!(mine["forecast"]["method"], "linear");
+}
+
+async fn parquet_is_the_rows(db: Database) {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    let mut rows = random_rows(3, 2_500);
+    rows[0].warnings = vec!["left out".to_owned()];
+    rows[0].usage.cache_write_1h = 9;
+    let gateway = with_rows(&db, "", &rows).await;
+    let reply = gateway.get(ADMIN, "/v1/usage?format=parquet").await;
+    assert_eq!(reply.header("content-type"), Some("application/vnd.apache.parquet"));
+    let reader = SerializedFileReader::new(reply.body.clone()).unwrap();
+    let read: Vec<_> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    let lines = gateway.get(ADMIN, "/v1/usage?format=ndjson").await.text();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((read.len(), lines.len()), (2_500, 2_500));
+    for (row, line) in read.iter().zip(&lines) {
+        for (name, field) in row.get_column_iter() {
+            assert_eq!(plain(field), expected(name, &line[name.as_str()]), "{name}");
+        }
+    }
+    // Columns and members are the same, but for token classes of which there are none.
+    let columns: Vec<&str> = read[0].get_column_iter().map(|(name, _)| name.as_str()).collect();
+    for name in lines[0].as_object().unwrap().keys() {
+        assert!(columns.contains(&name.as_str()), "{name} is a column");
+    }
+    let csv = gateway.get(ADMIN, "/v1/usage?format=csv&limit=1").await.text();
+    assert_eq!(csv.lines().next().unwrap(), columns.join(","), "the order is that of the CSV");
+    let some = gateway.get(ADMIN, "/admin/v1/usage?format=parquet&status=ok&key_id=key_a").await;
+    let reader = SerializedFileReader::new(some.body).unwrap();
+    let count = rows.iter().filter(|row| row.status == Status::Ok && row.key_id.as_deref() == Some("key_a")).count();
+    assert_eq!(reader.get_row_iter(None).unwrap().count(), count);
+    let none = gateway.get(ADMIN, "/v1/usage?format=parquet&key_id=nobody").await;
+    assert_eq!(SerializedFileReader::new(none.body).unwrap().get_row_iter(None).unwrap().count(), 0);
+    let totals = gateway.get(ADMIN, "/v1/usage?format=parquet&group_by=model").await;
+    assert_eq!((totals.status, &totals.json()["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("format")));
+}
+
+/// A Parquet cell as text.
+fn plain(field: &parquet::record::Field) -> String {
+    use parquet::record::Field;
+    match field {
+        Field::Null => String::new(),
+        Field::Str(text) => text.clone(),
+        Field::Bytes(bytes) => bytes.as_utf8().unwrap().to_owned(),
+        Field::TimestampMillis(at) => weir::record::rfc3339(*at),
+        other => other.to_string(),
+    }
+}
+
+/// The same cell of a JSON row.
+fn expected(name: &str, value: &Value) -> String {
+    match value {
+        // A token class of which there are none is left out of JSON.
+        Value::Null
+            if name.ends_with("_tokens")
+                || matches!(name, "audio_ms" | "characters" | "web_searches" | "images" | "search_units") =>
+        {
+            "0".to_owned()
+        }
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn chat() -> Value {
+    json!({"model": "demo/chat", "messages": [{"role": "user", "content": "hi"}]})
+}
+
+async fn call(gateway: &Gateway, key: &str, id: &str) {
+    let headers = [("x-api-key", key), ("x-request-id", id)];
+    let reply = gateway.request(http::Method::POST, "/v1/chat/completions", &headers, chat().to_string()).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+}
+
+async fn a_receipt_is_the_row_and_its_signature_holds(db: Database) {
+    let gateway = Setup::new("").database(&db.url).clock(Clock::mock(NOW)).start().await;
+    let (a, b) = (gateway.plain_key().await, gateway.plain_key().await);
+    call(&gateway, &a, "req-of-a").await;
+    let receipt = gateway.get(&a, "/v1/usage/req-of-a").await.json();
+    let jwk = gateway.get(&a, "/v1/usage/receipts/key").await.json();
+    assert_eq!(weir::reports::receipt::verify(&receipt, &jwk).as_deref(), Ok(jwk["kid"].as_str().unwrap()));
+    let mut row = receipt.clone();
+    let told = row.as_object_mut().unwrap().shift_remove("receipt").unwrap();
+    assert_eq!(row, gateway.only_row().await, "the row as a list gives it");
+    assert_eq!((&told["version"], &told["algorithm"]), (&json!(1), &json!("Ed25519")));
+    assert_eq!((&told["issued_at"], &told["key_id"]), (&json!("2026-11-21T10:30:00.000Z"), &jwk["kid"]));
+    let mut forged = receipt.clone();
+    forged["output_tokens"] = json!(0);
+    assert!(weir::reports::receipt::verify(&forged, &jwk).is_err());
+    // Another key's request is as unknown as one that never was.
+    for (key, path) in [(&b, "/v1/usage/req-of-a"), (&a, "/v1/usage/req-of-nobody")] {
+        let reply = gateway.get(key, path).await;
+        assert_eq!((reply.status, reply.code().as_str()), (StatusCode::NOT_FOUND, "request_not_found"));
+    }
+    assert_eq!(gateway.get(ADMIN, "/v1/usage/req-of-a").await.status, StatusCode::OK);
+    assert_eq!(
+        gateway.request(http::Method::GET, "/v1/usage/req-of-a", &[], "").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    // Two of one id: the newest, and the other by its time.
+    gateway.clock.advance(std::time::Duration::from_millis(1500));
+    call(&gateway, &a, "req-of-a").await;
+    call(&gateway, &b, "req-of-a").await;
+    let newest = gateway.get(&a, "/v1/usage/req-of-a").await.json();
+    assert_eq!(
+        (&newest["at"], &newest["receipt"]["rows_with_this_id"]),
+        (&json!("2026-11-21T10:30:01.500Z"), &json!(2))
+    );
+    let older = gateway.get(&a, "/v1/usage/req-of-a?at=2026-11-21T10:30:00Z").await.json();
+    assert_eq!((&older["at"], &older["id"]), (&json!("2026-11-21T10:30:00.000Z"), &json!("req-of-a")));
+    let reply = gateway.get(&a, "/v1/usage/req-of-a?at=soon").await;
+    assert_eq!((reply.status, &reply.json()["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("at")));
+}
+
+async fn a_receipts_key_is_made_once_and_may_be_configured(db: Database) {
+    let one = Setup::new("").database(&db.url).start().await;
+    let other = Setup::new("").database(&db.url).start().await;
+    let (a, b) = tokio::join!(get(&one, "/v1/usage/receipts/key"), get(&other, "/v1/usage/receipts/key"));
+    assert_eq!(a, b, "replicas sign with one key");
+    // The key of RFC 8037, appendix A.
+    let own = "receipts: { signing_key: nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A }\n";
+    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let configured = Setup::new(own).database(&db.url).start().await;
+    assert_eq!(get(&configured, "/v1/usage/receipts/key").await["x"], x);
+    let seed = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+    let by_variable = Setup::new("").env("WEIR_RECEIPT_KEY", seed).database(&db.url).start().await;
+    assert_eq!(get(&by_variable, "/v1/usage/receipts/key").await["x"], x);
+}
