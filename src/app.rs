@@ -23,6 +23,7 @@ use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
 use crate::http::server::{Listening, Routers, serve};
 use crate::jobs::key_watch::KeyWatch;
+use crate::jobs::reports::Reports;
 use crate::jobs::usage_writer::UsageWriter;
 use crate::lifecycle::Lifecycle;
 use crate::meter::ledger::{self, Ledger};
@@ -126,6 +127,7 @@ impl App {
         let writer = UsageWriter::new(gateway.db.clone(), gateway.meter.clone(), queue);
         lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());

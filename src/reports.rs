@@ -8,4 +8,5 @@ pub mod models;
 pub mod parquet;
 pub mod receipt;
 pub mod savings;
+pub mod schedule;
 pub mod zone;

@@ -98,6 +98,11 @@ const COSTS_QUERY: &[(&str, &str)] = &[
     ("top", "how many groups have a series of their own, 1 to 50; the others are one"),
     ("time_zone", "where days and months begin, such as Europe/Berlin; UTC without it"),
 ];
+const REPORTS_QUERY: &[(&str, &str)] = &[
+    ("name", "only reports of this name"),
+    ("limit", "reports of a page, 1 to 1000; 20 without it"),
+    ("cursor", "next_cursor of the page before"),
+];
 const PAGE_QUERY: &[(&str, &str)] =
     &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
 
@@ -244,6 +249,16 @@ pub const ROUTES: &[Described] = &[
             "/admin/v1/costs",
             "Admin",
             "Costs over time: series, dearest groups, savings by caches, failures, forecast",
+            Access::Admin,
+        )
+    },
+    Described {
+        query: REPORTS_QUERY,
+        ..route(
+            "get",
+            "/admin/v1/reports",
+            "Admin",
+            "Scheduled reports that were made, the newest first",
             Access::Admin,
         )
     },

@@ -54,6 +54,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/costs", get(admin::costs::show))
+        .route("/admin/v1/reports", get(admin::reports::list))
         .route("/admin/v1/providers", get(admin::providers::list))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));

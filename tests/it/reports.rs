@@ -23,6 +23,8 @@ on_both!(
     parquet_is_the_rows,
     a_receipt_is_the_row_and_its_signature_holds,
     a_receipts_key_is_made_once_and_may_be_configured,
+    a_report_is_made_once_for_each_period,
+    what_a_pause_missed_is_made_up_for,
 );
 
 const HOUR: i64 = 3_600_000;
@@ -337,4 +339,78 @@ async fn a_receipts_key_is_made_once_and_may_be_configured(db: Database) {
     let seed = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
     let by_variable = Setup::new("").env("WEIR_RECEIPT_KEY", seed).database(&db.url).start().await;
     assert_eq!(get(&by_variable, "/v1/usage/receipts/key").await["x"], x);
+}
+
+const SCHEDULE: &str = "reports:
+  - { name: daily, every: day, at: \"11:45\", time_zone: Europe/Berlin, group_by: [team, status] }
+  - { name: weekly, every: week }
+  - { name: monthly, every: month }
+";
+
+async fn a_report_is_made_once_for_each_period(db: Database) {
+    let rows = random_rows(4, 600);
+    let clock = Clock::mock(NOW);
+    let store = Db::open(&db.url, &Options::default()).unwrap();
+    store.migrate().await.unwrap();
+    insert_batch(&store, &rows).await.unwrap();
+    // Three replicas, whose jobs look at once.
+    let start = || Setup::new(SCHEDULE).database(&db.url).clock(clock.clone()).start();
+    let (a, b, c) = tokio::join!(start(), start(), start());
+    let jobs = [&a, &b, &c].map(|one| weir::jobs::reports::Reports::new(one.app.gateway.clone()));
+    for _ in 0..2 {
+        let (x, y, z) = tokio::join!(jobs[0].make_all(), jobs[1].make_all(), jobs[2].make_all());
+        for made in [x, y, z] {
+            made.unwrap();
+        }
+    }
+    let told = get(&a, "/admin/v1/reports").await;
+    let mut periods: Vec<(&str, &str, &str)> = list(&told["data"])
+        .iter()
+        .map(|one| {
+            let text = |pointer: &str| one.pointer(pointer).and_then(Value::as_str).unwrap();
+            (text("/name"), text("/period/start"), text("/period/end"))
+        })
+        .collect();
+    periods.sort_unstable();
+    // It is 11:30 in Berlin: the report on the 20th is not due.
+    let expected = [
+        ("daily", "2026-11-19T00:00:00+01:00", "2026-11-20T00:00:00+01:00"),
+        ("monthly", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z"),
+        ("weekly", "2026-11-09T00:00:00Z", "2026-11-16T00:00:00Z"),
+    ];
+    assert_eq!(periods, expected);
+    clock.advance(std::time::Duration::from_secs(15 * 60));
+    let made = tokio::join!(jobs[0].make_all(), jobs[1].make_all());
+    assert_eq!(made.0.unwrap() + made.1.unwrap(), 1);
+    let daily = get(&b, "/admin/v1/reports?name=daily").await;
+    let newest = &daily["data"][0];
+    assert_eq!((list(&daily["data"]).len(), &newest["made_at"]), (2, &json!("2026-11-21T10:45:00.000Z")));
+    let end = NOW - NOW % DAY - HOUR;
+    let of = |from: i64| rows.iter().filter(move |row| (from..from + DAY).contains(&row.at));
+    let costs = &newest["costs"];
+    assert_eq!(nano(&costs["totals"]["cost_usd"]), of(end - DAY).map(cost).sum::<i64>());
+    assert_eq!(nano(&newest["previous_period"]["cost_usd"]), of(end - 2 * DAY).map(cost).sum::<i64>());
+    assert_eq!(costs["group_by"], json!(["team", "status"]));
+    let page = get(&b, "/admin/v1/reports?limit=3").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let rest = get(&b, &format!("/admin/v1/reports?limit=3&cursor={cursor}")).await;
+    assert_eq!((list(&page["data"]).len(), list(&rest["data"]).len(), &rest["has_more"]), (3, 1, &json!(false)));
+    let bad = a.get(ADMIN, "/admin/v1/reports?cursor=zzz").await;
+    assert_eq!((bad.status, &bad.json()["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("cursor")));
+}
+
+async fn what_a_pause_missed_is_made_up_for(db: Database) {
+    let clock = Clock::mock(NOW);
+    let yaml = "reports: [{ name: daily, every: day }]\n";
+    let first = Setup::new(yaml).database(&db.url).clock(clock.clone()).start().await;
+    let job = weir::jobs::reports::Reports::new(first.app.gateway.clone());
+    job.make_all().await.unwrap();
+    assert_eq!(list(&get(&first, "/admin/v1/reports").await["data"]).len(), 1, "it begins with the last period");
+    clock.advance(std::time::Duration::from_secs(5 * 24 * 3600));
+    assert_eq!(job.make_all().await.unwrap(), 5);
+    assert_eq!(job.make_all().await.unwrap(), 0);
+    let told = get(&first, "/admin/v1/reports").await;
+    let starts: Vec<&str> = list(&told["data"]).iter().map(|one| one["period"]["start"].as_str().unwrap()).collect();
+    assert_eq!(starts.len(), 6);
+    assert_eq!((starts[0], starts[5]), ("2026-11-25T00:00:00Z", "2026-11-20T00:00:00Z"));
 }
