@@ -4,6 +4,7 @@ pub mod check;
 pub mod config;
 pub mod connect;
 pub mod doctor;
+pub mod invoices;
 pub mod keys;
 pub mod prices;
 pub mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Manage virtual keys.
     Keys(keys::KeysArgs),
+    /// Compare providers' invoices with the ledger.
+    Invoices(invoices::InvoicesArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
     /// Show prices.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Config(args)) => config::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
+        Some(Command::Invoices(args)) => invoices::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),

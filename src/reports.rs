@@ -4,6 +4,7 @@
 pub mod canonical;
 pub mod costs;
 pub mod forecast;
+pub mod invoice;
 pub mod models;
 pub mod parquet;
 pub mod receipt;

@@ -6,6 +6,7 @@
 
 mod db;
 mod error;
+pub mod invoices;
 pub mod keys;
 pub mod objects;
 pub mod reports;
@@ -26,5 +27,5 @@ pub fn statements(engine: Engine) -> Vec<String> {
     let fixed =
         [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS, reports::STATEMENTS, responses::STATEMENTS]
             .concat();
-    fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).collect()
+    fixed.into_iter().map(str::to_owned).chain(invoices::statements(engine)).chain(usage::statements(engine)).collect()
 }

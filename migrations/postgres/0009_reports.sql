@@ -30,8 +30,6 @@ CREATE TABLE invoices (
     UNIQUE (provider, content_hash)
 );
 
-CREATE INDEX invoices_imported_at ON invoices (imported_at, id);
-
 -- What an invoice says of a day (UTC), a model and a kind of item, its lines added up.
 CREATE TABLE invoice_lines (
     invoice_id TEXT COLLATE "C" NOT NULL,

@@ -1,6 +1,7 @@
 //! The admin plane, `/admin/v1`: for the admin key alone.
 
 pub mod costs;
+pub mod invoices;
 pub mod keys;
 pub mod providers;
 pub mod reports;

@@ -262,6 +262,28 @@ pub const ROUTES: &[Described] = &[
             Access::Admin,
         )
     },
+    Described {
+        query: PAGE_QUERY,
+        ..route("get", "/admin/v1/invoices", "Admin", "Providers' invoices that were imported", Access::Admin)
+    },
+    Described {
+        success: 201,
+        ..route(
+            "post",
+            "/admin/v1/invoices",
+            "Admin",
+            "Import a provider's usage or cost CSV: ?provider=NAME and format=openai, anthropic or auto",
+            Access::Admin,
+        )
+    },
+    route(
+        "get",
+        "/admin/v1/invoices/{id}/difference",
+        "Admin",
+        "An invoice beside the ledger, by day and model",
+        Access::Admin,
+    ),
+    route("delete", "/admin/v1/invoices/{id}", "Admin", "Forget an invoice", Access::Admin),
     route("get", "/admin/v1/providers", "Admin", "Configured providers and how they do", Access::Admin),
     route("get", "/health", "Operations", "Alive", Access::Open),
     route("get", "/health/ready", "Operations", "Ready for traffic; 503 while draining", Access::Open),

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::Voice;
@@ -55,6 +55,9 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/costs", get(admin::costs::show))
         .route("/admin/v1/reports", get(admin::reports::list))
+        .route("/admin/v1/invoices", get(admin::invoices::list).post(admin::invoices::import))
+        .route("/admin/v1/invoices/{id}", delete(admin::invoices::remove))
+        .route("/admin/v1/invoices/{id}/difference", get(admin::invoices::difference))
         .route("/admin/v1/providers", get(admin::providers::list))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));

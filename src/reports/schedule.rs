@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_was_missed_is_made_up_for_within_bounds() {
         let (a, b, c) = ("2026-10-31T23:00:00Z", "2026-11-01T23:00:00Z", "2026-11-02T23:00:00Z");
-        check(Every::Day, Some("2026-10-30T22:00:00Z"), "2026-11-03T12:00:00Z", &[(a, b), (b, c)]);
+        check(Every::Day, Some("2026-10-30T23:00:00Z"), "2026-11-03T12:00:00Z", &[(a, b), (b, c)]);
         let many = due(&report(Every::Day), Some(0), ms("2026-11-21T10:00:00Z"));
         assert_eq!(many.len(), MOST_LATE);
         assert!(many.windows(2).all(|pair| pair[0].end == pair[1].start), "{many:?}");

@@ -217,6 +217,7 @@ fn the_example_resolves_to_the_last_price() {
     let env = |name: &str| match name {
         "WEIR_LOG" => None,
         "DATABASE_URL" => Some("sqlite://x.db".to_owned()),
+        "WEIR_RECEIPT_KEY" => Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()),
         _ => Some("value".to_owned()),
     };
     let source = ConfigSource::Text { name: "example.yaml".into(), text: EXAMPLE.into(), format: Format::Yaml };

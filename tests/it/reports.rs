@@ -12,6 +12,7 @@ use weir::store::usage::insert_batch;
 use weir::store::{Db, Options};
 
 use crate::store::{NOW, random_rows, usage_row};
+use crate::support::binary::Home;
 use crate::support::database::{Database, on_both};
 use crate::support::gateway::{ADMIN, Gateway, Setup};
 
@@ -25,6 +26,9 @@ on_both!(
     a_receipts_key_is_made_once_and_may_be_configured,
     a_report_is_made_once_for_each_period,
     what_a_pause_missed_is_made_up_for,
+    an_invoice_is_compared_by_day_and_model,
+    anthropics_files_are_read_as_well,
+    a_file_that_is_not_understood_is_refused_whole,
 );
 
 const HOUR: i64 = 3_600_000;
@@ -413,4 +417,243 @@ async fn what_a_pause_missed_is_made_up_for(db: Database) {
     let starts: Vec<&str> = list(&told["data"]).iter().map(|one| one["period"]["start"].as_str().unwrap()).collect();
     assert_eq!(starts.len(), 6);
     assert_eq!((starts[0], starts[5]), ("2026-11-25T00:00:00Z", "2026-11-20T00:00:00Z"));
+}
+
+const PROVIDER: &str = "providers:
+  up: { kind: openai-compatible, base_url: \"http://127.0.0.1:9\", api_key: k, default: true }
+  claude: { kind: anthropic, base_url: \"http://127.0.0.1:9\", api_key: k }
+models:
+  fast: up/model-a
+";
+
+async fn import(gateway: &Gateway, query: &str, file: &str) -> crate::support::gateway::Reply {
+    let auth = format!("Bearer {ADMIN}");
+    let headers = [("authorization", auth.as_str()), ("content-type", "text/csv")];
+    let path = format!("/admin/v1/invoices?{query}");
+    gateway.request(http::Method::POST, &path, &headers, file.to_owned()).await
+}
+
+fn served(id: &str, day: i64, model: &str, provider: &str, tokens: [u64; 3], cost: i64) -> UsageRow {
+    let mut row = usage_row(id, NOW - day * DAY);
+    let [input, cached, output] = tokens;
+    row.usage = weir_wire::usage::Usage { input, cached, output, ..Default::default() };
+    row.model = Some(model.to_owned());
+    row.provider = Some(provider.to_owned());
+    row.cost = Some(NanoUsd(cost));
+    row
+}
+
+async fn an_invoice_is_compared_by_day_and_model(db: Database) {
+    let rows = [
+        served("a", 0, "fast", "up", [100, 40, 10], 1_000),
+        served("b", 0, "up/model-a", "up", [60, 0, 5], 500),
+        served("c", 1, "up/model-b", "up", [7, 0, 7], 70),
+        // Before the invoice's days, and of another provider.
+        served("d", 9, "fast", "up", [9, 9, 9], 9),
+        served("e", 0, "fast", "claude", [9, 9, 9], 9),
+    ];
+    let gateway = with_rows(&db, PROVIDER, &rows).await;
+    let usage = "start_time,end_time,start_time_iso,end_time_iso,model,num_model_requests,input_tokens,output_tokens,\
+        input_cached_tokens,mood\n\
+        1795219200,1795219260,2026-11-21T00:00:00+00:00,2026-11-21T00:01:00+00:00,model-a-2026-08-06,1,150,15,40,fine\n\
+        1795219260,1795219320,2026-11-21T00:01:00+00:00,2026-11-21T00:02:00+00:00,model-a-2026-08-06,2,30,0,0,fine\n\
+        1795132800,1795132860,2026-11-20T00:00:00+00:00,2026-11-20T00:01:00+00:00,model-z,1,11,1,0,fine\n";
+    let made = import(&gateway, "provider=up", usage).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
+    let made = made.json();
+    assert_eq!((&made["format"], &made["lines"], &made["imported"]), (&json!("openai"), &json!(3), &json!(true)));
+    assert_eq!((&made["first_day"], &made["last_day"]), (&json!("2026-11-20"), &json!("2026-11-21")));
+    assert_eq!((&made["unknown_columns"], &made["cost_usd"]), (&json!(["mood"]), &Value::Null));
+    let id = made["id"].as_str().unwrap();
+    let told = get(&gateway, &format!("/admin/v1/invoices/{id}/difference")).await;
+    let data = list(&told["data"]);
+    let sides: Vec<[&str; 3]> =
+        data.iter().map(|one| ["day", "model", "side"].map(|name| one[name].as_str().unwrap())).collect();
+    let expected =
+        [["2026-11-20", "model-b", "weir"], ["2026-11-20", "model-z", "provider"], ["2026-11-21", "model-a", "both"]];
+    assert_eq!(sides, expected);
+    let both = &data[2];
+    assert_eq!(
+        both["provider"],
+        json!({"requests": 3, "input_tokens": 180, "cached_tokens": 40, "cache_write_tokens": 0, "output_tokens": 15, "web_searches": 0})
+    );
+    assert_eq!((&both["weir"]["input_tokens"], &both["difference"]["input_tokens"]), (&json!(160), &json!(20)));
+    assert_eq!(
+        (&both["difference"]["input_tokens_percent"], &both["difference"]["requests"]),
+        (&json!("12.50"), &json!(1))
+    );
+    assert_eq!((&both["provider_models"], &both["weir_models"]), (&json!(["model-a-2026-08-06"]), &json!(["model-a"])));
+    let totals = &told["totals"];
+    assert_eq!((&totals["provider"]["input_tokens"], &totals["weir"]["input_tokens"]), (&json!(191), &json!(167)));
+    assert_eq!(
+        (&totals["only_provider"]["input_tokens"], &totals["only_weir"]["input_tokens"]),
+        (&json!(11), &json!(7))
+    );
+    // The same once more changes nothing; costs are an invoice of their own.
+    let again = import(&gateway, "provider=up&format=openai", usage).await;
+    assert_eq!(
+        (again.status, &again.json()["imported"], &again.json()["id"]),
+        (StatusCode::OK, &json!(false), &json!(id))
+    );
+    let costs = "start_time_iso,amount_value,amount_currency,line_item\n\
+        2026-11-21T00:00:00Z,0.0000012,usd,\"model-a-2026-08-06, input\"\n2026-11-21T00:00:00Z,6e-7,usd,\"model-a-2026-08-06, output\"\n";
+    let made = import(&gateway, "provider=up", costs).await.json();
+    let told = get(&gateway, &format!("/admin/v1/invoices/{}/difference", made["id"].as_str().unwrap())).await;
+    let expected = json!({"cost_usd": "0.000000300", "cost_percent": "20.00"});
+    assert_eq!((list(&told["data"]).len(), &told["data"][0]["difference"]), (1, &expected));
+    let all = get(&gateway, "/admin/v1/invoices?limit=1").await;
+    let next = all["next_cursor"].as_str().unwrap();
+    let rest = get(&gateway, &format!("/admin/v1/invoices?cursor={next}")).await;
+    assert_eq!((list(&all["data"]).len(), list(&rest["data"]).len()), (1, 1));
+    let gone = gateway.admin(http::Method::DELETE, &format!("/admin/v1/invoices/{id}"), Value::Null).await;
+    assert_eq!(gone.json()["deleted"], true);
+    for (method, path) in [(http::Method::DELETE, ""), (http::Method::GET, "/difference")] {
+        let reply = gateway.admin(method, &format!("/admin/v1/invoices/{id}{path}"), Value::Null).await;
+        assert_eq!((reply.status, reply.code().as_str()), (StatusCode::NOT_FOUND, "invoice_not_found"));
+    }
+    let back = import(&gateway, "provider=up", usage).await;
+    assert_eq!(back.status, StatusCode::CREATED, "what was forgotten can be imported again");
+}
+
+async fn anthropics_files_are_read_as_well(db: Database) {
+    let rows = [served("a", 0, "claude/model-one-20260101", "claude", [4124, 4000, 52], 1_000)];
+    let gateway = with_rows(&db, PROVIDER, &rows).await;
+    let usage = "usage_date_utc,model_version,api_key,workspace,usage_type,context_window,usage_input_tokens_no_cache,\
+        usage_input_tokens_cache_write_5m,usage_input_tokens_cache_write_1h,usage_input_tokens_cache_read,\
+        usage_output_tokens,web_search_count,inference_geo,speed\n\
+        2026-11-21,model-one-20260101,app,Default,standard,≤ 200k,101,20,3,4000,52,0,global,\n";
+    let made = import(&gateway, "provider=claude&format=auto", usage).await.json();
+    assert_eq!((&made["format"], &made["unknown_columns"]), (&json!("anthropic"), &json!([])));
+    let told = get(&gateway, &format!("/admin/v1/invoices/{}/difference", made["id"].as_str().unwrap())).await;
+    let difference = &told["data"][0]["difference"];
+    assert_eq!((&difference["input_tokens"], &difference["cache_write_tokens"]), (&json!(0), &json!(23)));
+    assert_eq!(difference.get("requests"), None, "the file counts none");
+    let costs = "usage_date_utc,model,token_type,cost_usd\n2026-11-21,Model One,output,0.000000400\n";
+    let made = import(&gateway, "provider=claude", costs).await.json();
+    let told = get(&gateway, &format!("/admin/v1/invoices/{}/difference", made["id"].as_str().unwrap())).await;
+    assert_eq!(told["data"][0]["difference"]["cost_usd"], "-0.000000600");
+    assert_eq!(told["data"][0]["difference"]["cost_percent"], "-60.00");
+}
+
+async fn a_file_that_is_not_understood_is_refused_whole(db: Database) {
+    let gateway = with_rows(&db, PROVIDER, &[]).await;
+    let file = "start_time_iso,amount_value\n2026-11-21,1\nsoon,1\n2026-11-21,x\n";
+    for (query, file, code, said) in [
+        ("provider=up", file, "invalid_invoice", "line 3: day"),
+        ("provider=up", file, "invalid_invoice", "line 4: amount"),
+        ("provider=up", "a,b\n1,2\n", "invalid_invoice", "cannot be told"),
+        ("provider=up", "", "invalid_invoice", "cannot be told"),
+        (
+            "provider=up&format=anthropic",
+            "start_time_iso,amount_value\n2026-11-21,1\n",
+            "invalid_invoice",
+            "says the day",
+        ),
+        ("provider=nobody", file, "invalid_value", "configured provider: claude, demo, up"),
+        ("provider=up&format=pdf", file, "invalid_value", "openai, anthropic or auto"),
+        ("", file, "missing_value", "provider"),
+    ] {
+        let reply = import(&gateway, query, file).await;
+        assert_eq!((reply.status, reply.code().as_str()), (StatusCode::BAD_REQUEST, code), "{}", reply.text());
+        assert!(reply.text().contains(said), "{query}: {}", reply.text());
+    }
+    assert_eq!(list(&get(&gateway, "/admin/v1/invoices").await["data"]).len(), 0);
+    let request = format!(
+        "POST /admin/v1/invoices?provider=up HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\
+         authorization: Bearer {ADMIN}\r\ncontent-length: 999999999\r\n\r\n"
+    );
+    let answer = gateway.raw(request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn receipts_and_invoices_on_the_command_line() {
+    let home = Home::new().env("WEIR_ADMIN_KEY", "admin-of-cli");
+    let key = home.run(&["keys", "create", "--name", "app", "--json"]).json()["key"].as_str().unwrap().to_owned();
+    let gateway = home.serve(&["--listen", "127.0.0.1:0"]).await;
+    let headers = [("x-api-key", key.as_str()), ("x-request-id", "request-one")];
+    let reply = gateway.request(http::Method::POST, "/v1/chat/completions", &headers, chat().to_string()).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let receipt = gateway.request(http::Method::GET, "/v1/usage/request-one", &headers, "").await.text();
+    let jwk = gateway.request(http::Method::GET, "/v1/usage/receipts/key", &headers, "").await.text();
+    let (file, key_file) = (home.file("receipt.json", &receipt), home.file("key.json", &jwk));
+    let forged = home.file("forged.json", &receipt.replace("request-one", "request-two"));
+    let url = gateway.url();
+    for way in [&["--key", &key_file][..], &["--url", &url], &[]] {
+        let said = home.run(&[&["usage", "verify", &file], way].concat());
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{way:?}");
+        assert!(said.out.contains("the receipt holds (request request-one, 0.000000000 USD"), "{said:?}");
+        let said = home.run(&[&["usage", "verify", &forged], way].concat());
+        assert_eq!((said.code, said.out.as_str()), (1, ""), "{way:?}");
+        assert!(said.err.contains("the signature does not fit"), "{said:?}");
+    }
+    assert_eq!(home.run(&["usage", "verify", "/nowhere.json", "--key", &key_file]).code, 2);
+    let csv = home.file("usage.csv", "start_time_iso,model,input_tokens,output_tokens,mood\n2026-11-21,m,5,7,fine\n");
+    let mut ids = Vec::new();
+    for way in [&["--url", &url][..], &[]] {
+        let run = |args: &[&str]| home.run(&[&["invoices"], args, way].concat());
+        let said = run(&["import", &csv, "--provider", "demo", "--format", "openai"]);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+        assert!(said.out.contains("1 lines of demo, 2026-11-21 to 2026-11-21"), "{said:?}");
+        assert!(said.out.contains("not known and were not read: mood"), "{said:?}");
+        let id = run(&["list", "--json"]).json()["data"][0]["id"].as_str().unwrap().to_owned();
+        let said = run(&["diff", &id]);
+        assert!(said.out.lines().last().unwrap().starts_with("total"), "{said:?}");
+        assert_eq!(run(&["diff", &id, "--json"]).json()["totals"]["provider"]["output_tokens"], 7);
+        let wrong = run(&["import", &csv, "--provider", "nobody"]);
+        assert_eq!((wrong.code, wrong.err.contains("provider")), (2, true), "{wrong:?}");
+        assert_eq!(run(&["diff", "inv_none"]).code, 1);
+        assert_eq!(run(&["delete", &id]).code, 0);
+        assert_eq!(run(&["delete", &id]).code, 1);
+        ids.push(id);
+    }
+    assert_eq!(ids[0], ids[1], "an invoice's id is made of what it says");
+    for way in [&["--url", &url][..], &[]] {
+        let path = home.path("usage.parquet").display().to_string();
+        let said = home.run(&[&["usage", "--format", "parquet", "--output", &path], way].concat());
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "", ""), "{said:?}");
+        let file = bytes::Bytes::from(std::fs::read(&path).unwrap());
+        let read = parquet::file::reader::SerializedFileReader::new(file).unwrap();
+        assert_eq!(parquet::file::reader::FileReader::get_row_iter(&read, None).unwrap().count(), 1);
+    }
+    assert_eq!(home.run(&["usage", "--output", "/nowhere/file"]).code, 1);
+}
+
+/// Rows of a year, made by the database itself.
+const A_YEAR: &str = "
+WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 59999)
+INSERT INTO usage (at, id, key_id, tags, endpoint, model, provider, status, http_status, attempts, input_tokens,
+    cached_tokens, output_tokens, reasoning_tokens, cost_nano, estimated, unpriced, latency_ms, overhead_us, stream,
+    error_message)
+SELECT 1763700000000 + i * 500000, 'req-' || i, 'key-' || i % 50, '[[\"a\",\"b\"]]', 'chat/completions', 'model-' || i % 20,
+    'demo', 'ok', 200, '[]', i, 0, i, 0, i, false, false, 5, 5, false, CASE WHEN i % 100 = 0 THEN hex(zeroblob(2000)) END
+FROM n";
+
+#[tokio::test]
+async fn a_years_export_holds_one_group_of_rows() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use sqlx::Connection as _;
+    use weir::reports::parquet::{Encoder, GROUP_BYTES, GROUP_ROWS};
+    let db = Database::sqlite();
+    let store = Db::open(&db.url, &Options::default()).unwrap();
+    store.migrate().await.unwrap();
+    let mut connection = sqlx::SqliteConnection::connect(&db.url).await.unwrap();
+    sqlx::query(A_YEAR).execute(&mut connection).await.unwrap();
+    let mut rows = weir::store::usage::export(&store, weir::store::usage::Filter::default());
+    let mut encoder = Encoder::new().unwrap();
+    let (mut file, mut most, mut largest) = (Vec::new(), 0, 0);
+    while let Some(page) = rows.next().await.unwrap() {
+        let ready = encoder.push(page).unwrap();
+        largest = largest.max(ready.len());
+        file.extend(ready);
+        most = most.max(encoder.held());
+    }
+    let footer = encoder.finish().unwrap();
+    assert!(most < GROUP_BYTES && largest < GROUP_BYTES, "{most} {largest}");
+    file.extend(&footer);
+    let read = SerializedFileReader::new(bytes::Bytes::from(file)).unwrap();
+    let groups: Vec<i64> = read.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+    assert_eq!((groups.len(), groups.iter().sum::<i64>()), (60_000 / GROUP_ROWS, 60_000));
+    // What cannot be sent before the end: the footer, which grows by the group.
+    assert!(footer.len() / groups.len() < 10_000, "{} for {groups:?}", footer.len());
 }
