@@ -58,6 +58,9 @@ pub struct Plan {
     bucket: Bucket,
 }
 
+/// The values of a group, in the order of its dimensions.
+type Group = Vec<Option<String>>;
+
 /// A bucket of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
@@ -146,9 +149,9 @@ impl Plan {
 
     /// One line of numbers a group, one number a bucket: zero where there was nothing. The last line is
     /// everything else, if there is anything else.
-    fn series(&self, only: &[Vec<Option<String>>], points: &[Point]) -> Vec<Value> {
+    fn series(&self, only: &[Group], points: &[Point]) -> Vec<Value> {
         let empty = vec![Sums::default(); self.cuts.len()];
-        let mut lines: Vec<(Option<&Vec<Option<String>>>, Vec<Sums>)> =
+        let mut lines: Vec<(Option<&Group>, Vec<Sums>)> =
             only.iter().map(|group| (Some(group), empty.clone())).chain([(None, empty.clone())]).collect();
         let mut has_other = only.is_empty();
         for point in points {
@@ -192,7 +195,7 @@ fn bucket_name(bucket: Length) -> &'static str {
     }
 }
 
-fn line(group_by: &[GroupBy], group: Option<&Vec<Option<String>>>, slots: &[Sums]) -> Value {
+fn line(group_by: &[GroupBy], group: Option<&Group>, slots: &[Sums]) -> Value {
     let values = |of: fn(&Sums) -> Value| slots.iter().map(of).collect::<Vec<_>>();
     json!({
         "group": group.map(|group| named(group_by, group)),

@@ -42,7 +42,13 @@ pub async fn import(State(gateway): State<Shared>, request: Request) -> Result<R
     })?;
     let (head, content) = request.into_parts();
     let limits = BodyLimits { max: MAX_FILE, idle: gateway.config.server.body_idle_timeout };
-    let file = body::read(&head.headers, content, limits).await?;
+    let file = body::read(&head.headers, content, limits).await.map_err(|error| match error.status {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError {
+            message: format!("the file is larger than {MAX_FILE} bytes: import it in parts, by month"),
+            ..error
+        },
+        _ => error,
+    })?;
     let done = invoice::import(&gateway.db, gateway.clock().unix_ms(), &provider, format, &file).await;
     let done = done.map_err(|error| match error {
         ImportError::File(fault) => ApiError::invalid("invalid_invoice", fault.to_string()),

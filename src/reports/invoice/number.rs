@@ -14,7 +14,7 @@ const MAX_WHOLE: usize = 12;
 /// Counts are below 10^15.
 const MAX_DIGITS: usize = 15;
 /// Units of an amount in a nano-dollar.
-const PER_NANO: i128 = 1_000_000;
+const PER_NANO: u128 = 1_000_000;
 
 /// A count: `1200`, `1,200`, `1200.0`; nothing is zero.
 pub(super) fn count(text: &str) -> Result<i64, &'static str> {
@@ -72,7 +72,7 @@ fn shifted(all: &str, point: i32) -> Option<i128> {
 
 /// An amount as nano-dollars, rounded half away from zero.
 pub(super) fn nano(units: i128) -> i64 {
-    let rounded = (units.abs() + PER_NANO / 2) / PER_NANO;
+    let rounded = (units.unsigned_abs() + PER_NANO / 2) / PER_NANO;
     let limited = i64::try_from(rounded).unwrap_or(i64::MAX);
     if units < 0 { -limited } else { limited }
 }
