@@ -33,6 +33,7 @@ use crate::jobs::budget_keeper::{self, BudgetKeeper};
 use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::outbox::OutboxKeeper;
+use crate::jobs::reports::Reports;
 use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
 use crate::meter::journal::{self, Journal};
@@ -150,6 +151,7 @@ impl App {
         accounting(&gateway, &lifecycle, demands);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         send_events(&gateway, &lifecycle);
+        lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());

@@ -25,6 +25,7 @@ mod prices;
 mod providers;
 mod read;
 mod reference;
+mod reports;
 mod schema;
 mod secret;
 mod server;
@@ -52,6 +53,7 @@ pub use parse::Format;
 pub use prices::{PRICE_COMPONENTS, Prices};
 pub use providers::{AuthOverride, Faults, Http2, Pool, Provider, Providers, Timeouts};
 pub use reference::reference;
+pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::Server;
@@ -107,6 +109,10 @@ pub struct Config {
     pub ledger: Ledger,
     /// Who is told of events such as a budget's end, by webhook or e-mail.
     pub alerts: Vec<Alert>,
+    /// Reports of what usage came to, made on a schedule.
+    pub reports: Vec<Report>,
+    /// How receipts are signed.
+    pub receipts: Receipts,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -223,6 +229,8 @@ impl Config {
                 .section("ledger", |section| Ledger::read(section, &data_dir))
                 .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
             alerts: alerts::read(section),
+            reports: reports::read(section),
+            receipts: section.section("receipts", Receipts::read).unwrap_or_else(|| Receipts::from_env(env)),
             data_dir,
             files: Vec::new(),
         }
@@ -234,7 +242,14 @@ impl Config {
 #[must_use]
 pub fn default_config(env: &dyn Fn(&str) -> Option<String>) -> Config {
     let data_dir = data_dir(env);
-    Config { database: Database::in_folder(&data_dir), ledger: Ledger::in_folder(&data_dir), auth: Auth::from_env(env), data_dir, ..Config::default() }
+    Config {
+        database: Database::in_folder(&data_dir),
+        ledger: Ledger::in_folder(&data_dir),
+        auth: Auth::from_env(env),
+        receipts: Receipts::from_env(env),
+        data_dir,
+        ..Config::default()
+    }
 }
 
 fn data_dir(env: Env<'_>) -> PathBuf {

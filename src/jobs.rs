@@ -5,4 +5,5 @@ pub mod journal_sync;
 pub mod alerts;
 pub mod key_watch;
 pub mod outbox;
+pub mod reports;
 pub mod usage_writer;

@@ -25,6 +25,7 @@ pub mod meter;
 pub mod money;
 pub mod price;
 pub mod record;
+pub mod reports;
 pub mod route;
 pub mod snapshot;
 pub mod state;

@@ -7,11 +7,13 @@
 pub mod budgets;
 mod db;
 mod error;
+pub mod invoices;
 pub mod keys;
 pub mod leases;
 pub mod objects;
 pub mod outbox;
 pub mod reconcile;
+pub mod reports;
 pub mod responses;
 mod session;
 pub mod settings;
@@ -33,9 +35,12 @@ pub fn statements(engine: Engine) -> Vec<String> {
         leases::STATEMENTS,
         reconcile::STATEMENTS,
         objects::STATEMENTS,
+        reports::STATEMENTS,
         responses::STATEMENTS,
     ]
     .concat();
-    let built = [budgets::shapes().to_vec(), usage::statements(engine), outbox::statements(engine)].concat();
+    let built =
+        [budgets::shapes().to_vec(), invoices::statements(engine), usage::statements(engine), outbox::statements(engine)]
+            .concat();
     fixed.into_iter().map(str::to_owned).chain(built).collect()
 }

@@ -1,10 +1,13 @@
 //! The admin plane, `/admin/v1`: for the admin key alone.
 
-pub mod budgets;
 pub mod alerts;
+pub mod budgets;
+pub mod costs;
+pub mod invoices;
 pub mod keys;
 pub mod providers;
 pub mod reconcile;
+pub mod reports;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -15,6 +18,11 @@ use super::auth;
 use crate::error::ApiError;
 use crate::gate::secret::KeyHash;
 use crate::state::{Gateway, Shared};
+
+/// A page's `limit`.
+pub(super) fn page_limit(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| "must be a number from 1 to 1000".to_owned())
+}
 
 /// Lets only the admin key in.
 pub async fn require_admin(State(gateway): State<Shared>, request: Request, next: Next) -> Response {

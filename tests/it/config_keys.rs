@@ -161,6 +161,13 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("providers.*.usage", "every_usage_rule_acts"),
     ("providers.*.vars", "the_deployments_form_of_azure_has_the_model_in_its_path"),
     ("providers.*.vars.*", "the_deployments_form_of_azure_has_the_model_in_its_path"),
+    ("receipts.signing_key", "a_receipts_key_is_made_once_and_may_be_configured"),
+    ("reports", "a_report_is_made_once_for_each_period"),
+    ("reports[].at", "a_report_is_made_once_for_each_period"),
+    ("reports[].every", "a_report_is_made_once_for_each_period"),
+    ("reports[].group_by", "a_report_is_made_once_for_each_period"),
+    ("reports[].name", "a_report_is_made_once_for_each_period"),
+    ("reports[].time_zone", "a_report_is_made_once_for_each_period"),
     ("server.body_idle_timeout", "a_body_that_stalls_is_given_up"),
     ("server.body_limit", "large_requests_are_refused"),
     ("server.drain_timeout", "a_stream_that_outlives_the_drain_is_interrupted"),
@@ -256,6 +263,7 @@ fn the_example_resolves_to_the_last_price() {
         "WEIR_LOG" => None,
         "DATABASE_URL" => Some("sqlite://x.db".to_owned()),
         "ALERT_WEBHOOK_SECRET" => Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()),
+        "WEIR_RECEIPT_KEY" => Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()),
         _ => Some("value".to_owned()),
     };
     let source = ConfigSource::Text { name: "example.yaml".into(), text: EXAMPLE.into(), format: Format::Yaml };

@@ -20,6 +20,7 @@ mod limits;
 mod models;
 mod operations;
 mod passthrough;
+mod reports;
 mod rerank;
 mod routes;
 mod secrets;
