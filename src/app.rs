@@ -23,12 +23,13 @@ use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
 use crate::http::server::{Listening, Routers, serve};
 use crate::jobs::key_watch::KeyWatch;
+use crate::jobs::price_watch::PriceWatch;
 use crate::jobs::usage_writer::UsageWriter;
 use crate::lifecycle::Lifecycle;
 use crate::meter::ledger::{self, Ledger};
 use crate::meter::prom::Metrics;
 use crate::snapshot::Snapshot;
-use crate::state::{Gateway, Readiness, Shared};
+use crate::state::{Gateway, PriceDesk, Readiness, Shared};
 use crate::store::{self, Db, Engine, Options, StoreError};
 use crate::upstream::Provider;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
@@ -126,6 +127,7 @@ impl App {
         let writer = UsageWriter::new(gateway.db.clone(), gateway.meter.clone(), queue);
         lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());
@@ -177,7 +179,8 @@ fn gateway(
     };
     Ok(Gateway {
         anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
-        snapshot: ArcSwap::from_pointee(snapshot),
+        snapshot: ArcSwap::from_pointee(snapshot.priced(snapshot.book(), start.clock.unix_ms())),
+        prices: PriceDesk::default(),
         dispatcher,
         keys,
         key_lookups: Semaphore::new(KEY_LOOKUPS),
@@ -307,6 +310,8 @@ async fn prepare_later(gateway: Shared) {
 async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
     gateway.db.migrate().await?;
     let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
+    // Before the first request, so that it is priced as all others.
+    gateway.follow_prices().await?;
     gateway.readiness.database_is_up();
     Ok(welcome)
 }

@@ -326,7 +326,7 @@ impl Settlement<'_> {
         let count = self.draft.usage.is_none().then(|| self.draft.count.take()).flatten();
         let usage = self.draft.usage.unwrap_or_default();
         let price = self.draft.price.take();
-        let tier = self.draft.tier.take();
+        let tier = self.draft.tier.clone();
         let sunk = self.draft.sunk.take();
         let unmetered = self.draft.unmetered && self.draft.usage.is_none() && self.status == Status::Ok;
         let label = Arc::clone(&self.label);
@@ -373,6 +373,7 @@ impl Settlement<'_> {
             usage,
             cost: None,
             price_version: None,
+            tier: draft.tier.map(|t| bounded(&t, MAX_TEXT)),
             estimated: false,
             unpriced: false,
             latency_ms: latency / 1_000_000,

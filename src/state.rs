@@ -1,5 +1,7 @@
 //! The gateway's ready parts, as the HTTP layer and the jobs use them.
 
+mod prices;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +19,7 @@ use crate::gate::secret::KeyHash;
 use crate::snapshot::Snapshot;
 use crate::store::Db;
 use crate::store::keys::KeyRow;
+pub use prices::{PriceDesk, read_book};
 
 /// The gateway.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Gateway {
     pub config: Config,
     /// What requests read.
     pub snapshot: ArcSwap<Snapshot>,
+    /// Prices of the database.
+    pub prices: PriceDesk,
     /// Sends requests upstream.
     pub dispatcher: Dispatcher,
     /// Clock, ledger, metrics.

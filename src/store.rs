@@ -8,6 +8,7 @@ mod db;
 mod error;
 pub mod keys;
 pub mod objects;
+pub mod prices;
 pub mod responses;
 mod session;
 pub mod settings;
@@ -22,6 +23,8 @@ pub use error::{StoreError, StoreErrorKind};
 #[doc(hidden)]
 #[must_use]
 pub fn statements(engine: Engine) -> Vec<String> {
-    let fixed = [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
+    let fixed =
+        [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS, prices::STATEMENTS, responses::STATEMENTS]
+            .concat();
     fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).collect()
 }

@@ -67,13 +67,6 @@ fn hint(model: &str) -> String {
 
 /// The config's price, then the catalogue's: of the named provider, or of all that have the model.
 fn find(model: &str, config: &Config) -> Vec<Value> {
-    if let Some(prices) = config.prices.get(model) {
-        let texts = prices.iter().map(|(name, price)| (name.clone(), price.to_string())).collect();
-        let version = Prices::from_config(&texts).map(|p| p.version().to_owned()).unwrap_or_default();
-        return vec![
-            json!({"model": model, "version": version, "source": "config", "prices": [{"tier": "standard", "above_input_tokens": 0, "per_mtok_usd": texts}]}),
-        ];
-    }
     let catalog = Catalog::embedded();
     let own = model.split_once('/').and_then(|(provider, id)| {
         let kind = config.providers.get(provider).map_or(provider, |p| p.kind_of(provider));

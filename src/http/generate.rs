@@ -80,7 +80,7 @@ async fn job(
     }
     let peek = read(flight, &body, &ask, spends)?;
     note(flight, &peek);
-    let snapshot = gateway.snapshot.load_full();
+    let snapshot = gateway.snapshot_at(flight.at);
     let mut plan = plan::of(gateway, &snapshot, flight, &peek, ask.operation)?;
     let prompt_tokens = match ask.operation {
         // Its texts stand deep in the body, which has little else.
