@@ -42,7 +42,7 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
-    /// Show prices.
+    /// Show and manage prices.
     Prices(prices::PricesArgs),
     /// Check database, providers, clock and file limits.
     Doctor(doctor::DoctorArgs),
@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
-        Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
+        Some(Command::Prices(args)) => prices::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),
     };
     ExitCode::from(code)

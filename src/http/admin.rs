@@ -1,6 +1,7 @@
 //! The admin plane, `/admin/v1`: for the admin key alone.
 
 pub mod keys;
+pub mod prices;
 pub mod providers;
 
 use axum::extract::{Request, State};

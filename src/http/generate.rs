@@ -129,6 +129,20 @@ pub async fn count(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
     gateway.dispatcher.count(&job).await
 }
 
+/// Reads and plans a request that is not made.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn planned(
+    gateway: &Gateway,
+    flight: &Arc<Flight>,
+    client: HeaderMap,
+    body: Body,
+    ask: Ask,
+) -> Result<Job, ApiError> {
+    job(gateway, flight, client, body, ask, false).await
+}
+
 /// Reads the body for what Weir needs of it; what the path says counts.
 fn read(flight: &Flight, body: &[u8], ask: &Ask, spends: bool) -> Result<Peek, ApiError> {
     let shape = match ask.operation {

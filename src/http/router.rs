@@ -33,6 +33,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/v1/embeddings", data_plane(Endpoint::Generate(Operation::Embeddings)))
         .route("/v1/responses", data_plane(Endpoint::GenerateOrPass(Operation::Responses)))
         .route("/v1/responses/input_tokens", data_plane(Endpoint::InputTokens))
+        .route("/v1/estimate", data_plane(Endpoint::Estimate))
         .route("/v1/rerank", data_plane(Endpoint::Generate(Operation::Rerank)))
         .route("/v2/rerank", data_plane(Endpoint::Generate(Operation::Rerank)))
         .route("/v1/messages", data_plane(Endpoint::Generate(Operation::Messages)))
@@ -50,6 +51,9 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
         .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
         .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
+        .route("/admin/v1/prices", get(admin::prices::list).post(admin::prices::create))
+        .route("/admin/v1/prices/rerate", post(admin::prices::rerate))
+        .route("/admin/v1/prices/{id}", get(admin::prices::show).delete(admin::prices::end))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/providers", get(admin::providers::list))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));

@@ -58,7 +58,8 @@ fn listed(name: &str, sheet: &PriceSheet) -> Result<Listed, String> {
 }
 
 /// Changes exactly when a price does; not with the day from which on it holds.
-fn version(sheet: &PriceSheet, own: &Value) -> String {
+#[must_use]
+pub fn version(sheet: &PriceSheet, own: &Value) -> String {
     let flat = sheet.standard.above.is_empty() && sheet.tiers.is_empty() && sheet.off_peak.is_none();
     let text = match flat {
         true => sheet.standard.components.iter().map(|(name, price)| format!("{name}={price}\n")).collect(),

@@ -11,6 +11,7 @@ mod partitions;
 mod prepare;
 mod quarantine;
 mod record;
+mod rerate;
 mod rollup;
 mod totals;
 mod write;
@@ -18,6 +19,7 @@ mod write;
 pub use filter::{Filter, TagFilter};
 pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
+pub use rerate::{Range, RatedRow, Rating, Run, rate, rated_rows};
 pub use totals::{GroupBy, MAX_GROUPS, Sums, Total, totals, totals_from_rows};
 pub use write::{Inserted, insert_batch};
 
@@ -25,7 +27,14 @@ use super::db::Engine;
 
 /// Texts for the test that prepares them on both engines.
 pub(super) fn statements(engine: Engine) -> Vec<String> {
-    [write::statements(engine), quarantine::statements(), page::statements(), totals::statements()].concat()
+    [
+        write::statements(engine),
+        quarantine::statements(),
+        page::statements(),
+        rerate::statements(),
+        totals::statements(),
+    ]
+    .concat()
 }
 
 /// The token classes, as columns name them, in the order every table and text has them.

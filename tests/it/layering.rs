@@ -10,7 +10,7 @@ const BY_ALL: [&str; 5] = ["budget", "clock", "error", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
-    ("admin", &["flight", "gate", "store"]),
+    ("admin", &["flight", "gate", "price", "store"]),
     ("budget", &[]),
     ("catalog", &[]),
     ("clock", &[]),
@@ -30,6 +30,7 @@ const MAP: &[(&str, &[&str])] = &[
             "flight",
             "gate",
             "lifecycle",
+            "price",
             "route",
             "snapshot",
             "state",
@@ -45,7 +46,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("route", &["snapshot"]),
     ("snapshot", &["catalog", "config", "gate", "price"]),
-    ("state", &["config", "dispatch", "flight", "gate", "snapshot", "store"]),
+    ("state", &["config", "dispatch", "flight", "gate", "price", "snapshot", "store"]),
     ("store", &[]),
     ("upstream", &[]),
 ];

@@ -16,6 +16,7 @@ mod limits;
 mod models;
 mod operations;
 mod passthrough;
+mod prices;
 mod rerank;
 mod routes;
 mod secrets;

@@ -44,7 +44,7 @@ pub(super) struct Row {
 }
 
 /// The token classes, in the order of [`CLASSES`].
-struct Classes([i64; CLASSES.len()]);
+pub(super) struct Classes(pub(super) [i64; CLASSES.len()]);
 
 impl<'r, R: sqlx::Row> FromRow<'r, R> for Classes
 where
