@@ -1,5 +1,6 @@
 //! The command line, one file per subcommand.
 
+pub mod budgets;
 pub mod check;
 pub mod config;
 pub mod connect;
@@ -40,6 +41,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Manage virtual keys.
     Keys(keys::KeysArgs),
+    /// Manage budgets.
+    Budgets(budgets::BudgetsArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
     /// Show and manage prices.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Config(args)) => config::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
+        Some(Command::Budgets(args)) => budgets::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),

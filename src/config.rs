@@ -5,6 +5,8 @@
 //! Every fault is told, each with file, line and column. A key that does nothing is refused.
 
 mod auth;
+mod brake;
+mod budgets;
 mod check;
 mod context;
 mod database;
@@ -13,6 +15,7 @@ mod expand;
 mod fault;
 mod include;
 mod keys;
+mod ledger;
 mod limits;
 mod logging;
 mod models;
@@ -33,10 +36,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use auth::Auth;
+pub use brake::Brake;
+pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
 pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
 pub use keys::Key;
+pub use ledger::{Durability, Ledger};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{Models, Retries, Route, Strategy, Target};
@@ -83,12 +89,20 @@ pub struct Config {
     pub models: Models,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
+    /// Budgets that the file declares, beside those in the database.
+    pub budgets: Vec<Budget>,
+    /// What becomes of a request that cannot be held to its budgets.
+    pub budget_policy: BudgetPolicy,
+    /// What stops an agent that runs away: bounds of one session.
+    pub brake: Brake,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     /// Beside the components there are steps for long prompts, tiers, cheaper hours and a begin; lists
     /// that follow one another are a list.
     #[schemars(with = "std::collections::BTreeMap<String, prices::PriceHistory>")]
     pub prices: Prices,
+    /// How usage is kept until it is in the database.
+    pub ledger: Ledger,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -197,7 +211,13 @@ impl Config {
             providers: providers::read(section),
             models: models::read(section),
             keys: keys::read(section),
+            budgets: budgets::read(section),
+            budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
+            brake: section.section("brake", Brake::read).unwrap_or_default(),
             prices: prices::read(section),
+            ledger: section
+                .section("ledger", |section| Ledger::read(section, &data_dir))
+                .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
             data_dir,
             files: Vec::new(),
         }
@@ -209,7 +229,13 @@ impl Config {
 #[must_use]
 pub fn default_config(env: &dyn Fn(&str) -> Option<String>) -> Config {
     let data_dir = data_dir(env);
-    Config { database: Database::in_folder(&data_dir), auth: Auth::from_env(env), data_dir, ..Config::default() }
+    Config {
+        database: Database::in_folder(&data_dir),
+        ledger: Ledger::in_folder(&data_dir),
+        auth: Auth::from_env(env),
+        data_dir,
+        ..Config::default()
+    }
 }
 
 fn data_dir(env: Env<'_>) -> PathBuf {

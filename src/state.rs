@@ -11,7 +11,9 @@ use tokio::sync::Semaphore;
 use crate::clock::{Clock, Entropy, UnixMs};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
+use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
+use crate::gate::budget::Budgets;
 use crate::gate::keys::{KeyData, KeyRing};
 use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
@@ -36,6 +38,10 @@ pub struct Gateway {
     pub meter: Meter,
     /// Virtual keys in memory.
     pub keys: KeyRing,
+    /// Budgets, and what is leased of them.
+    pub budgets: Arc<Budgets>,
+    /// Request ids that clients named lately.
+    pub recent_ids: RecentIds,
     /// Bounds concurrent key look-ups in the database.
     pub key_lookups: Semaphore,
     /// The database.
@@ -112,6 +118,7 @@ pub fn key_data(row: KeyRow) -> Result<KeyData, String> {
         name: row.name,
         team_id: row.team_id,
         user_id: row.user_id,
+        organization_id: row.organization_id,
         expires_at: row.expires_at,
         metadata: row.metadata,
     })

@@ -1,5 +1,6 @@
 //! The admin plane, `/admin/v1`: for the admin key alone.
 
+pub mod budgets;
 pub mod keys;
 pub mod prices;
 pub mod providers;

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::admin::budgets;
 use super::error::Voice;
 use super::layers::{self, Endpoint};
 use super::{admin, docs, error, health, metrics, models, openai};
@@ -54,6 +55,9 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/prices", get(admin::prices::list).post(admin::prices::create))
         .route("/admin/v1/prices/rerate", post(admin::prices::rerate))
         .route("/admin/v1/prices/{id}", get(admin::prices::show).delete(admin::prices::end))
+        .route("/admin/v1/budgets", get(budgets::list).post(budgets::create))
+        .route("/admin/v1/budgets/{id}", get(budgets::show).patch(budgets::update).delete(budgets::delete))
+        .route("/admin/v1/budgets/{id}/raise", post(budgets::raise))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/providers", get(admin::providers::list))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));

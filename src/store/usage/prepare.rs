@@ -59,7 +59,7 @@ const AFTER: [&str; 12] = [
 ];
 
 /// The columns that have a default, nearly always: [`common_columns`] leaves them out. The last.
-const RARE: [&str; 1] = ["warnings"];
+const RARE: [&str; 2] = ["warnings", "charges"];
 
 /// The columns of table `usage`, in its order and in that of [`Prepared::values`].
 pub(super) fn columns() -> Vec<&'static str> {
@@ -116,6 +116,7 @@ impl<'a> Prepared<'a> {
     /// Whether [`common_columns`] hold all of it.
     pub(super) fn is_common(&self) -> bool {
         self.row.warnings.is_empty()
+            && self.row.charges.is_empty()
             && CLASSES.iter().zip(classes(&self.row.usage)).all(|(class, n)| n == 0 || is_common(class))
     }
 
@@ -160,6 +161,7 @@ impl<'a> Prepared<'a> {
         ]);
         if !common {
             out.push(warnings(&row.warnings)?);
+            out.push(if row.charges.is_empty() { Arg::Json(None) } else { Arg::json(&row.charges)? });
         }
         Ok(())
     }
