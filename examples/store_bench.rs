@@ -83,6 +83,7 @@ fn row(chance: &Entropy, at: i64) -> UsageRow {
         usage: weir_wire::usage::Usage { input: below(5000), output: below(900), ..Default::default() },
         cost: Some(NanoUsd(below(1_000_000) as i64)),
         price_version: Some("2026-11-01".to_owned()),
+        tier: Some("default".to_owned()),
         estimated: false,
         unpriced: false,
         latency_ms: below(5000),

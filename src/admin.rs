@@ -3,4 +3,6 @@
 pub mod budgets;
 pub mod alerts;
 pub mod keys;
+pub mod prices;
+pub mod rerate;
 pub mod when;

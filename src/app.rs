@@ -33,6 +33,7 @@ use crate::jobs::budget_keeper::{self, BudgetKeeper};
 use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::outbox::OutboxKeeper;
+use crate::jobs::price_watch::PriceWatch;
 use crate::jobs::reports::Reports;
 use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
@@ -40,7 +41,7 @@ use crate::meter::journal::{self, Journal};
 use crate::meter::ledger::Ledger;
 use crate::meter::prom::Metrics;
 use crate::snapshot::Snapshot;
-use crate::state::{Gateway, Readiness, Shared};
+use crate::state::{Gateway, PriceDesk, Readiness, Shared};
 use crate::store::{self, Db, Engine, Options, StoreError};
 use crate::upstream::Provider;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
@@ -152,6 +153,7 @@ impl App {
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         send_events(&gateway, &lifecycle);
         lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(server, lifecycle.clone());
@@ -221,7 +223,8 @@ fn gateway(
     Ok(Gateway {
         alerts: Receivers::new(&start.config, roots.as_deref()).map_err(StartError::Config)?,
         anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
-        snapshot: ArcSwap::from_pointee(snapshot),
+        snapshot: ArcSwap::from_pointee(snapshot.priced(snapshot.book(), start.clock.unix_ms())),
+        prices: PriceDesk::default(),
         dispatcher,
         keys,
         budgets,
@@ -403,7 +406,8 @@ async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
     let now = gateway.clock().unix_ms();
     store::budgets::declare(&gateway.db, &budgets::declared(&gateway.config, now), now).await?;
     let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
-    // Before the first request: what nobody knows of limits nobody.
+    // Before the first request, so that it is priced as all others; and what nobody knows of limits nobody.
+    gateway.follow_prices().await?;
     gateway.follow_budgets().await?;
     gateway.readiness.database_is_up();
     Ok(welcome)

@@ -49,7 +49,7 @@ enum Command {
     Invoices(invoices::InvoicesArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
-    /// Show prices.
+    /// Show and manage prices.
     Prices(prices::PricesArgs),
     /// Show receivers of alerts and what they never took, send again, test.
     Alerts(alerts::AlertsArgs),
@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
         Some(Command::Budgets(args)) => budgets::run(args, &env, &mut out, &mut err),
         Some(Command::Invoices(args)) => invoices::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
-        Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
+        Some(Command::Prices(args)) => prices::run(args, &env, &mut out, &mut err),
         Some(Command::Alerts(args)) => alerts::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),
     };

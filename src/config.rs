@@ -50,7 +50,7 @@ pub use limits::Limits;
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{Models, Retries, Route, Strategy, Target};
 pub use parse::Format;
-pub use prices::{PRICE_COMPONENTS, Prices};
+pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistory, PriceSheet, Prices, TierPrices};
 pub use providers::{AuthOverride, Faults, Http2, Pool, Provider, Providers, Timeouts};
 pub use reference::reference;
 pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
@@ -101,9 +101,9 @@ pub struct Config {
     pub brake: Brake,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
-    #[schemars(
-        with = "std::collections::BTreeMap<String, std::collections::BTreeMap<schema::PriceComponent, schema::Price>>"
-    )]
+    /// Beside the components there are steps for long prompts, tiers, cheaper hours and a begin; lists
+    /// that follow one another are a list.
+    #[schemars(with = "std::collections::BTreeMap<String, prices::PriceHistory>")]
     pub prices: Prices,
     /// How usage is kept until it is in the database.
     pub ledger: Ledger,

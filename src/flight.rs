@@ -392,7 +392,10 @@ impl Serialize for Interrupted<'_> {
         row.serialize_entry("unpriced", &cost.is_none())?;
         row.serialize_entry("stream", &draft.stream)?;
         row.serialize_entry("error_code", "gateway_died")?;
-        row.serialize_entry("error_message", "the gateway died while this request was under way; its usage is an estimate")?;
+        row.serialize_entry(
+            "error_message",
+            "the gateway died while this request was under way; its usage is an estimate",
+        )?;
         row.serialize_entry("metadata", &key.and_then(|key| key.metadata.as_ref()))?;
         row.serialize_entry("charges", &held.map(Reservation::charges).unwrap_or_default())?;
         row.end()
@@ -433,7 +436,7 @@ impl Settlement<'_> {
         let count = self.draft.usage.is_none().then(|| self.draft.count.take()).flatten();
         let usage = self.draft.usage.unwrap_or_default();
         let price = self.draft.price.take();
-        let tier = self.draft.tier.take();
+        let tier = self.draft.tier.clone();
         let sunk = self.draft.sunk.take();
         let unmetered = self.draft.unmetered && self.draft.usage.is_none() && self.status == Status::Ok;
         let label = Arc::clone(&self.label);
@@ -488,6 +491,7 @@ impl Settlement<'_> {
             usage,
             cost: None,
             price_version: None,
+            tier: draft.tier.map(|t| bounded(&t, MAX_TEXT)),
             estimated: false,
             unpriced: false,
             latency_ms: latency / 1_000_000,

@@ -8,6 +8,7 @@ pub mod azure;
 pub mod body;
 pub mod docs;
 pub mod error;
+pub mod estimate;
 pub mod gemini;
 pub mod generate;
 pub mod health;

@@ -6,4 +6,5 @@ pub mod alerts;
 pub mod key_watch;
 pub mod outbox;
 pub mod reports;
+pub mod price_watch;
 pub mod usage_writer;

@@ -10,19 +10,21 @@
 //!   there the standard long-prompt price holds.
 
 mod bill;
+mod book;
 mod decimal;
+mod own;
 mod rates;
 mod window;
 mod worst;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use weir_wire::usage::Usage;
 
-use crate::catalog::{Catalog, Mode, Model, nearest};
+use crate::catalog::{Mode, Model, nearest};
 use crate::clock::UnixMs;
 use crate::money::NanoUsd;
+pub use book::{Book, Listed, Listing, catalogued};
 pub use decimal::PriceSyntax;
 use rates::{CONFIG_UNITS, Component, Kind, PER_MILLION, Rates};
 use window::Windows;
@@ -121,7 +123,7 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PriceFault {
     /// There is no such component.
-    #[error("unknown price {name:?}{}; the prices are {}", did_you_mean(name), config_names().collect::<Vec<_>>().join(", "))]
+    #[error("unknown price {name:?}{}; the prices are {}", did_you_mean(name.rsplit('.').next().unwrap_or(name)), config_names().collect::<Vec<_>>().join(", "))]
     UnknownName {
         /// What was written.
         name: String,
@@ -135,6 +137,14 @@ pub enum PriceFault {
         text: String,
         /// What is wrong with it.
         problem: PriceSyntax,
+    },
+    /// Something else is wrong at a place.
+    #[error("{path}: {problem}")]
+    Misplaced {
+        /// Where, such as `tiers.batch.above`.
+        path: String,
+        /// What.
+        problem: String,
     },
     /// Nothing is priced.
     #[error("no price at all: give at least \"input\"")]
@@ -336,43 +346,6 @@ impl Prices {
             };
             self.entries.push(Entry { tier, above: step.above, rates, billed });
         }
-    }
-}
-
-/// Provider, id and region of a row of the catalogue.
-type RowKey = (&'static str, &'static str, &'static str);
-
-/// Prices by provider and model: the config's, else the catalogue's.
-#[derive(Debug)]
-pub struct PriceBook {
-    catalog: &'static Catalog,
-    overrides: BTreeMap<String, Arc<Prices>>,
-    /// Compiled on first use. Bounded by the rows of the catalogue.
-    compiled: papaya::HashMap<RowKey, Option<Arc<Prices>>>,
-}
-
-impl PriceBook {
-    /// A book with `overrides` (`provider/model` to prices) before the catalogue.
-    #[must_use]
-    pub fn new(catalog: &'static Catalog, overrides: BTreeMap<String, Prices>) -> Self {
-        let overrides = overrides.into_iter().map(|(name, prices)| (name, Arc::new(prices))).collect();
-        Self { catalog, overrides, compiled: papaya::HashMap::new() }
-    }
-
-    /// The prices in force. `configured` is the provider's name in the config and `kind` its
-    /// catalogue id; overrides go by the former (`my-openai/gpt-4o`) and the latter. `None` means
-    /// that no price is known.
-    #[must_use]
-    pub fn get(&self, configured: &str, kind: &str, model: &str) -> Option<Arc<Prices>> {
-        let over = |provider: &str| self.overrides.get(&format!("{provider}/{model}")).cloned();
-        if !self.overrides.is_empty()
-            && let Some(prices) = over(configured).or_else(|| over(kind))
-        {
-            return Some(prices);
-        }
-        let row = self.catalog.find(kind, model, None)?;
-        let compile = || row.parse().and_then(|model| Prices::from_model(&model)).map(Arc::new);
-        self.compiled.pin().get_or_insert_with(row.key(), compile).clone()
     }
 }
 

@@ -21,6 +21,14 @@ pub fn rfc3339(at: UnixMs) -> String {
     jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |t| format!("{t:.3}"))
 }
 
+/// The moment of an RFC 3339 time, or of a day's begin, UTC. `None` for any other text.
+#[must_use]
+pub fn moment(text: &str) -> Option<UnixMs> {
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let at = text.parse::<jiff::Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
+    at.map(jiff::Timestamp::as_millisecond)
+}
+
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,9 +151,14 @@ pub struct UsageRow {
     /// Exact cost; `None` when the model has no price (`unpriced`).
     #[serde(default, with = "nano")]
     pub cost: Option<NanoUsd>,
-    /// Version of the price entry the cost was computed with.
+    /// Version of the price entry the cost was computed with; of several (calls that came to nothing
+    /// were paid for too) joined by `+`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_version: Option<String>,
+    /// The service tier that the answer named, by which it was priced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// The usage was counted by Weir, not reported by the provider.
     #[serde(default, skip_serializing_if = "is_false")]
     pub estimated: bool,
@@ -233,7 +246,9 @@ impl Sunk {
         }
         row.usage = row.usage.plus(&self.usage);
         row.cost = row.cost.map(|cost| self.cost_with(cost));
-        row.price_version = row.price_version.take().or(self.price_version);
+        // One version cannot tell what both cost: the row is never rated anew as a whole.
+        let name = |version: Option<String>| version.unwrap_or_else(|| "none".to_owned());
+        row.price_version = Some(format!("{}+{}", name(row.price_version.take()), name(self.price_version)));
         row.unpriced |= self.unpriced;
         row.estimated |= self.estimated;
     }
@@ -246,6 +261,9 @@ mod tests {
     #[test]
     fn times_have_milliseconds_and_a_zone() {
         assert_eq!(rfc3339(1_795_000_000_123), "2026-11-18T11:06:40.123Z");
+        assert_eq!(moment("2026-11-18T11:06:40.123Z"), Some(1_795_000_000_123));
+        assert_eq!(moment("2026-11-18"), Some(1_795_000_000_123 / 86_400_000 * 86_400_000));
+        assert_eq!([moment(""), moment("tomorrow"), moment("2026-13-01")], [None; 3]);
     }
 
     fn row(cost: Option<i64>) -> UsageRow {
@@ -267,6 +285,7 @@ mod tests {
             usage: Usage { input: 5, ..Usage::default() },
             cost: cost.map(NanoUsd),
             price_version: None,
+            tier: None,
             estimated: false,
             unpriced: cost.is_none(),
             latency_ms: 0,
@@ -293,7 +312,7 @@ mod tests {
         let mut priced = row(Some(50));
         sunk.clone().add_to(&mut priced);
         assert_eq!((priced.usage.input, priced.cost, priced.estimated), (8, Some(NanoUsd(80)), true));
-        assert_eq!((priced.price_version.as_deref(), priced.unpriced), (Some("v"), false));
+        assert_eq!((priced.price_version.as_deref(), priced.unpriced), (Some("none+v"), false));
         let mut unpriced = row(None);
         sunk.add_to(&mut unpriced);
         assert_eq!((unpriced.usage.input, unpriced.cost, unpriced.unpriced), (8, None, true));

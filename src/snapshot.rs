@@ -4,11 +4,12 @@
 pub mod build;
 pub mod capable;
 pub mod live;
+pub mod prices;
 pub mod resolve;
 pub mod secrets;
 pub mod talk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -20,9 +21,10 @@ use weir_wire::rules::UsageRules;
 use weir_wire::translate::Inbound;
 
 use crate::catalog::{self, AuthStyle, Model, Quirk};
+use crate::clock::UnixMs;
 use crate::config::Pool;
 use crate::gate::limit::Limiter;
-use crate::price::Prices;
+use crate::price::{Book, Prices};
 use live::Live;
 use secrets::Secrets;
 use talk::{Embeds, Path, Reranks, Talk};
@@ -171,7 +173,7 @@ impl ProviderDef {
 }
 
 /// A model at a provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     /// Where.
     pub provider: Arc<ProviderDef>,
@@ -263,6 +265,8 @@ pub struct Snapshot {
     pub default_provider: Option<Arc<ProviderDef>>,
     /// Routes made on demand from `provider/model` names; bounded.
     pub(crate) direct: papaya::HashMap<String, Arc<Route>>,
-    /// Prices from the config, over the catalogue's.
-    pub(crate) price_overrides: HashMap<String, Arc<Prices>>,
+    /// All prices.
+    pub(crate) book: Arc<Book>,
+    /// From when on, and before when, the prices of the targets hold.
+    pub(crate) priced: (UnixMs, UnixMs),
 }

@@ -1,5 +1,7 @@
 //! The gateway's ready parts, as the HTTP layer and the jobs use them.
 
+mod prices;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -21,6 +23,7 @@ use crate::gate::secret::KeyHash;
 use crate::snapshot::Snapshot;
 use crate::store::{Db, StoreError, budgets};
 use crate::store::keys::KeyRow;
+pub use prices::{PriceDesk, read_book};
 
 /// Budgets that are read at once.
 const BUDGETS: u32 = 1_000;
@@ -32,6 +35,8 @@ pub struct Gateway {
     pub config: Config,
     /// What requests read.
     pub snapshot: ArcSwap<Snapshot>,
+    /// Prices of the database.
+    pub prices: PriceDesk,
     /// Sends requests upstream.
     pub dispatcher: Dispatcher,
     /// Clock, ledger, metrics.

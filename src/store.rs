@@ -12,6 +12,7 @@ pub mod keys;
 pub mod leases;
 pub mod objects;
 pub mod outbox;
+pub mod prices;
 pub mod reconcile;
 pub mod reports;
 pub mod responses;
@@ -36,6 +37,7 @@ pub fn statements(engine: Engine) -> Vec<String> {
         reconcile::STATEMENTS,
         objects::STATEMENTS,
         reports::STATEMENTS,
+        prices::STATEMENTS,
         responses::STATEMENTS,
     ]
     .concat();

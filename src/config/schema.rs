@@ -1,13 +1,10 @@
 //! The JSON Schema (draft 2020-12) of a configuration file, made from the types and their comments.
 
-use std::borrow::Cow;
-
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Value as Json, json};
 
-use super::prices::PRICE_COMPONENTS;
 use super::{Config, Route};
 
 /// What a text holds that a variable will replace.
@@ -73,39 +70,4 @@ pub(super) enum RouteOrShorthand {
     Shorthand(String),
     /// A route with targets.
     Route(Route),
-}
-
-/// The name of a price component.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PriceComponent;
-
-impl JsonSchema for PriceComponent {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "PriceComponent".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": PRICE_COMPONENTS })
-    }
-}
-
-/// A decimal of US dollars per million tokens.
-pub(super) struct Price;
-
-impl JsonSchema for Price {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Price".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": r"^\d+(\.\d{1,9})?$|\$\{" })
-    }
 }

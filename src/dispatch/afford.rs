@@ -27,8 +27,20 @@ const PER_TEXT: u64 = 16;
 /// Names of members that hold media, in any dialect. Within a text their quotes would be escaped.
 static MEDIA: LazyLock<AhoCorasick> = LazyLock::new(|| {
     let words = [
-        "\"image_url\"", "\"input_image\"", "\"image\"", "\"input_file\"", "\"file\"", "\"document\"", "\"input_audio\"",
-        "\"audio\"", "\"video\"", "\"video_url\"", "\"inlineData\"", "\"inline_data\"", "\"fileData\"", "\"file_data\"",
+        "\"image_url\"",
+        "\"input_image\"",
+        "\"image\"",
+        "\"input_file\"",
+        "\"file\"",
+        "\"document\"",
+        "\"input_audio\"",
+        "\"audio\"",
+        "\"video\"",
+        "\"video_url\"",
+        "\"inlineData\"",
+        "\"inline_data\"",
+        "\"fileData\"",
+        "\"file_data\"",
     ];
     AhoCorasick::new(words).expect("a handful of short words can be compiled")
 });
@@ -181,7 +193,8 @@ impl Dispatcher {
         if let Some(reservation) = self.budgets.try_hold(line, flight.at, bound.cost(price, sunk)) {
             return Ok((reservation, bound));
         }
-        if let Some(prompt) = bound.prompt.take().filter(|prompt| prompt.tokenizer.as_deref().is_some_and(count::is_exact))
+        if let Some(prompt) =
+            bound.prompt.take().filter(|prompt| prompt.tokenizer.as_deref().is_some_and(count::is_exact))
             && let Ok(counted) = tokio::task::spawn_blocking(move || prompt.most()).await
         {
             bound.input = bound.input.min(counted.saturating_add(PER_TEXT));

@@ -19,7 +19,7 @@ use weir_wire::usage::Usage;
 use super::attempt::{Lease, begin, invalid_answer};
 use super::exchange::{self, Question, Said};
 use super::whole::{self, Noted, WholeBody};
-use super::{Dispatcher, afford, Failed, Job, Reply, ReplyBody};
+use super::{Dispatcher, Failed, Job, Reply, ReplyBody, afford};
 use crate::catalog::Operation;
 use crate::snapshot::Target;
 pub(super) use batch::Batch;

@@ -11,7 +11,7 @@ use super::attempt::{Lease, begin};
 use super::exchange::{self, Question, Said, tell, unusable};
 use super::prepare::{changed, unreadable};
 use super::whole::{self, Noted, WholeBody};
-use super::{Dispatcher, afford, Failed, Job, Next, Reply, ReplyBody};
+use super::{Dispatcher, Failed, Job, Next, Reply, ReplyBody, afford};
 use crate::catalog::{Operation as Served, RerankApi};
 use crate::snapshot::talk::Reranks;
 use crate::snapshot::{Operation, Target};

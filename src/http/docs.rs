@@ -123,6 +123,12 @@ const DEAD_QUERY: &[(&str, &str)] = &[
     ("cursor", "next_cursor of the page before"),
 ];
 
+const PRICES_QUERY: &[(&str, &str)] = &[
+    ("model", "provider/model, or a model's own name"),
+    ("provider", "provider"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
 const BUDGETS_QUERY: &[(&str, &str)] = &[
     ("limit", "entries of a page, 1 to 1000"),
     ("cursor", "next_cursor of the page before"),
@@ -240,6 +246,16 @@ pub const ROUTES: &[Described] = &[
         Access::Either,
     ),
     route("get", "/v1/usage/receipts/key", "Usage", "The public key of receipts, as a JWK", Access::Either),
+    Described {
+        body: Some("ChatRequest"),
+        ..route(
+            "post",
+            "/v1/estimate",
+            "Usage",
+            "What a request would cost at each target, at worst and as expected; nobody is called",
+            Access::Key,
+        )
+    },
     Described { query: PAGE_QUERY, ..route("get", "/admin/v1/keys", "Admin", "List virtual keys", Access::Admin) },
     Described {
         body: Some("KeyCreate"),
@@ -265,6 +281,33 @@ pub const ROUTES: &[Described] = &[
         "Give a virtual key a new secret; the old one is dead",
         Access::Admin,
     ),
+    Described {
+        query: PRICES_QUERY,
+        ..route("get", "/admin/v1/prices", "Admin", "List prices of one's own, past and to come", Access::Admin)
+    },
+    Described {
+        body: Some("PriceCreate"),
+        success: 201,
+        ..route("post", "/admin/v1/prices", "Admin", "Add a price, from now or a given time on", Access::Admin)
+    },
+    route("get", "/admin/v1/prices/{id}", "Admin", "Show a price", Access::Admin),
+    route(
+        "delete",
+        "/admin/v1/prices/{id}",
+        "Admin",
+        "Take back a price that does not hold yet, or end one that does by a newer version",
+        Access::Admin,
+    ),
+    Described {
+        body: Some("PriceRerate"),
+        ..route(
+            "post",
+            "/admin/v1/prices/rerate",
+            "Admin",
+            "Rate past rows by today's book, or tell what that would change (the default)",
+            Access::Admin,
+        )
+    },
     Described {
         query: BUDGETS_QUERY,
         ..route("get", "/admin/v1/budgets", "Admin", "List budgets with how far each is spent", Access::Admin)
@@ -445,6 +488,19 @@ fn schemas() -> Value {
         "budget": {"type": ["object", "null"], "additionalProperties": false, "properties": terms(),
             "description": "what the key may cost; a new one needs usd and period, null ends it"},
     });
+    let price = json!({
+        "model": {"type": "string", "description": "provider/model"},
+        "prices": {"type": ["object", "null"], "description": "as under prices in the configuration; null hands back to it and to the catalogue"},
+        "effective_from": {"type": ["string", "null"], "description": "a day or a time; now, if nothing is said"},
+        "note": {"type": ["string", "null"], "maxLength": 500},
+    });
+    let rerate = json!({
+        "from": {"type": "string", "description": "a day or a time"},
+        "to": {"type": ["string", "null"], "description": "the first moment no longer included; now, if nothing is said"},
+        "provider": {"type": ["string", "null"]},
+        "model": {"type": ["string", "null"]},
+        "dry_run": {"type": "boolean", "default": true},
+    });
     let extensions = json!({
         "model": {"type": "string"},
         "models": {"type": "array", "items": text(), "description": "further models to try, in order; not sent upstream"},
@@ -461,6 +517,8 @@ fn schemas() -> Value {
         "RerankRequest": request(&["model", "query", "documents"]),
         "KeyCreate": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": key},
         "KeyUpdate": {"type": "object", "additionalProperties": false, "properties": key},
+        "PriceCreate": {"type": "object", "required": ["model"], "additionalProperties": false, "properties": price},
+        "PriceRerate": {"type": "object", "required": ["from"], "additionalProperties": false, "properties": rerate},
         "BudgetCreate": budget(&["name", "scope", "subject", "usd", "period"], &["name", "scope", "subject"]),
         "BudgetUpdate": budget(&[], &["name"]),
         "BudgetRaise": {"type": "object", "required": ["usd"], "additionalProperties": false, "properties": {"usd": usd(),

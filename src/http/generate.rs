@@ -84,7 +84,7 @@ async fn job(
     if spends {
         brake::check(gateway, flight, &client, &peek, &body)?;
     }
-    let snapshot = gateway.snapshot.load_full();
+    let snapshot = gateway.snapshot_at(flight.at);
     let mut plan = plan::of(gateway, &snapshot, flight, &peek, ask.operation)?;
     let prompt_tokens = match ask.operation {
         // Its texts stand deep in the body, which has little else.
@@ -132,6 +132,20 @@ pub async fn count(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
     let (head, body) = request.into_parts();
     let job = job(gateway, flight, head.headers, body, ask, false).await?;
     gateway.dispatcher.count(&job).await
+}
+
+/// Reads and plans a request that is not made.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn planned(
+    gateway: &Gateway,
+    flight: &Arc<Flight>,
+    client: HeaderMap,
+    body: Body,
+    ask: Ask,
+) -> Result<Job, ApiError> {
+    job(gateway, flight, client, body, ask, false).await
 }
 
 /// Reads the body for what Weir needs of it; what the path says counts.

@@ -20,7 +20,7 @@ use weir_wire::translate::Inbound;
 use super::auth::{self, Identity};
 use super::error::{Reported, Voice, wrong_method};
 use super::openai::{counts, passthrough};
-use super::{anthropic, azure, gemini, generate};
+use super::{anthropic, azure, estimate, gemini, generate};
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::gate::limit::Refused;
@@ -43,6 +43,8 @@ pub enum Endpoint {
     CountTokens,
     /// OpenAI's count of what a response would take in: POST.
     InputTokens,
+    /// What a request would cost: POST.
+    Estimate,
     /// Gemini's actions on a model, which stand at the end of the path: POST.
     Gemini,
     /// Azure's paths, with the model in them.
@@ -58,7 +60,7 @@ impl Endpoint {
             Self::Generate(operation) | Self::GenerateOrPass(operation) => operation.inbound().unwrap_or(Inbound::Chat),
             Self::CountTokens => Inbound::Anthropic,
             Self::Gemini => Inbound::Gemini,
-            Self::Azure | Self::InputTokens => Inbound::Chat,
+            Self::Azure | Self::InputTokens | Self::Estimate => Inbound::Chat,
             Self::Pass if uri.path().starts_with("/v1/messages/") => Inbound::Anthropic,
             Self::Pass => Inbound::Chat,
         };
@@ -126,13 +128,17 @@ async fn serve(
         }
         Endpoint::CountTokens if post => Box::pin(anthropic::count_tokens(gateway, flight, request)).await,
         Endpoint::InputTokens if post => Box::pin(counts::input_tokens(gateway, flight, request)).await,
+        Endpoint::Estimate if post => Box::pin(estimate::serve(gateway, flight, request)).await,
         Endpoint::Gemini if post || gemini::action(request.uri().path()).is_none() => {
             Box::pin(gemini::serve(gateway, flight, request)).await
         }
         Endpoint::Azure if post => Box::pin(azure::serve(gateway, flight, request)).await,
-        Endpoint::Generate(_) | Endpoint::CountTokens | Endpoint::InputTokens | Endpoint::Gemini | Endpoint::Azure => {
-            Ok(only(&request, "POST"))
-        }
+        Endpoint::Generate(_)
+        | Endpoint::CountTokens
+        | Endpoint::InputTokens
+        | Endpoint::Estimate
+        | Endpoint::Gemini
+        | Endpoint::Azure => Ok(only(&request, "POST")),
         // Far larger than what it is beside, and none of it is hot.
         _ => Box::pin(passthrough::serve(gateway, flight, request)).await,
     }

@@ -237,7 +237,11 @@ impl BudgetKeeper {
             budget_id: budget.id.clone(),
             start: window.start,
             end: window.end,
-            previous: if budget.carry_over && budget.created_at < window.start { budget.previous(&window).map(|window| window.start) } else { None },
+            previous: if budget.carry_over && budget.created_at < window.start {
+                budget.previous(&window).map(|window| window.start)
+            } else {
+                None
+            },
             demands,
             give_back: NanoUsd(give_back),
             idle: NanoUsd(account.slice(window.start).map_or(0, |slice| slice.idle())),

@@ -186,8 +186,15 @@ impl UsageWriter {
         }
         self.release(&id, stop).await?;
         let damaged = reader.damaged();
-        tracing::warn!(job = Self::NAME, journal = id, settled, interrupted = open.len(), damaged,
-            "the journal of a process that ended is in the database: {settled} settled requests, {} interrupted", open.len());
+        tracing::warn!(
+            job = Self::NAME,
+            journal = id,
+            settled,
+            interrupted = open.len(),
+            damaged,
+            "the journal of a process that ended is in the database: {settled} settled requests, {} interrupted",
+            open.len()
+        );
         if let Err(error) = reader.remove() {
             tracing::error!(job = Self::NAME, journal = id, %error, "a journal cannot be removed and will be read again: {error}");
         }
@@ -222,7 +229,12 @@ impl UsageWriter {
 
     /// Tries until the rows are written, or the gateway has to end. `replica`: whose rows they are, if
     /// not this process's.
-    async fn write(&mut self, rows: &[UsageRow], replica: Option<&str>, stop: &CancellationToken) -> Result<(), OutOfTime> {
+    async fn write(
+        &mut self,
+        rows: &[UsageRow],
+        replica: Option<&str>,
+        stop: &CancellationToken,
+    ) -> Result<(), OutOfTime> {
         if rows.is_empty() {
             return Ok(());
         }
@@ -256,7 +268,12 @@ impl UsageWriter {
     }
 
     /// One try. Once the gateway is stopping, a try may not outlast what is left of its time.
-    async fn try_write(&self, rows: &[UsageRow], replica: Option<&str>, stop: &CancellationToken) -> Result<(), String> {
+    async fn try_write(
+        &self,
+        rows: &[UsageRow],
+        replica: Option<&str>,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
         let own = self.parts.meter.ledger.journal().folder().id();
         let batch = Batch { rows, replica: replica.unwrap_or(own) };
         let insert = usage::insert(&self.parts.db, &batch);

@@ -232,8 +232,12 @@ impl Journal {
     /// Begins of requests that last keep their segment on the disk. The oldest are written again.
     fn carry_over(&self, state: &mut State) -> io::Result<()> {
         let Some(old) = state.end.segment.checked_sub(HELD_SEGMENTS) else { return Ok(()) };
-        let mut held: Vec<(u64, Position, u32)> =
-            state.open.iter().filter(|(_, (at, _))| at.segment <= old).map(|(ticket, (at, n))| (*ticket, *at, *n)).collect();
+        let mut held: Vec<(u64, Position, u32)> = state
+            .open
+            .iter()
+            .filter(|(_, (at, _))| at.segment <= old)
+            .map(|(ticket, (at, n))| (*ticket, *at, *n))
+            .collect();
         held.sort_unstable_by_key(|(_, at, _)| *at);
         for (ticket, at, length) in held {
             let frame = self.folder.read(at, length)?;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::catalog::Catalog;
 
 /// Monday 2026-11-16 00:00 UTC.
 const MONDAY: UnixMs = 1_794_787_200_000;
@@ -230,20 +231,6 @@ fn faults_of_a_config_are_all_named() {
     let of = |price| config(&[("input", price)]).unwrap().version().to_owned();
     assert_eq!(of("1"), of("1"));
     assert_ne!(of("1"), of("2"));
-}
-
-#[test]
-fn the_config_goes_before_the_catalogue() {
-    let mine = config(&[("input", "7")]).unwrap();
-    let book = PriceBook::new(Catalog::embedded(), BTreeMap::from([("mine/gpt-4o-mini".to_owned(), mine)]));
-    let nano =
-        |configured, model| book.get(configured, "openai", model).map(|p| p.cost(&tokens(1_000, 0), None, 0).nano.0);
-    assert_eq!(nano("mine", "gpt-4o-mini"), Some(7_000_000));
-    assert_eq!(nano("openai", "gpt-4o-mini"), Some(150_000));
-    assert_eq!(nano("openai", "gpt-4o-mini-2031-01-01"), Some(150_000));
-    assert_eq!(nano("openai", "no-such-model"), None);
-    let twice = [0, 1].map(|_| book.get("openai", "openai", "gpt-4o-mini").unwrap());
-    assert!(Arc::ptr_eq(&twice[0], &twice[1]) && twice[0].version().starts_with("catalog-"));
 }
 
 /// Every class that usage can report, each with a share of the tokens.

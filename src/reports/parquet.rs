@@ -292,6 +292,8 @@ mod tests {
             error_message: None,
             metadata: odd.then(|| r#"{"a":1}"#.to_owned()),
             warnings: vec!["w".to_owned()],
+            tier: None,
+            charges: Vec::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! From configuration, catalogue and environment to a snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -11,10 +11,9 @@ use super::live::Live;
 use super::secrets::Secrets;
 use super::{Credential, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
-use crate::clock::MonoNs;
+use crate::clock::{MonoNs, UnixMs};
 use crate::config::{self, Config};
 use crate::gate::limit::{Limiter, Limits};
-use crate::price::Prices;
 use secrecy::ExposeSecret as _;
 
 /// Reads an environment variable.
@@ -27,7 +26,8 @@ const COMPATIBLE: &str = "openai-compatible";
 
 impl Snapshot {
     /// Resolves a configuration. Providers of the catalogue whose key is in the environment are
-    /// added, and the demo provider, unless the configuration has entries for them.
+    /// added, and the demo provider, unless the configuration has entries for them. The prices are the
+    /// last that it lists: [`Snapshot::priced`] makes them those of a time.
     ///
     /// # Errors
     /// The first thing that does not fit, with the name of its configuration key.
@@ -41,22 +41,14 @@ impl Snapshot {
             providers.insert(Arc::clone(&def.id), Arc::new(def));
         }
         let default_provider = providers.values().find(|p| p.default).cloned();
-        let price_overrides = config.prices.iter().map(|(name, prices)| Ok((name.clone(), own_prices(name, prices)?)));
-        let mut price_overrides = price_overrides.collect::<Result<HashMap<_, _>, String>>()?;
-        // The demo costs nothing, which is a price: its rows are not `unpriced`.
-        for model in super::resolve::DEMO_MODELS {
-            let free = BTreeMap::from(["input", "output"].map(|name| (name.to_owned(), crate::money::NanoUsd(0))));
-            let name = format!("{DEMO}/{model}");
-            if !price_overrides.contains_key(&name) {
-                price_overrides.insert(name.clone(), own_prices(&name, &free)?);
-            }
-        }
+        let book = super::prices::book(config)?;
         let mut snapshot = Self {
             providers,
             routes: BTreeMap::new(),
             default_provider,
             direct: papaya::HashMap::new(),
-            price_overrides,
+            priced: book.span(UnixMs::MAX),
+            book: Arc::new(book),
         };
         let routes =
             config.models.iter().map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route)?))));
@@ -105,14 +97,6 @@ fn strategy(strategy: config::Strategy) -> Strategy {
         config::Strategy::Cost => Strategy::Cost,
         config::Strategy::Priority => Strategy::Priority,
     }
-}
-
-fn own_prices(name: &str, prices: &BTreeMap<String, crate::money::NanoUsd>) -> Result<Arc<Prices>, String> {
-    let texts = prices.iter().map(|(component, price)| (component.clone(), price.to_string())).collect();
-    Prices::from_config(&texts).map(Arc::new).map_err(|faults| {
-        let first = faults.first().map(ToString::to_string).unwrap_or_default();
-        format!("prices.{name}: {first}")
-    })
 }
 
 /// What the environment turns on, and the demo.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::talk::Ways;
 use super::{ProviderDef, Retries, Route, Snapshot, Strategy, Target};
 use crate::catalog::{self, Catalog, nearest};
-use crate::price::Prices;
 
 /// Routes made on demand that are kept.
 const MAX_DIRECT: usize = 10_000;
@@ -92,16 +91,12 @@ impl Snapshot {
         }
     }
 
-    /// A model at a provider, with its price: the config's under the name `provider/model`, else the
-    /// catalogue's.
+    /// A model at a provider, with its price in force.
     #[must_use]
     pub fn target(&self, provider: &Arc<ProviderDef>, model: &str, weight: u32) -> Target {
         let name: Arc<str> = format!("{}/{model}", provider.id).into();
         let info = Catalog::embedded().model(&provider.kind, model).map(Arc::new);
-        let price = self.price_overrides.get(&*name).cloned().or_else(|| {
-            let info = info.as_deref()?;
-            Prices::from_model(info).map(Arc::new)
-        });
+        let price = self.price(&provider.id, model);
         let known = info.is_some() || price.is_some();
         let label = if known { Arc::clone(&name) } else { "other".into() };
         let ways = Ways::of(provider, model, info.as_deref());

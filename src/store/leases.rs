@@ -14,8 +14,25 @@ use crate::clock::UnixMs;
 use crate::money::NanoUsd;
 
 pub(super) const STATEMENTS: &[&str] = &[
-    OPEN, LOCK, TOTALS_BEFORE, LEASE, LEASED, OTHERS, WANT, SPEND, SPEND_LEASE, MINE, WANTED, RENEW, SEEN, RELEASE_WINDOWS,
-    RELEASE, LIVE, TELL_IDLE, FORGET_REPLICA, WINDOWS_OF,
+    OPEN,
+    LOCK,
+    TOTALS_BEFORE,
+    LEASE,
+    LEASED,
+    OTHERS,
+    WANT,
+    SPEND,
+    SPEND_LEASE,
+    MINE,
+    WANTED,
+    RENEW,
+    SEEN,
+    RELEASE_WINDOWS,
+    RELEASE,
+    LIVE,
+    TELL_IDLE,
+    FORGET_REPLICA,
+    WINDOWS_OF,
 ];
 
 const OPEN: &str = "\
@@ -74,7 +91,8 @@ const SEEN: &str = "\
 INSERT INTO replicas (id, started_at, seen_at) VALUES ($1, $2, $2)
 ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
 
-const RELEASE_WINDOWS: &str = "SELECT budget_id, starts_at FROM budget_leases WHERE replica = $1 ORDER BY budget_id, starts_at";
+const RELEASE_WINDOWS: &str =
+    "SELECT budget_id, starts_at FROM budget_leases WHERE replica = $1 ORDER BY budget_id, starts_at";
 
 const RELEASE: &str = "DELETE FROM budget_leases WHERE budget_id = $1 AND starts_at = $2 AND replica = $3";
 
@@ -212,7 +230,8 @@ async fn open(tx: &mut Tx, ask: &Ask, terms: &(dyn Terms + Sync)) -> Result<(i64
             let statement = Statement::new(TOTALS_BEFORE).bind(ask.budget_id.as_str()).bind(previous);
             let before: Option<(i64, i64, i64)> = tx.fetch_optional(statement).await?;
             // What is still leased of it may be spent.
-            terms.carry(before.map(|(carried, spent, leased)| (NanoUsd(carried), NanoUsd(spent.saturating_add(leased)))))
+            terms
+                .carry(before.map(|(carried, spent, leased)| (NanoUsd(carried), NanoUsd(spent.saturating_add(leased)))))
         }
     };
     tx.execute(of(OPEN, ask).bind(ask.end).bind(carried.0)).await?;

@@ -32,8 +32,11 @@ const ROWS_BY_HOUR: &str = concat!(
     " WHERE at >= $1 AND at < $2 GROUP BY at - at % 3600000 ORDER BY 1"
 );
 
-const HOURLY: &str =
-    concat!("SELECT hour, ", sums!("SUM(requests)", "usage_hourly"), " WHERE hour >= $1 AND hour < $2 GROUP BY hour ORDER BY 1");
+const HOURLY: &str = concat!(
+    "SELECT hour, ",
+    sums!("SUM(requests)", "usage_hourly"),
+    " WHERE hour >= $1 AND hour < $2 GROUP BY hour ORDER BY 1"
+);
 
 const ROWS_BY_DAY: &str = concat!(
     "SELECT at - at % 86400000, ",
@@ -41,8 +44,11 @@ const ROWS_BY_DAY: &str = concat!(
     " WHERE at >= $1 AND at < $2 GROUP BY at - at % 86400000 ORDER BY 1"
 );
 
-const DAILY: &str =
-    concat!("SELECT day, ", sums!("SUM(requests)", "usage_daily"), " WHERE day >= $1 AND day < $2 GROUP BY day ORDER BY 1");
+const DAILY: &str = concat!(
+    "SELECT day, ",
+    sums!("SUM(requests)", "usage_daily"),
+    " WHERE day >= $1 AND day < $2 GROUP BY day ORDER BY 1"
+);
 
 const CHARGED: &str = "\
 SELECT at, id, cost_nano, charges FROM usage
@@ -164,12 +170,14 @@ async fn sums(
     (rows, kept): (&'static str, &'static str),
     (from, to): (UnixMs, UnixMs),
 ) -> Result<(), StoreError> {
-    let by_start = |list: Vec<Sums>| list.into_iter().map(|(at, a, b, c, d)| (at, [a, b, c, d])).collect::<BTreeMap<_, _>>();
+    let by_start =
+        |list: Vec<Sums>| list.into_iter().map(|(at, a, b, c, d)| (at, [a, b, c, d])).collect::<BTreeMap<_, _>>();
     let expected = by_start(session.fetch_all(Statement::new(rows).bind(from).bind(to)).await?);
     let found = by_start(session.fetch_all(Statement::new(kept).bind(from).bind(to)).await?);
     let starts: std::collections::BTreeSet<i64> = expected.keys().chain(found.keys()).copied().collect();
     for start in starts {
-        let (expected, found) = (expected.get(&start).copied().unwrap_or_default(), found.get(&start).copied().unwrap_or_default());
+        let (expected, found) =
+            (expected.get(&start).copied().unwrap_or_default(), found.get(&start).copied().unwrap_or_default());
         if grain == "hour" {
             out.hours += 1;
             out.rows += expected[0];

@@ -12,6 +12,7 @@ mod partitions;
 mod prepare;
 mod quarantine;
 mod record;
+mod rerate;
 mod rollup;
 mod totals;
 mod write;
@@ -20,6 +21,7 @@ pub use filter::{Filter, TagFilter};
 pub use find::{Found, find};
 pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
+pub use rerate::{Range, RatedRow, Rating, Run, rate, rated_rows};
 pub use totals::{
     Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, Unit, cached, series, top, totals, totals_from_rows,
 };
@@ -29,8 +31,15 @@ use super::db::Engine;
 
 /// Texts for the test that prepares them on both engines.
 pub(super) fn statements(engine: Engine) -> Vec<String> {
-    [write::statements(engine), quarantine::statements(), page::statements(), find::statements(), totals::statements()]
-        .concat()
+    [
+        write::statements(engine),
+        quarantine::statements(),
+        page::statements(),
+        find::statements(),
+        rerate::statements(),
+        totals::statements(),
+    ]
+    .concat()
 }
 
 /// The token classes, as columns name them, in the order every table and text has them.

@@ -10,7 +10,7 @@ const BY_ALL: [&str; 6] = ["budget", "clock", "error", "events", "money", "recor
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
-    ("admin", &["alerts", "flight", "gate", "store"]),
+    ("admin", &["alerts", "flight", "gate", "price", "store"]),
     ("alerts", &["config", "snapshot", "upstream"]),
     ("budget", &[]),
     ("catalog", &[]),
@@ -32,6 +32,7 @@ const MAP: &[(&str, &[&str])] = &[
             "flight",
             "gate",
             "lifecycle",
+            "price",
             "reports",
             "route",
             "snapshot",
@@ -49,7 +50,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("reports", &["config", "price", "snapshot", "store"]),
     ("route", &["snapshot"]),
     ("snapshot", &["catalog", "config", "gate", "price"]),
-    ("state", &["alerts", "config", "dispatch", "flight", "gate", "snapshot", "store"]),
+    ("state", &["alerts", "config", "dispatch", "flight", "gate", "price", "snapshot", "store"]),
     ("store", &[]),
     ("upstream", &[]),
 ];

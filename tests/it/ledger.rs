@@ -62,14 +62,24 @@ async fn what_a_dead_process_left_is_written_once(db: Database) {
         let told = |id: &str| rows.iter().find(|row| row["id"] == id).unwrap();
         for id in ["request-one", "request-two"] {
             let row = told(id);
-            assert_eq!((&row["status"], &row["cost_usd"], &row["estimated"]), (&json!("ok"), &json!("0.000000090"), &json!(false)));
+            assert_eq!(
+                (&row["status"], &row["cost_usd"], &row["estimated"]),
+                (&json!("ok"), &json!("0.000000090"), &json!(false))
+            );
         }
         let row = told("request-three");
-        assert_eq!((&row["status"], &row["cost_usd"], &row["estimated"]), (&json!("interrupted"), &json!("0.000000070"), &json!(true)));
-        eventually("the journal is removed", async || (std::fs::read_dir(root.path()).unwrap().count() == 1).then_some(())).await;
+        assert_eq!(
+            (&row["status"], &row["cost_usd"], &row["estimated"]),
+            (&json!("interrupted"), &json!("0.000000070"), &json!(true))
+        );
+        eventually("the journal is removed", async || {
+            (std::fs::read_dir(root.path()).unwrap().count() == 1).then_some(())
+        })
+        .await;
         let totals = gateway.admin(http::Method::GET, "/admin/v1/usage?group_by=status", Value::Null).await.json();
         let sum = |status: &str| {
-            totals["data"].as_array().unwrap().iter().find(|total| total["status"] == status).unwrap()["cost_usd"].clone()
+            totals["data"].as_array().unwrap().iter().find(|total| total["status"] == status).unwrap()["cost_usd"]
+                .clone()
         };
         assert_eq!((sum("ok"), sum("interrupted")), (json!("0.000000180"), json!("0.000000070")));
         gateway.app.stop(std::future::pending()).await;
@@ -137,12 +147,17 @@ async fn whoever_has_the_end_of_an_answer_is_in_the_journal() {
     let refused = ask("a-refused-request", chat()).await;
     let (_, at_refused) = read(refused, "error").await;
     drop(locked);
-    for (found, id, status) in
-        [(at_whole, "a-whole-answer", "ok"), (at_stream, "a-streamed-answer", "ok"), (at_refused, "a-refused-request", "client_error")]
-    {
+    for (found, id, status) in [
+        (at_whole, "a-whole-answer", "ok"),
+        (at_stream, "a-streamed-answer", "ok"),
+        (at_refused, "a-refused-request", "client_error"),
+    ] {
         let other = Database::sqlite();
         let next = gateway(found.path(), &other, &upstream, "").await;
-        eventually(id, async || next.rows().await.iter().any(|row| row["id"] == id && row["status"] == status).then_some(())).await;
+        eventually(id, async || {
+            next.rows().await.iter().any(|row| row["id"] == id && row["status"] == status).then_some(())
+        })
+        .await;
     }
 }
 

@@ -21,6 +21,7 @@ mod models;
 mod operations;
 mod passthrough;
 mod reports;
+mod prices;
 mod rerank;
 mod routes;
 mod secrets;

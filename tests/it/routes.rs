@@ -52,11 +52,15 @@ fn path_of(route: &Described, id: &str) -> String {
 
 /// An object of the kind that the route's path names, if it names one.
 async fn object_of(gateway: &Gateway, route: &Described) -> String {
-    if !route.path.starts_with("/admin/v1/budgets/") {
+    let (list, body) = if route.path.starts_with("/admin/v1/budgets/") {
+        let budget = json!({"name": "b", "scope": "team", "subject": "t", "usd": "1", "period": "day"});
+        ("/admin/v1/budgets", budget)
+    } else if route.path.starts_with("/admin/v1/prices/") {
+        ("/admin/v1/prices", json!({"model": "demo/chat", "prices": {"input": "0"}}))
+    } else {
         return gateway.key(json!({})).await.0;
-    }
-    let body = json!({"name": "b", "scope": "team", "subject": "t", "usd": "1", "period": "day"});
-    let made = gateway.admin(Method::POST, "/admin/v1/budgets", body).await.json();
+    };
+    let made = gateway.admin(Method::POST, list, body).await.json();
     made["id"].as_str().unwrap().to_owned()
 }
 

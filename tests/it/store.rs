@@ -86,6 +86,7 @@ pub(crate) fn usage_row(id: &str, at: UnixMs) -> UsageRow {
         usage: weir_wire::usage::Usage { input: 10, cached: 4, output: 5, reasoning: 2, ..Default::default() },
         cost: Some(NanoUsd(150_000)),
         price_version: Some("2026-11-01".to_owned()),
+        tier: Some("default".to_owned()),
         estimated: false,
         unpriced: false,
         latency_ms: 40,

@@ -356,6 +356,31 @@ fn prices() {
         "1:46: prices.demo/x.per_hour: prices the same as `per_second`; keep one of them",
     );
     p("inptu: '1'", "1:26: prices.demo/x.inptu: unknown price component, did you mean `input`?");
+    p("above: {x: {}}", "1:30: prices.demo/x.above.x: expected a number of prompt tokens above zero, such as 200000");
+    p(
+        "above: {5: {inputs: '1'}}",
+        "1:39: prices.demo/x.above.5.inputs: unknown price component, did you mean `input`?",
+    );
+    p("tiers: {bach: {}}", "1:33: prices.demo/x.tiers.bach: unknown tier, did you mean `batch`?");
+    p("tiers: {batch: {off_peak: {}}}", "1:45: prices.demo/x.tiers.batch.off_peak: unknown price component");
+    p(
+        "off_peak: {hours_utc: ['1-2'], prices: {input: '1'}}",
+        "1:42: prices.demo/x.off_peak.hours_utc[0]: expected hours such as `16:30-00:30`",
+    );
+    p(
+        "off_peak: {hours_utc: ['16:30-00:30'], prices: {}}",
+        "1:66: prices.demo/x.off_peak.prices: no price at all: give at least `input`",
+    );
+    p(
+        "effective_from: soon",
+        "1:35: prices.demo/x.effective_from: expected a day or a time such as `2026-11-01` or `2026-11-01T00:00:00Z`",
+    );
+    check("prices: {demo/x: []}", &["1:18: prices.demo/x: a model needs at least one price list"]);
+    check("prices: {demo/x: 5}", &["1:18: prices.demo/x: expected a map or a list of maps, found a number"]);
+    check(
+        "prices: {demo/x: [{input: '1'}, {input: '2'}]}",
+        &["1:18: prices.demo/x: two price lists hold from the same moment on; give each another `effective_from`"],
+    );
     check("prices: {demo: {input: '1'}}", &["1:16: prices.demo: a price is for `provider/model`"]);
     check(
         "prices: {opnai/x: {input: '1'}}",

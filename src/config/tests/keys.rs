@@ -231,7 +231,7 @@ fn budget_policy_and_brake() {
 #[test]
 fn prices() {
     let config = load("prices: {demo/chat: {input: '0.05', cache_write_5m: '1', output: '0'}}");
-    let price = &config.prices["demo/chat"];
+    let price = &config.prices["demo/chat"].0[0].standard.components;
     assert_eq!(price["input"].to_string(), "0.050000000");
     assert_eq!(price["cache_write_5m"].to_string(), "1.000000000");
     assert_eq!(price["output"].to_string(), "0.000000000");
@@ -257,6 +257,31 @@ fn receipts() {
     check(&format!("receipts: {{signing_key: '{key}'}}"), "/receipts/signing_key", r#""***""#);
     let config = default_config(&|name| (name == "WEIR_RECEIPT_KEY").then(|| key.to_owned()));
     assert_eq!(config.receipts.signing_key.unwrap().expose_secret(), key);
+}
+
+#[test]
+fn prices_with_steps_tiers_hours_and_a_begin() {
+    let config = load(
+        "prices:\n  demo/chat:\n    input: '2'\n    above: {200000: {input: '4'}}\n    \
+         tiers: {batch: {input: '1', above: {'200000': {input: '${PRICE:-2}'}}}}\n    \
+         off_peak: {hours_utc: ['16:30-00:30'], prices: {input: '0.5'}}\n    effective_from: 2026-11-01\n  \
+         demo/embed: [{input: '1'}, {effective_from: 2026-11-01T12:00:00+02:00, input: '2'}]\n",
+    );
+    let json = serde_json::to_value(&config.prices).unwrap();
+    let expected = serde_json::json!({
+        "demo/chat": {
+            "input": "2.000000000",
+            "above": {"200000": {"input": "4.000000000"}},
+            "tiers": {"batch": {"input": "1.000000000", "above": {"200000": {"input": "2.000000000"}}}},
+            "off_peak": {"hours_utc": ["16:30-00:30"], "weekdays": [1, 2, 3, 4, 5, 6, 7], "prices": {"input": "0.500000000"}},
+            "effective_from": "2026-11-01T00:00:00Z",
+        },
+        "demo/embed": [
+            {"input": "1.000000000"},
+            {"input": "2.000000000", "effective_from": "2026-11-01T10:00:00Z"},
+        ],
+    });
+    assert_eq!(json, expected);
 }
 
 #[test]

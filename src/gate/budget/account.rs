@@ -175,9 +175,9 @@ impl Account {
     #[must_use]
     pub fn look(&self, now: UnixMs) -> Vec<Slice> {
         let mut state = self.state();
-        state.slices.retain(|_, slice| {
-            slice.lease != 0 || slice.held != 0 || slice.window.end.is_none_or(|end| now < end)
-        });
+        state
+            .slices
+            .retain(|_, slice| slice.lease != 0 || slice.held != 0 || slice.window.end.is_none_or(|end| now < end));
         let slices = state.slices.values_mut();
         slices.map(|slice| Slice { demand: std::mem::take(&mut slice.demand), ..*slice }).collect()
     }

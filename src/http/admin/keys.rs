@@ -21,14 +21,18 @@ const MAX_BODY: u64 = 256 * 1024;
 /// 400 for a bad parameter, 503 without the database.
 pub async fn list(State(gateway): State<Shared>, request: Request) -> Result<Response, ApiError> {
     let params = Params::read(request.uri().query(), &["limit", "cursor"])?;
-    let limit = params.parsed("limit", |v| {
-        v.parse::<u32>()
-            .ok()
-            .filter(|n| (1..=1000).contains(n))
-            .ok_or_else(|| "must be a number from 1 to 1000".to_owned())
-    })?;
+    let limit = page_size(&params)?;
     let now = gateway.clock().unix_ms();
-    answer(&gateway, manage::list(&gateway.db, now, params.get("cursor"), limit.unwrap_or(100)).await?)
+    answer(&gateway, manage::list(&gateway.db, now, params.get("cursor"), limit).await?)
+}
+
+/// `limit`: 1 to 1000, or 100.
+pub(super) fn page_size(params: &Params) -> Result<u32, ApiError> {
+    let limit = params.parsed("limit", |v| {
+        let limit = v.parse::<u32>().ok().filter(|n| (1..=1000).contains(n));
+        limit.ok_or_else(|| "must be a number from 1 to 1000".to_owned())
+    })?;
+    Ok(limit.unwrap_or(100))
 }
 
 /// `POST /admin/v1/keys`

@@ -1,7 +1,8 @@
 //! Names of endpoints in rows and metrics: a closed list, so that labels are bounded.
 
-/// OpenAI's resources below `/v1` (its OpenAPI document), longest first where one begins another.
-const NAMES: [&str; 42] = [
+/// OpenAI's resources below `/v1` (its OpenAPI document), longest first where one begins another, and Weir's
+/// own.
+const NAMES: [&str; 43] = [
     "chat/completions",
     "completions",
     "embeddings",
@@ -44,6 +45,7 @@ const NAMES: [&str; 42] = [
     "messages",
     "edits",
     "usage",
+    "estimate",
 ];
 
 /// The name of the endpoint that serves a path below `/v1/`; `other` for a path that is none.

@@ -110,8 +110,7 @@ impl Reader {
     /// Of an orphan read to its end: the requests that were under way.
     pub fn take_open(&mut self) -> Vec<Record> {
         let open = self.open.drain();
-        let mut open: Vec<Record> =
-            open.map(|(ticket, json)| Record { kind: Kind::Begin, ticket, json }).collect();
+        let mut open: Vec<Record> = open.map(|(ticket, json)| Record { kind: Kind::Begin, ticket, json }).collect();
         open.sort_unstable_by_key(|record| record.ticket);
         open
     }

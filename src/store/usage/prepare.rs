@@ -43,9 +43,10 @@ const BEFORE: [&str; 14] = [
     "http_status",
     "attempts",
 ];
-const AFTER: [&str; 11] = [
+const AFTER: [&str; 12] = [
     "cost_nano",
     "price_version",
+    "tier",
     "estimated",
     "unpriced",
     "latency_ms",
@@ -147,6 +148,7 @@ impl<'a> Prepared<'a> {
         out.extend([
             Arg::from(row.cost.map(|cost| cost.0)),
             text(row.price_version.as_deref()).into(),
+            text(row.tier.as_deref()).into(),
             Arg::from(row.estimated),
             Arg::from(row.unpriced),
             Arg::from(row.latency_ms),

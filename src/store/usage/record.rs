@@ -30,6 +30,7 @@ pub(super) struct Row {
     classes: Classes,
     cost_nano: Option<i64>,
     price_version: Option<String>,
+    tier: Option<String>,
     estimated: bool,
     unpriced: bool,
     latency_ms: i64,
@@ -44,7 +45,7 @@ pub(super) struct Row {
 }
 
 /// The token classes, in the order of [`CLASSES`].
-struct Classes([i64; CLASSES.len()]);
+pub(super) struct Classes(pub(super) [i64; CLASSES.len()]);
 
 impl<'r, R: sqlx::Row> FromRow<'r, R> for Classes
 where
@@ -88,6 +89,7 @@ impl TryFrom<Row> for UsageRow {
             usage: usage_of(row.classes.0),
             cost: row.cost_nano.map(NanoUsd),
             price_version: row.price_version,
+            tier: row.tier,
             estimated: row.estimated,
             unpriced: row.unpriced,
             latency_ms: count(row.latency_ms),

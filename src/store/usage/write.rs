@@ -94,12 +94,7 @@ pub async fn insert(db: &Db, batch: &Batch<'_>) -> Result<Inserted, StoreError> 
 }
 
 /// Inserts what it can, halving what is refused until single rows are left, for quarantine.
-async fn insert_good(
-    db: &Db,
-    rows: &[Prepared<'_>],
-    replica: &str,
-    inserted: &mut Inserted,
-) -> Result<(), StoreError> {
+async fn insert_good(db: &Db, rows: &[Prepared<'_>], replica: &str, inserted: &mut Inserted) -> Result<(), StoreError> {
     let mut parts = vec![rows];
     while let Some(part) = parts.pop() {
         match (insert_once(db, part, replica).await, part) {

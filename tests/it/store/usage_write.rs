@@ -86,6 +86,7 @@ async fn a_row_is_kept_whole(db: &Db) {
         usage: weir_wire::usage::Usage::default(),
         cost: None,
         price_version: None,
+        tier: None,
         ttft_ms: None,
         metadata: None,
         stream: false,

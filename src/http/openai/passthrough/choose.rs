@@ -21,7 +21,7 @@ pub(super) fn target(
     incoming: &Incoming,
     held: Option<&str>,
 ) -> Result<Arc<Target>, ApiError> {
-    let snapshot = gateway.snapshot.load();
+    let snapshot = gateway.snapshot_at(gateway.clock().unix_ms());
     let target = match &incoming.model {
         Some(model) => {
             if incoming.unseen {
