@@ -15,9 +15,10 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, Durability, Policy, Key};
+use crate::config::{Config, Durability, Key, Policy};
 use crate::demo::Demo;
 use crate::dispatch::{Dispatcher, Senders, afford};
+use crate::events::USAGE_SETTLED;
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
 use crate::gate::brake::{self, Brake};
@@ -35,6 +36,7 @@ use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::outbox::OutboxKeeper;
 use crate::jobs::price_watch::PriceWatch;
 use crate::jobs::reports::Reports;
+use crate::jobs::usage_writer::told::Teller;
 use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
 use crate::meter::journal::{self, Journal};
@@ -261,7 +263,9 @@ fn accounting(gateway: &Shared, lifecycle: &Lifecycle, demands: mpsc::Receiver<D
     };
     lifecycle.job(BudgetKeeper::new(keeper).run(lifecycle.jobs_stop.clone()));
     let root = gateway.config.ledger.journal.clone();
-    let writer = UsageWriter::new(usage_writer::Parts { db, meter, budgets, root });
+    let every_row = gateway.alerts.want(USAGE_SETTLED);
+    let teller = Teller { budgets: Arc::clone(&budgets), clock: meter.clock.clone(), every_row };
+    let writer = UsageWriter::new(usage_writer::Parts { db, meter, budgets, root, teller });
     lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
     if gateway.config.ledger.durability == Durability::Power {
         lifecycle.job(journal_sync::run(journal, metrics, lifecycle.jobs_stop.clone()));

@@ -1,7 +1,7 @@
 //! The command line, one file per subcommand.
 
-pub mod budgets;
 pub mod alerts;
+pub mod budgets;
 pub mod check;
 pub mod config;
 pub mod connect;

@@ -184,6 +184,19 @@ pub fn ledger_mismatch(at: UnixMs, what: &str, expected: NanoUsd, found: NanoUsd
     Event::new(LEDGER_MISMATCH, key, at, &body)
 }
 
+/// `provider.credentials_rejected`: once a day (UTC) for each provider.
+#[must_use]
+pub fn credentials_rejected(at: UnixMs, provider: &str) -> Event {
+    let key = format!("{}:{provider}", at.div_euclid(DAY));
+    Event::new(PROVIDER_CREDENTIALS_REJECTED, key, at, &json!({"provider": provider}))
+}
+
+/// `report.ready`: once for each report and period. `body` is the report.
+#[must_use]
+pub fn report_ready(at: UnixMs, name: &str, period_start: UnixMs, body: String) -> Event {
+    Event { kind: REPORT_READY, key: format!("{REPORT_READY}:{name}:{period_start}"), at, body }
+}
+
 /// `usage.settled`: one for each row, as `/v1/usage` shows it.
 #[must_use]
 pub fn usage_settled(row: &UsageRow) -> Event {
@@ -242,6 +255,7 @@ mod tests {
             budget_exceeded(0, &refused()),
             price_unknown(0, "openai-eu", "new-model", REQUEST),
             ledger_mismatch(0, "rows against hourly sums", NanoUsd(12_000_000_005), NanoUsd(12_000_000_003)),
+            credentials_rejected(0, "openai-eu"),
         ];
         for event in events {
             let body: Value = serde_json::from_str(&event.body).unwrap();

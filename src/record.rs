@@ -157,7 +157,6 @@ pub struct UsageRow {
     pub price_version: Option<String>,
     /// The service tier that the answer named, by which it was priced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
     /// The usage was counted by Weir, not reported by the provider.
     #[serde(default, skip_serializing_if = "is_false")]

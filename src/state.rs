@@ -21,8 +21,8 @@ use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::KeyHash;
 use crate::snapshot::Snapshot;
-use crate::store::{Db, StoreError, budgets};
 use crate::store::keys::KeyRow;
+use crate::store::{Db, StoreError, budgets};
 pub use prices::{PriceDesk, read_book};
 
 /// Budgets that are read at once.

@@ -41,8 +41,12 @@ pub fn statements(engine: Engine) -> Vec<String> {
         responses::STATEMENTS,
     ]
     .concat();
-    let built =
-        [budgets::shapes().to_vec(), invoices::statements(engine), usage::statements(engine), outbox::statements(engine)]
-            .concat();
+    let built = [
+        budgets::shapes().to_vec(),
+        invoices::statements(engine),
+        usage::statements(engine),
+        outbox::statements(engine),
+    ]
+    .concat();
     fixed.into_iter().map(str::to_owned).chain(built).collect()
 }

@@ -199,7 +199,7 @@ impl Dispatcher {
         {
             bound.input = bound.input.min(counted.saturating_add(PER_TEXT));
         }
-        match self.budgets.hold(line, flight.at, bound.cost(price, sunk)).await {
+        match self.budgets.hold(line, (&flight.id, flight.at), bound.cost(price, sunk)).await {
             Ok(reservation) => Ok((reservation, bound)),
             Err(Refused::Unavailable) => Err(away()),
             Err(Refused::Exceeded(exceeded)) => {

@@ -11,8 +11,8 @@
 mod account;
 mod index;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
@@ -51,6 +51,8 @@ pub struct Demand {
     pub window: Window,
     /// How much.
     pub amount: NanoUsd,
+    /// Of which request.
+    pub request: String,
     /// What became of it.
     pub answer: oneshot::Sender<Answer>,
 }
@@ -160,7 +162,14 @@ impl Budgets {
     /// No budgets, until they are known; `keeper` takes the demands.
     #[must_use]
     pub fn new(keeper: mpsc::Sender<Demand>) -> Self {
-        Self { index: ArcSwap::from_pointee(Index::default()), known: AtomicBool::new(false), keeper, rev: AtomicI64::new(0), changing: Mutex::new(()), writing: AtomicU64::new(0) }
+        Self {
+            index: ArcSwap::from_pointee(Index::default()),
+            known: AtomicBool::new(false),
+            keeper,
+            rev: AtomicI64::new(0),
+            changing: Mutex::new(()),
+            writing: AtomicU64::new(0),
+        }
     }
 
     /// Whether they were read from the database.
@@ -221,25 +230,37 @@ impl Budgets {
     }
 
     /// Holds `amount` of every budget in `line`, or of none. Waits for the database only where what is
-    /// leased does not suffice.
+    /// leased does not suffice. `request` is its id and the time it is charged at.
     ///
     /// # Errors
     /// The first budget that has not as much left.
-    pub async fn hold(&self, line: &[Arc<Account>], at: UnixMs, amount: NanoUsd) -> Result<Reservation, Refused> {
+    pub async fn hold(
+        &self,
+        line: &[Arc<Account>],
+        request: (&str, UnixMs),
+        amount: NanoUsd,
+    ) -> Result<Reservation, Refused> {
+        let (id, at) = request;
         let mut reservation = Reservation { holds: Vec::with_capacity(line.len()), amount };
         for account in line {
             let hold = match account.try_hold(at, amount) {
                 Ok(start) => Hold::of(Arc::clone(account), start, amount),
-                Err(window) => self.demand(account, window, amount).await?,
+                Err(window) => self.demand(account, window, id, amount).await?,
             };
             reservation.holds.push(hold);
         }
         Ok(reservation)
     }
 
-    async fn demand(&self, account: &Arc<Account>, window: Window, amount: NanoUsd) -> Result<Hold, Refused> {
+    async fn demand(
+        &self,
+        account: &Arc<Account>,
+        window: Window,
+        request: &str,
+        amount: NanoUsd,
+    ) -> Result<Hold, Refused> {
         let (answer, wait) = oneshot::channel();
-        let demand = Demand { account: Arc::clone(account), window, amount, answer };
+        let demand = Demand { account: Arc::clone(account), window, amount, request: request.to_owned(), answer };
         // A full queue or a keeper that has ended: nobody can tell.
         self.keeper.try_send(demand).map_err(|_| Refused::Unavailable)?;
         match wait.await {

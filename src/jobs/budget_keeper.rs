@@ -3,8 +3,8 @@
 
 mod terms;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,14 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
+use super::usage_writer::told::named;
 use crate::budget::Window;
 use crate::clock::{Clock, MonoNs, UnixMs};
+use crate::events::{self, Event, Refused};
 use crate::gate::budget::{Account, Answer, Budgets, Demand, Hold, Slice};
 use crate::money::NanoUsd;
 use crate::store::leases::{self, Ask, Leased, Lessee};
-use crate::store::{Db, StoreError, budgets};
+use crate::store::{Db, StoreError, budgets, outbox};
 use terms::{Need, Now};
 
 /// Between two looks at what others want and what runs low.
@@ -69,6 +71,8 @@ pub struct BudgetKeeper {
     away_until: MonoNs,
     /// Whether anything is leased.
     holding: bool,
+    /// Windows (and what they allow) whose first refusal was told; forgotten with the window.
+    exceeded: HashSet<(String, UnixMs, NanoUsd)>,
 }
 
 /// A request that waits for what another replica may give back.
@@ -98,6 +102,7 @@ impl BudgetKeeper {
             wanted_since,
             away_until: 0,
             holding: false,
+            exceeded: HashSet::new(),
         }
     }
 
@@ -191,13 +196,19 @@ impl BudgetKeeper {
         let idle = account.take_idle(window.start, 0);
         match self.lease(&account, window, demands, idle).await {
             None => refuse(waiting),
-            Some(leased) => self.tell(&account, window, waiting, &leased),
+            Some(leased) => {
+                if let Some(event) = self.tell(&account, window, waiting, &leased) {
+                    self.call(outbox::put_now(&self.parts.db, &[event])).await;
+                }
+            }
         }
     }
 
-    /// Tells those who wait what came of it. Where others have what they do not need, they wait on.
-    fn tell(&mut self, account: &Arc<Account>, window: Window, waiting: Vec<Parked>, leased: &Leased) {
+    /// Tells those who wait what came of it. Where others have what they do not need, they wait on. The
+    /// first refusal of a window is an event.
+    fn tell(&mut self, account: &Arc<Account>, window: Window, waiting: Vec<Parked>, leased: &Leased) -> Option<Event> {
         let now = self.now();
+        let mut event = None;
         for (parked, met) in waiting.into_iter().zip(&leased.met) {
             let Parked { demand, until } = parked;
             if *met {
@@ -207,10 +218,34 @@ impl BudgetKeeper {
             } else if leased.idle_elsewhere > NanoUsd(0) && now < until {
                 self.parked.push(Parked { demand, until });
             } else {
+                if event.is_none()
+                    && self.exceeded.insert((account.budget().id.clone(), window.start, leased.allowance))
+                {
+                    event = Some(self.refusal(account, &demand, leased));
+                }
                 let answer = Answer::Exceeded { left: leased.left, allowance: leased.allowance };
                 let _ = demand.answer.send(answer);
             }
         }
+        event
+    }
+
+    fn refusal(&self, account: &Account, demand: &Demand, leased: &Leased) -> Event {
+        let (budget, window) = (account.budget(), demand.window);
+        let starts_at = window.end.map_or(budget.created_at, |_| window.start);
+        events::budget_exceeded(
+            self.parts.clock.unix_ms(),
+            &Refused {
+                budget: named(&budget),
+                limit: leased.allowance,
+                spent: leased.spent,
+                window: events::Window { starts_at, ends_at: window.end },
+                request_id: &demand.request,
+                needed: demand.amount,
+                remaining: NanoUsd(leased.left.0.max(0)),
+                refused: None,
+            },
+        )
     }
 
     /// Leases what is demanded and some more, or gives `give_back` back (which was taken out of the
@@ -303,6 +338,7 @@ impl BudgetKeeper {
             self.needs.retain(|(id, start), _| {
                 slices.iter().any(|(account, slice)| account.budget().id == *id && slice.window.start == *start)
             });
+            self.exceeded.retain(|(id, start, _)| self.needs.contains_key(&(id.clone(), *start)));
             self.keep(&slices, elapsed).await;
             self.holding = slices.iter().any(|(_, slice)| slice.lease > 0);
             self.renew(now).await;

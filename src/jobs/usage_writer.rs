@@ -5,6 +5,7 @@
 //! is away holds rows back, on the disk, and loses none. The store knows a row that it has already.
 
 mod batch;
+pub mod told;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::meter::journal::{self, Folder, Reader, Record};
 use crate::record::UsageRow;
 use crate::store::usage::{self, Batch};
 use crate::store::{Db, leases};
+use told::Teller;
 
 /// Rows of one transaction.
 const BATCH: usize = 500;
@@ -43,6 +45,8 @@ pub struct Parts {
     pub budgets: Arc<Budgets>,
     /// Where journals are.
     pub root: PathBuf,
+    /// What is told of what is written.
+    pub teller: Teller,
 }
 
 /// The writer.
@@ -275,7 +279,7 @@ impl UsageWriter {
         stop: &CancellationToken,
     ) -> Result<(), String> {
         let own = self.parts.meter.ledger.journal().folder().id();
-        let batch = Batch { rows, replica: replica.unwrap_or(own) };
+        let batch = Batch { rows, replica: replica.unwrap_or(own), told: &self.parts.teller };
         let insert = usage::insert(&self.parts.db, &batch);
         let too_late = async {
             stop.cancelled().await;

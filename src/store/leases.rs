@@ -148,6 +148,8 @@ pub struct Leased {
     pub left: NanoUsd,
     /// What may be spent in the window.
     pub allowance: NanoUsd,
+    /// What is spent in it.
+    pub spent: NanoUsd,
     /// What other replicas have leased and do not need, as far as they have said.
     pub idle_elsewhere: NanoUsd,
 }
@@ -216,7 +218,14 @@ async fn lease_in(tx: &mut Tx, by: Lessee<'_>, ask: &Ask, terms: &(dyn Terms + S
             tx.execute(of(WANT, ask).bind(by.now)).await?;
         }
     }
-    Ok(Leased { more: NanoUsd(more), met, left: NanoUsd(left), allowance, idle_elsewhere: NanoUsd(idle_elsewhere) })
+    Ok(Leased {
+        more: NanoUsd(more),
+        met,
+        left: NanoUsd(left),
+        allowance,
+        spent: NanoUsd(spent),
+        idle_elsewhere: NanoUsd(idle_elsewhere),
+    })
 }
 
 /// Locks the window's row, which is made if it is not there.

@@ -9,8 +9,10 @@ use sqlx::FromRow;
 
 use super::db::Db;
 use super::error::StoreError;
+use super::outbox;
 use super::statement::Statement;
 use crate::clock::UnixMs;
+use crate::events::report_ready;
 
 pub(super) const STATEMENTS: &[&str] = &[PUBLISH, LAST, LIST, LIST_AFTER];
 
@@ -103,9 +105,18 @@ pub async fn publish(db: &Db, made: &Made) -> Result<bool, StoreError> {
         .bind(made.period_end)
         .bind(made.made_at)
         .bind(made.body.as_str());
-    let is_first = tx.execute(statement).await? == 1;
-    tx.commit().await?;
-    Ok(is_first)
+    let told = async {
+        let is_first = tx.execute(statement).await? == 1;
+        if is_first {
+            let event = report_ready(made.made_at, &made.name, made.period_start, made.body.clone());
+            outbox::put(&mut tx, &[event]).await?;
+        }
+        Ok(is_first)
+    };
+    match told.await {
+        Ok(is_first) => tx.commit().await.map(|()| is_first),
+        Err(error) => Err(tx.undone(error).await),
+    }
 }
 
 /// The start of the last period that a report was made of.

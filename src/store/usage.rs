@@ -25,7 +25,7 @@ pub use rerate::{Range, RatedRow, Rating, Run, rate, rated_rows};
 pub use totals::{
     Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, Unit, cached, series, top, totals, totals_from_rows,
 };
-pub use write::{Batch, Inserted, insert, insert_batch};
+pub use write::{Batch, Inserted, Told, insert, insert_batch};
 
 use super::db::Engine;
 

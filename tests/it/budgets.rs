@@ -65,13 +65,21 @@ async fn a_budget_is_not_overdrawn_whatever_comes_at_once(db: Database) {
     let refused = replies.iter().find(|reply| reply.status == StatusCode::PAYMENT_REQUIRED).unwrap();
     assert_eq!((refused.code().as_str(), refused.header("x-should-retry")), ("budget_exceeded", Some("false")));
     let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("'test' (key ") && message.contains("1.500000000 USD a total") && message.contains("does not begin anew"), "{message}");
+    assert!(
+        message.contains("'test' (key ")
+            && message.contains("1.500000000 USD a total")
+            && message.contains("does not begin anew"),
+        "{message}"
+    );
     let budget = settled(&gateway, &id).await;
     assert_eq!((&budget["spent_usd"], &budget["remaining_usd"]), (&json!("1.400000000"), &json!("0.100000000")));
     let metrics = gateway.get("", "/metrics").await.text();
     assert!(metrics.contains("weir_budget_rejected_total{scope=\"key\"} 53"), "{metrics}");
     let rows = gateway.rows().await;
-    assert_eq!(rows.iter().filter(|row| row["error_code"] == "budget_exceeded" && row["status"] == "rejected").count(), 53);
+    assert_eq!(
+        rows.iter().filter(|row| row["error_code"] == "budget_exceeded" && row["status"] == "rejected").count(),
+        53
+    );
 }
 
 async fn what_a_request_did_not_cost_is_there_for_the_next(db: Database) {
@@ -92,11 +100,14 @@ async fn what_a_request_did_not_cost_is_there_for_the_next(db: Database) {
 async fn replicas_share_what_is_left() {
     let db = Database::postgres().await;
     let upstream = upstream(100_000).await;
-    let gateways = [gateway(&db, &upstream, "").await, gateway(&db, &upstream, "").await, gateway(&db, &upstream, "").await];
+    let gateways =
+        [gateway(&db, &upstream, "").await, gateway(&db, &upstream, "").await, gateway(&db, &upstream, "").await];
     for _ in 0..3 {
         let before = upstream.seen().len();
         let (id, key) = gateways[0].key(json!({"budget": {"usd": "4.05", "period": "month"}})).await;
-        let all = gateways.iter().flat_map(|gateway| (0..40).map(|_| gateway.post(&key, "/v1/chat/completions", chat(100_000))));
+        let all = gateways
+            .iter()
+            .flat_map(|gateway| (0..40).map(|_| gateway.post(&key, "/v1/chat/completions", chat(100_000))));
         let replies = join_all(all).await;
         let admitted = count(&replies, StatusCode::OK);
         assert_eq!(count(&replies, StatusCode::PAYMENT_REQUIRED), 120 - admitted);
@@ -169,7 +180,9 @@ async fn every_budget_of_the_line_counts() {
             let found = listed["data"].as_array().unwrap().iter().find(|budget| budget["name"] == name).unwrap();
             found["window"]["spent_usd"].as_str().unwrap().to_owned()
         };
-        (["search", "dev", "model", "up"].map(|name| spent(name)) == ["0.400000000", "0.200000000", "1.000000000", "1.000000000"]).then_some(())
+        (["search", "dev", "model", "up"].map(|name| spent(name))
+            == ["0.400000000", "0.200000000", "1.000000000", "1.000000000"])
+        .then_some(())
     })
     .await;
 }
@@ -200,7 +213,8 @@ async fn what_is_left_is_carried_over_where_that_is_wanted() {
     let clock = Clock::mock(EPOCH);
     let gateway = Setup::new(one_provider(&upstream.url())).database(&db.url).clock(clock.clone()).start().await;
     for (carry_over, second) in [(false, 1), (true, 2)] {
-        let (_, key) = gateway.key(json!({"budget": {"usd": "0.25", "period": "hour", "carry_over": carry_over}})).await;
+        let (_, key) =
+            gateway.key(json!({"budget": {"usd": "0.25", "period": "hour", "carry_over": carry_over}})).await;
         clock.advance(Duration::from_secs(3600));
         let replies = join_all((0..5).map(|_| gateway.post(&key, "/v1/chat/completions", chat(100_000)))).await;
         assert_eq!(count(&replies, StatusCode::OK), second, "carry_over: {carry_over}");
@@ -310,7 +324,10 @@ async fn a_session_that_runs_away_is_stopped() {
     assert_eq!(ask(tagged, 4, Value::Null).await, "session_turns");
     let nothing = ("accept", "application/json");
     let user = || json!("three");
-    assert_eq!([ask(nothing, 1, user()).await, ask(nothing, 1, user()).await, ask(nothing, 1, user()).await], ["ok", "ok", "repeats"]);
+    assert_eq!(
+        [ask(nothing, 1, user()).await, ask(nothing, 1, user()).await, ask(nothing, 1, user()).await],
+        ["ok", "ok", "repeats"]
+    );
     // Whoever names no session has none.
     for _ in 0..5 {
         assert_eq!(ask(nothing, 1, Value::Null).await, "ok");
@@ -333,18 +350,28 @@ async fn the_books_agree_and_a_difference_is_found() {
         let agreed = check().await;
         assert_eq!(agreed.status, StatusCode::OK, "{}", agreed.text());
         let agreed = agreed.json();
-        assert_eq!((&agreed["agrees"], &agreed["rows"], &agreed["cost_usd"]), (&json!(true), &json!(6), &json!("1.000000000")));
+        assert_eq!(
+            (&agreed["agrees"], &agreed["rows"], &agreed["cost_usd"]),
+            (&json!(true), &json!(6), &json!("1.000000000"))
+        );
         disturb(&db).await;
         let found = check().await.json();
         assert_eq!(found["agrees"], false);
-        let told: Vec<&str> = found["mismatches"].as_array().unwrap().iter().map(|m| m["what"].as_str().unwrap()).collect();
-        assert!(told.iter().any(|what| what.starts_with("cost of hour")) && told.iter().any(|what| what.starts_with("spent of budget")), "{told:?}");
+        let told: Vec<&str> =
+            found["mismatches"].as_array().unwrap().iter().map(|m| m["what"].as_str().unwrap()).collect();
+        assert!(
+            told.iter().any(|what| what.starts_with("cost of hour"))
+                && told.iter().any(|what| what.starts_with("spent of budget")),
+            "{told:?}"
+        );
     }
 }
 
 /// Somebody has been at the books.
 async fn disturb(db: &Database) {
-    for change in ["UPDATE usage_hourly SET cost_nano = cost_nano + 1", "UPDATE budget_windows SET spent_nano = spent_nano - 1"] {
+    for change in
+        ["UPDATE usage_hourly SET cost_nano = cost_nano + 1", "UPDATE budget_windows SET spent_nano = spent_nano - 1"]
+    {
         if db.url.starts_with("sqlite") {
             let mut connection = sqlx::SqliteConnection::connect(&db.url).await.unwrap();
             sqlx::query(change).execute(&mut connection).await.unwrap();

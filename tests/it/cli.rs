@@ -37,9 +37,7 @@ fn the_version_is_told() {
 
 #[test]
 fn every_command_has_its_help() {
-    for command in
-        ["serve", "check", "config", "keys", "budgets", "usage", "invoices", "prices", "alerts", "doctor"]
-    {
+    for command in ["serve", "check", "config", "keys", "budgets", "usage", "invoices", "prices", "alerts", "doctor"] {
         let said = Home::new().run(&[command, "--help"]);
         succeeds(&said);
         assert!(said.out.contains("Usage: weir"), "{said:?}");

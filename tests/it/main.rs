@@ -3,8 +3,8 @@
 
 mod alerts;
 mod bad_input;
-mod budgets_admin;
 mod budgets;
+mod budgets_admin;
 mod chat;
 mod cli;
 mod config_keys;
@@ -20,8 +20,8 @@ mod limits;
 mod models;
 mod operations;
 mod passthrough;
-mod reports;
 mod prices;
+mod reports;
 mod rerank;
 mod routes;
 mod secrets;

@@ -127,7 +127,7 @@ fn another_day_is_another_window_and_the_old_one_is_settled_where_it_was_held() 
 async fn what_is_not_leased_is_asked_for_and_comes_back_if_nobody_waits() {
     let (budgets, mut demands) = budgets(vec![budget("a", Scope::Key, "k")]);
     let line = budgets.line(&LineOf { key: Some("k"), ..LineOf::default() });
-    let mut hold = Box::pin(budgets.hold(&line, 0, NanoUsd(70)));
+    let mut hold = Box::pin(budgets.hold(&line, ("r", 0), NanoUsd(70)));
     assert!(futures_util::poll!(&mut hold).is_pending());
     let demand = demands.recv().await.unwrap();
     assert_eq!(demand.amount, NanoUsd(70));
@@ -137,7 +137,7 @@ async fn what_is_not_leased_is_asked_for_and_comes_back_if_nobody_waits() {
     assert!(demand.answer.send(answer).is_err());
     assert_eq!(held(&line[0]), 0);
 
-    let hold = budgets.hold(&line, 0, NanoUsd(100));
+    let hold = budgets.hold(&line, ("r", 0), NanoUsd(100));
     let keeper = async {
         let demand = demands.recv().await.unwrap();
         let _ = demand.answer.send(Answer::Exceeded { left: NanoUsd(3), allowance: NanoUsd(1000) });

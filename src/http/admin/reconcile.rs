@@ -47,7 +47,9 @@ fn mismatch(mismatch: &Mismatch) -> Value {
     let Mismatch { what, expected, found, money } = mismatch;
     let difference = found.saturating_sub(*expected);
     match money {
-        true => json!({"what": what, "expected": NanoUsd(*expected), "found": NanoUsd(*found), "difference": NanoUsd(difference)}),
+        true => {
+            json!({"what": what, "expected": NanoUsd(*expected), "found": NanoUsd(*found), "difference": NanoUsd(difference)})
+        }
         false => json!({"what": what, "expected": expected, "found": found, "difference": difference}),
     }
 }

@@ -18,7 +18,13 @@ const TAG: &str = "session";
 ///
 /// # Errors
 /// 429 when the session has reached a limit.
-pub(super) fn check(gateway: &Gateway, flight: &Flight, headers: &HeaderMap, peek: &Peek, body: &[u8]) -> Result<(), ApiError> {
+pub(super) fn check(
+    gateway: &Gateway,
+    flight: &Flight,
+    headers: &HeaderMap,
+    peek: &Peek,
+    body: &[u8],
+) -> Result<(), ApiError> {
     if !gateway.brake.is_on() {
         return Ok(());
     }
@@ -41,7 +47,9 @@ fn stopped(flight: &Flight, reached: Reached) -> ApiError {
     let why = match reached {
         Reached::Spend(most) => format!("it has spent {most} USD, as much as a session may (brake.session_usd)"),
         Reached::Turns(most) => format!("it has made {most} requests, as many as a session may (brake.session_turns)"),
-        Reached::Repeats(most) => format!("it has repeated one request {most} times, as often as it may (brake.repeats)"),
+        Reached::Repeats(most) => {
+            format!("it has repeated one request {most} times, as often as it may (brake.repeats)")
+        }
     };
     flight.metrics().rate_limited("brake");
     let message = format!("this session is stopped: {why}; a new session goes on");

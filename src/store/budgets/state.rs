@@ -53,9 +53,9 @@ pub async fn state(db: &Db, budgets: &[Budget], now: UnixMs) -> Result<Vec<State
     let windows: Vec<(&str, Window)> = budgets.iter().map(|b| (b.id.as_str(), b.window(now))).collect();
     let mut rows = HashMap::new();
     for chunk in windows.chunks(CHUNK) {
-        let ask = chunk
-            .iter()
-            .fold(Statement::new(windows_text(chunk.len())).bind(now), |s, (id, window)| s.bind(*id).bind(window.start));
+        let ask = chunk.iter().fold(Statement::new(windows_text(chunk.len())).bind(now), |s, (id, window)| {
+            s.bind(*id).bind(window.start)
+        });
         let found = db.reader().await?.fetch_all::<Row>(ask).await?;
         rows.extend(found.into_iter().map(|row| ((row.budget_id.clone(), row.starts_at), row)));
     }

@@ -10,7 +10,8 @@ use crate::clock::UnixMs;
 use crate::record::UsageRow;
 use crate::store::db::{Db, Engine};
 use crate::store::error::{StoreError, StoreErrorKind};
-use crate::store::leases;
+use crate::store::leases::{self, Spent};
+use crate::store::outbox::{self, NewEvent};
 use crate::store::session::Tx;
 use crate::store::statement::Arg;
 
@@ -24,12 +25,35 @@ pub struct Inserted {
 }
 
 /// Rows to insert, of requests that one replica has served.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Batch<'a> {
     /// The rows.
     pub rows: &'a [UsageRow],
     /// The replica, out of whose leases they are paid.
     pub replica: &'a str,
+    /// What is told of them.
+    pub told: &'a dyn Told,
+}
+
+/// What is told of rows and of budgets, in the transaction that writes them.
+pub trait Told: Sync {
+    /// Of a new row.
+    fn row(&self, row: &UsageRow) -> Vec<NewEvent>;
+    /// Of a budget that new rows were charged to.
+    fn spent(&self, spent: &Spent) -> Vec<NewEvent>;
+}
+
+/// Nothing is told.
+struct Nothing;
+
+impl Told for Nothing {
+    fn row(&self, _: &UsageRow) -> Vec<NewEvent> {
+        Vec::new()
+    }
+
+    fn spent(&self, _: &Spent) -> Vec<NewEvent> {
+        Vec::new()
+    }
 }
 
 static ROWS: LazyLock<Bulk> = LazyLock::new(|| Bulk::new("usage", &columns(), "ON CONFLICT (at, id) DO NOTHING"));
@@ -66,7 +90,7 @@ pub(super) fn statements(engine: Engine) -> Vec<String> {
 /// `Unavailable` or `Full` when the database cannot take rows now: send the batch again. A part of
 /// it may have been inserted.
 pub async fn insert_batch(db: &Db, rows: &[UsageRow]) -> Result<Inserted, StoreError> {
-    insert(db, &Batch { rows, replica: "" }).await
+    insert(db, &Batch { rows, replica: "", told: &Nothing }).await
 }
 
 /// The same of rows that may be charged to budgets: in the same transaction that is taken out of the
@@ -89,15 +113,20 @@ pub async fn insert(db: &Db, batch: &Batch<'_>) -> Result<Inserted, StoreError> 
     good.sort_by(|a, b| a.key().cmp(&b.key()));
     good.dedup_by(|b, a| a.key() == b.key());
     partitions::ensure_for(db, &good).await;
-    insert_good(db, &good, batch.replica, &mut inserted).await?;
+    insert_good(db, &good, batch, &mut inserted).await?;
     Ok(inserted)
 }
 
 /// Inserts what it can, halving what is refused until single rows are left, for quarantine.
-async fn insert_good(db: &Db, rows: &[Prepared<'_>], replica: &str, inserted: &mut Inserted) -> Result<(), StoreError> {
+async fn insert_good(
+    db: &Db,
+    rows: &[Prepared<'_>],
+    batch: &Batch<'_>,
+    inserted: &mut Inserted,
+) -> Result<(), StoreError> {
     let mut parts = vec![rows];
     while let Some(part) = parts.pop() {
-        match (insert_once(db, part, replica).await, part) {
+        match (insert_once(db, part, batch).await, part) {
             (Ok(new), _) => inserted.rows += new,
             (Err(e), [row]) if e.kind() == StoreErrorKind::Invalid => {
                 inserted.quarantined += quarantine::put(db, row, &e).await?;
@@ -114,12 +143,12 @@ async fn insert_good(db: &Db, rows: &[Prepared<'_>], replica: &str, inserted: &m
 
 /// Rows are nearly always new, and then their number is all the database need answer, which saves a
 /// quarter of the time. When it is smaller, the transaction is taken back and done again with care.
-async fn insert_once(db: &Db, rows: &[Prepared<'_>], replica: &str) -> Result<u64, StoreError> {
+async fn insert_once(db: &Db, rows: &[Prepared<'_>], batch: &Batch<'_>) -> Result<u64, StoreError> {
     if rows.is_empty() {
         return Ok(0);
     }
     let mut tx = db.begin().await?;
-    let all_new = fill_new(&mut tx, rows, replica).await;
+    let all_new = fill_new(&mut tx, rows, batch).await;
     if let Ok(true) = all_new {
         return tx.commit().await.map(|()| rows.len() as u64);
     }
@@ -127,7 +156,7 @@ async fn insert_once(db: &Db, rows: &[Prepared<'_>], replica: &str) -> Result<u6
     let _ = tx.rollback().await;
     all_new?;
     let mut tx = db.begin().await?;
-    match fill_again(&mut tx, rows, replica).await {
+    match fill_again(&mut tx, rows, batch).await {
         Ok(new) => tx.commit().await.map(|()| new),
         Err(e) => {
             let _ = tx.rollback().await;
@@ -143,7 +172,7 @@ fn row_values(rows: &[&Prepared<'_>], common: bool) -> Result<Vec<Arg>, StoreErr
 }
 
 /// Inserts rows that should all be new; answers whether they were. If not, the sums are untouched.
-async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>], replica: &str) -> Result<bool, StoreError> {
+async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>], batch: &Batch<'_>) -> Result<bool, StoreError> {
     let (common, wide): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_common());
     for (bulk, part, is_common) in [(&COMMON_ROWS, common, true), (&ROWS, wide, false)] {
         for statement in bulk.statements(tx.engine(), row_values(&part, is_common)?) {
@@ -153,32 +182,34 @@ async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>], replica: &str) -> Result<b
             }
         }
     }
-    add_new(tx, &rows.iter().collect::<Vec<_>>(), replica).await.map(|()| true)
+    add_new(tx, &rows.iter().collect::<Vec<_>>(), batch).await.map(|()| true)
 }
 
 /// Inserts rows of which some are there already; answers how many are new.
-async fn fill_again(tx: &mut Tx, rows: &[Prepared<'_>], replica: &str) -> Result<u64, StoreError> {
+async fn fill_again(tx: &mut Tx, rows: &[Prepared<'_>], batch: &Batch<'_>) -> Result<u64, StoreError> {
     let mut new: HashSet<(i64, String)> = HashSet::with_capacity(rows.len());
     for statement in ROWS_AGAIN.statements(tx.engine(), row_values(&rows.iter().collect::<Vec<_>>(), false)?) {
         new.extend(tx.fetch_all::<(i64, String)>(statement).await?);
     }
     let new: Vec<&Prepared<'_>> = rows.iter().filter(|row| new.contains(&(row.at, row.id.clone()))).collect();
-    add_new(tx, &new, replica).await?;
+    add_new(tx, &new, batch).await?;
     Ok(new.len() as u64)
 }
 
 /// What follows from new rows. The sums and the budgets come last, because replicas wait for each
 /// other's locks on them until the commit.
-async fn add_new(tx: &mut Tx, new: &[&Prepared<'_>], replica: &str) -> Result<(), StoreError> {
+async fn add_new(tx: &mut Tx, new: &[&Prepared<'_>], batch: &Batch<'_>) -> Result<(), StoreError> {
     for statement in TAGS.statements(tx.engine(), tag_values(new)) {
         tx.execute(statement).await?;
     }
     rollup::add(tx, new).await?;
+    let mut events: Vec<NewEvent> = new.iter().flat_map(|prepared| batch.told.row(prepared.row)).collect();
     let charges = charges(new);
     if !charges.is_empty() {
-        leases::spend(tx, replica, &charges).await?;
+        let spent = leases::spend(tx, batch.replica, &charges).await?;
+        events.extend(spent.iter().flat_map(|spent| batch.told.spent(spent)));
     }
-    Ok(())
+    if events.is_empty() { Ok(()) } else { outbox::put(tx, &events).await }
 }
 
 /// What the rows cost each budget window that they are charged to.

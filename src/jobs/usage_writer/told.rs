@@ -1,0 +1,110 @@
+//! What rows and budgets tell the outside, in the transaction that writes them.
+
+use std::sync::Arc;
+
+use crate::budget::Budget;
+use crate::clock::{Clock, UnixMs};
+use crate::events::{self, Event, Reached};
+use crate::gate::budget::Budgets;
+use crate::money::NanoUsd;
+use crate::record::UsageRow;
+use crate::store::leases::Spent;
+use crate::store::usage::Told;
+
+/// How a provider's refusal of the gateway's key stands in a row's tries.
+const CREDENTIALS_REJECTED: &str = "upstream_credentials_rejected";
+
+/// Makes the events of what is written.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    /// The budgets.
+    pub budgets: Arc<Budgets>,
+    /// Time.
+    pub clock: Clock,
+    /// Whether somebody wants to hear of every row.
+    pub every_row: bool,
+}
+
+impl Told for Teller {
+    fn row(&self, row: &UsageRow) -> Vec<Event> {
+        let mut told = Vec::new();
+        if self.every_row {
+            told.push(events::usage_settled(row));
+        }
+        if row.unpriced
+            && let (Some(provider), Some(model)) = (&row.provider, row.served_model.as_ref().or(row.model.as_ref()))
+        {
+            told.push(events::price_unknown(row.at, provider, model, &row.id));
+        }
+        let rejected = row.attempts.iter().filter(|attempt| attempt.outcome == CREDENTIALS_REJECTED);
+        told.extend(rejected.map(|attempt| events::credentials_rejected(row.at, &attempt.provider)));
+        told
+    }
+
+    fn spent(&self, spent: &Spent) -> Vec<Event> {
+        let Some(account) = self.budgets.account(&spent.budget_id) else { return Vec::new() };
+        let (budget, now) = (account.budget(), self.clock.unix_ms());
+        let limit = budget.allowance(spent.carried, now);
+        let crossed = budget.thresholds.iter().filter(|percent| {
+            let at = part(limit, **percent);
+            limit > NanoUsd(0) && spent.before < at && at <= spent.now
+        });
+        crossed.map(|percent| reached(&budget, spent, *percent, limit, now)).collect()
+    }
+}
+
+fn part(limit: NanoUsd, percent: u8) -> NanoUsd {
+    let part = i128::from(limit.0) * i128::from(percent) / 100;
+    NanoUsd(i64::try_from(part).unwrap_or(i64::MAX))
+}
+
+fn reached(budget: &Budget, spent: &Spent, percent: u8, limit: NanoUsd, now: UnixMs) -> Event {
+    // The row's window ends where the calendar says: the database may not know it.
+    let window = budget.window(spent.start);
+    let window =
+        events::Window { starts_at: window.end.map_or(budget.created_at, |_| window.start), ends_at: window.end };
+    events::budget_threshold(
+        now,
+        &Reached {
+            budget: named(budget),
+            percent: u32::from(percent),
+            limit,
+            spent: spent.now,
+            runs_out_at: runs_out(spent.now, limit, window, now),
+            window,
+        },
+    )
+}
+
+/// A budget as events name it.
+#[must_use]
+pub fn named(budget: &Budget) -> events::Budget<'_> {
+    events::Budget { id: &budget.id, name: &budget.name, scope: budget.scope.as_str(), subject: &budget.subject }
+}
+
+/// When the budget is used up if it goes on as it did since the window's begin; `None` when it lasts to
+/// the window's end, or is used up already.
+fn runs_out(spent: NanoUsd, limit: NanoUsd, window: events::Window, now: UnixMs) -> Option<UnixMs> {
+    let left = i128::from(limit.0) - i128::from(spent.0);
+    let elapsed = i128::from(now.saturating_sub(window.starts_at)).max(1);
+    if left <= 0 || spent.0 <= 0 {
+        return None;
+    }
+    let at = now.saturating_add(i64::try_from(left * elapsed / i128::from(spent.0)).unwrap_or(i64::MAX));
+    window.ends_at.is_none_or(|end| at < end).then_some(at).filter(|at| *at < i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_lasts_as_long_as_it_did_so_far() {
+        let window = events::Window { starts_at: 1_000, ends_at: Some(11_000) };
+        assert_eq!(runs_out(NanoUsd(50), NanoUsd(100), window, 2_000), Some(3_000));
+        assert_eq!(runs_out(NanoUsd(10), NanoUsd(100), window, 2_000), None, "at the window's end it begins anew");
+        assert_eq!(runs_out(NanoUsd(100), NanoUsd(100), window, 2_000), None);
+        let forever = events::Window { ends_at: None, ..window };
+        assert_eq!(runs_out(NanoUsd(10), NanoUsd(100), forever, 2_000), Some(11_000));
+    }
+}
