@@ -1,5 +1,6 @@
 //! The command line, one file per subcommand.
 
+pub mod budgets;
 pub mod check;
 pub mod config;
 pub mod connect;
@@ -43,6 +44,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Compare providers' invoices with the ledger.
     Invoices(invoices::InvoicesArgs),
+    /// Manage budgets.
+    Budgets(budgets::BudgetsArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
     /// Show prices.
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
         Some(Command::Invoices(args)) => invoices::run(args, &env, &mut out, &mut err),
+        Some(Command::Budgets(args)) => budgets::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),

@@ -5,6 +5,8 @@
 //! Every fault is told, each with file, line and column. A key that does nothing is refused.
 
 mod auth;
+mod brake;
+mod budgets;
 mod check;
 mod context;
 mod database;
@@ -13,6 +15,7 @@ mod expand;
 mod fault;
 mod include;
 mod keys;
+mod ledger;
 mod limits;
 mod logging;
 mod models;
@@ -34,10 +37,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use auth::Auth;
+pub use brake::Brake;
+pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
 pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
 pub use keys::Key;
+pub use ledger::{Durability, Ledger};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{Models, Retries, Route, Strategy, Target};
@@ -85,6 +91,12 @@ pub struct Config {
     pub models: Models,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
+    /// Budgets that the file declares, beside those in the database.
+    pub budgets: Vec<Budget>,
+    /// What becomes of a request that cannot be held to its budgets.
+    pub budget_policy: BudgetPolicy,
+    /// What stops an agent that runs away: bounds of one session.
+    pub brake: Brake,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     #[schemars(
@@ -95,6 +107,8 @@ pub struct Config {
     pub reports: Vec<Report>,
     /// How receipts are signed.
     pub receipts: Receipts,
+    /// How usage is kept until it is in the database.
+    pub ledger: Ledger,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -203,9 +217,15 @@ impl Config {
             providers: providers::read(section),
             models: models::read(section),
             keys: keys::read(section),
+            budgets: budgets::read(section),
+            budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
+            brake: section.section("brake", Brake::read).unwrap_or_default(),
             prices: prices::read(section),
             reports: reports::read(section),
             receipts: section.section("receipts", Receipts::read).unwrap_or_else(|| Receipts::from_env(env)),
+            ledger: section
+                .section("ledger", |section| Ledger::read(section, &data_dir))
+                .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
             data_dir,
             files: Vec::new(),
         }
@@ -219,6 +239,7 @@ pub fn default_config(env: &dyn Fn(&str) -> Option<String>) -> Config {
     let data_dir = data_dir(env);
     Config {
         database: Database::in_folder(&data_dir),
+        ledger: Ledger::in_folder(&data_dir),
         auth: Auth::from_env(env),
         receipts: Receipts::from_env(env),
         data_dir,

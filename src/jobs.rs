@@ -1,5 +1,7 @@
 //! Background jobs, one file each.
 
+pub mod budget_keeper;
+pub mod journal_sync;
 pub mod key_watch;
 pub mod reports;
 pub mod usage_writer;

@@ -4,11 +4,14 @@
 //! `BIGINT` milliseconds, money `BIGINT` nano-dollars; JSON (`TEXT` here, `JSONB` there) is the only
 //! type that differs; the database's clock is never asked; a sum is `CAST(SUM(..) AS BIGINT)`.
 
+pub mod budgets;
 mod db;
 mod error;
 pub mod invoices;
 pub mod keys;
+pub mod leases;
 pub mod objects;
+pub mod reconcile;
 pub mod reports;
 pub mod responses;
 mod session;
@@ -24,8 +27,17 @@ pub use error::{StoreError, StoreErrorKind};
 #[doc(hidden)]
 #[must_use]
 pub fn statements(engine: Engine) -> Vec<String> {
-    let fixed =
-        [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS, reports::STATEMENTS, responses::STATEMENTS]
-            .concat();
-    fixed.into_iter().map(str::to_owned).chain(invoices::statements(engine)).chain(usage::statements(engine)).collect()
+    let fixed = [
+        settings::STATEMENTS,
+        keys::STATEMENTS,
+        budgets::STATEMENTS,
+        leases::STATEMENTS,
+        reconcile::STATEMENTS,
+        objects::STATEMENTS,
+        reports::STATEMENTS,
+        responses::STATEMENTS,
+    ]
+    .concat();
+    let more = budgets::shapes().into_iter().chain(invoices::statements(engine));
+    fixed.into_iter().map(str::to_owned).chain(more).chain(usage::statements(engine)).collect()
 }

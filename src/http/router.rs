@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::admin::budgets;
 use super::error::Voice;
 use super::layers::{self, Endpoint};
 use super::{admin, docs, error, health, metrics, models, openai};
@@ -52,6 +53,9 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
         .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
         .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
+        .route("/admin/v1/budgets", get(budgets::list).post(budgets::create))
+        .route("/admin/v1/budgets/{id}", get(budgets::show).patch(budgets::update).delete(budgets::delete))
+        .route("/admin/v1/budgets/{id}/raise", post(budgets::raise))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/costs", get(admin::costs::show))
         .route("/admin/v1/reports", get(admin::reports::list))
@@ -59,6 +63,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/invoices/{id}", delete(admin::invoices::remove))
         .route("/admin/v1/invoices/{id}/difference", get(admin::invoices::difference))
         .route("/admin/v1/providers", get(admin::providers::list))
+        .route("/admin/v1/reconcile", get(admin::reconcile::show))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
     if gateway.config.server.metrics_listen.is_none() {

@@ -292,6 +292,7 @@ mod tests {
             error_message: None,
             metadata: odd.then(|| r#"{"a":1}"#.to_owned()),
             warnings: vec!["w".to_owned()],
+            charges: Vec::new(),
         }
     }
 

@@ -23,7 +23,7 @@ pub use partitions::ensure_partitions;
 pub use totals::{
     Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, Unit, cached, series, top, totals, totals_from_rows,
 };
-pub use write::{Inserted, insert_batch};
+pub use write::{Batch, Inserted, insert, insert_batch};
 
 use super::db::Engine;
 

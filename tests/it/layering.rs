@@ -5,17 +5,18 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `error`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 4] = ["clock", "error", "money", "record"];
+/// Imported by all: `budget`, `error`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 5] = ["budget", "clock", "error", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
     ("admin", &["flight", "gate", "store"]),
+    ("budget", &[]),
     ("catalog", &[]),
     ("clock", &[]),
     ("config", &[]),
     ("demo", &["upstream"]),
-    ("dispatch", &["catalog", "flight", "gate", "meter", "snapshot", "upstream"]),
+    ("dispatch", &["catalog", "flight", "gate", "meter", "price", "snapshot", "upstream"]),
     ("error", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
     ("gate", &[]),
@@ -37,7 +38,7 @@ const MAP: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("jobs", &["config", "flight", "meter", "reports", "state", "store"]),
+    ("jobs", &["config", "flight", "gate", "meter", "reports", "state", "store"]),
     ("lifecycle", &[]),
     ("meter", &["price"]),
     ("money", &[]),

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests, and what helps them: clippy knows only the former by itself")]
 
 mod bad_input;
+mod budgets;
+mod budgets_admin;
 mod chat;
 mod cli;
 mod config_keys;
@@ -12,6 +14,7 @@ mod errors;
 mod fidelity;
 mod keys;
 mod layering;
+mod ledger;
 mod limits;
 mod models;
 mod operations;
