@@ -21,7 +21,7 @@ pub use find::{Found, find};
 pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
 pub use totals::{
-    Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, Unit, cached, series, top, totals, totals_from_rows,
+    Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, cached, series, top, totals, totals_from_rows,
 };
 pub use write::{Batch, Inserted, insert, insert_batch};
 
