@@ -23,7 +23,7 @@ pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
 pub use rerate::{Range, RatedRow, Rating, Run, rate, rated_rows};
 pub use totals::{
-    Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, Unit, cached, series, top, totals, totals_from_rows,
+    Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, cached, series, top, totals, totals_from_rows,
 };
 pub use write::{Batch, Inserted, Told, insert, insert_batch};
 

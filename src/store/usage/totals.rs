@@ -11,7 +11,7 @@ mod sql;
 
 use sqlx::{ColumnIndex, Decode, FromRow, Type};
 
-pub use self::bucket::{Bucket, Unit};
+pub use self::bucket::Bucket;
 pub use self::group::GroupBy;
 use self::plan::{Part, hourly_parts, parts};
 use self::sql::{Question, Series};

@@ -5,7 +5,7 @@ use crate::store::usage::calendar::{DAY, HOUR};
 
 /// How long a bucket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+enum Unit {
     /// An hour of UTC.
     Hour,
     /// A day of the zone. Months are added up from days.
