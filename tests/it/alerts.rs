@@ -129,7 +129,7 @@ async fn what_is_not_taken_is_tried_again_and_then_put_aside(database: Database)
         _ => Script::json("{}"),
     })
     .await;
-    let yaml = format!("alerts:\n{}", hook("ops", &upstream.url(), ", retry: { attempts: 3, backoff: 1m }"));
+    let yaml = format!("alerts:\n{}", hook("ops", &upstream.url(), ", retry: { attempts: 3 }"));
     let gateway = Setup::new(yaml).database(&database.url).clock(clock.clone()).start().await;
     let tries = |model: &str| upstream.seen().iter().filter(|seen| seen.json()["data"]["model"] == model).count();
     put(&gateway, &[event("bad")]).await;
