@@ -1,10 +1,12 @@
 //! The command line, one file per subcommand.
 
+pub mod budgets;
 pub mod alerts;
 pub mod check;
 pub mod config;
 pub mod connect;
 pub mod doctor;
+pub mod invoices;
 pub mod keys;
 pub mod prices;
 pub mod serve;
@@ -41,6 +43,10 @@ enum Command {
     Config(config::ConfigArgs),
     /// Manage virtual keys.
     Keys(keys::KeysArgs),
+    /// Manage budgets.
+    Budgets(budgets::BudgetsArgs),
+    /// Compare providers' invoices with the ledger.
+    Invoices(invoices::InvoicesArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
     /// Show prices.
@@ -69,6 +75,8 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Config(args)) => config::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
+        Some(Command::Budgets(args)) => budgets::run(args, &env, &mut out, &mut err),
+        Some(Command::Invoices(args)) => invoices::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
         Some(Command::Alerts(args)) => alerts::run(args, &env, &mut out, &mut err),

@@ -6,6 +6,8 @@
 
 mod alerts;
 mod auth;
+mod brake;
+mod budgets;
 mod check;
 mod context;
 mod database;
@@ -14,6 +16,7 @@ mod expand;
 mod fault;
 mod include;
 mod keys;
+mod ledger;
 mod limits;
 mod logging;
 mod models;
@@ -22,6 +25,7 @@ mod prices;
 mod providers;
 mod read;
 mod reference;
+mod reports;
 mod schema;
 mod secret;
 mod server;
@@ -35,10 +39,13 @@ use serde::Serialize;
 
 pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, webhook_key};
 pub use auth::Auth;
+pub use brake::Brake;
+pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
 pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
 pub use keys::Key;
+pub use ledger::{Durability, Ledger};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{Models, Retries, Route, Strategy, Target};
@@ -46,6 +53,7 @@ pub use parse::Format;
 pub use prices::{PRICE_COMPONENTS, Prices};
 pub use providers::{AuthOverride, Faults, Http2, Pool, Provider, Providers, Timeouts};
 pub use reference::reference;
+pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::Server;
@@ -85,14 +93,26 @@ pub struct Config {
     pub models: Models,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
+    /// Budgets that the file declares, beside those in the database.
+    pub budgets: Vec<Budget>,
+    /// What becomes of a request that cannot be held to its budgets.
+    pub budget_policy: BudgetPolicy,
+    /// What stops an agent that runs away: bounds of one session.
+    pub brake: Brake,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     #[schemars(
         with = "std::collections::BTreeMap<String, std::collections::BTreeMap<schema::PriceComponent, schema::Price>>"
     )]
     pub prices: Prices,
+    /// How usage is kept until it is in the database.
+    pub ledger: Ledger,
     /// Who is told of events such as a budget's end, by webhook or e-mail.
     pub alerts: Vec<Alert>,
+    /// Reports of what usage came to, made on a schedule.
+    pub reports: Vec<Report>,
+    /// How receipts are signed.
+    pub receipts: Receipts,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -201,8 +221,16 @@ impl Config {
             providers: providers::read(section),
             models: models::read(section),
             keys: keys::read(section),
+            budgets: budgets::read(section),
+            budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
+            brake: section.section("brake", Brake::read).unwrap_or_default(),
             prices: prices::read(section),
+            ledger: section
+                .section("ledger", |section| Ledger::read(section, &data_dir))
+                .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
             alerts: alerts::read(section),
+            reports: reports::read(section),
+            receipts: section.section("receipts", Receipts::read).unwrap_or_else(|| Receipts::from_env(env)),
             data_dir,
             files: Vec::new(),
         }
@@ -214,7 +242,14 @@ impl Config {
 #[must_use]
 pub fn default_config(env: &dyn Fn(&str) -> Option<String>) -> Config {
     let data_dir = data_dir(env);
-    Config { database: Database::in_folder(&data_dir), auth: Auth::from_env(env), data_dir, ..Config::default() }
+    Config {
+        database: Database::in_folder(&data_dir),
+        ledger: Ledger::in_folder(&data_dir),
+        auth: Auth::from_env(env),
+        receipts: Receipts::from_env(env),
+        data_dir,
+        ..Config::default()
+    }
 }
 
 fn data_dir(env: Env<'_>) -> PathBuf {

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod alerts;
 pub mod app;
+pub mod budget;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod meter;
 pub mod money;
 pub mod price;
 pub mod record;
+pub mod reports;
 pub mod route;
 pub mod snapshot;
 pub mod state;

@@ -4,11 +4,16 @@
 //! `BIGINT` milliseconds, money `BIGINT` nano-dollars; JSON (`TEXT` here, `JSONB` there) is the only
 //! type that differs; the database's clock is never asked; a sum is `CAST(SUM(..) AS BIGINT)`.
 
+pub mod budgets;
 mod db;
 mod error;
+pub mod invoices;
 pub mod keys;
+pub mod leases;
 pub mod objects;
 pub mod outbox;
+pub mod reconcile;
+pub mod reports;
 pub mod responses;
 mod session;
 pub mod settings;
@@ -23,6 +28,19 @@ pub use error::{StoreError, StoreErrorKind};
 #[doc(hidden)]
 #[must_use]
 pub fn statements(engine: Engine) -> Vec<String> {
-    let fixed = [settings::STATEMENTS, keys::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
-    fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).chain(outbox::statements(engine)).collect()
+    let fixed = [
+        settings::STATEMENTS,
+        keys::STATEMENTS,
+        budgets::STATEMENTS,
+        leases::STATEMENTS,
+        reconcile::STATEMENTS,
+        objects::STATEMENTS,
+        reports::STATEMENTS,
+        responses::STATEMENTS,
+    ]
+    .concat();
+    let built =
+        [budgets::shapes().to_vec(), invoices::statements(engine), usage::statements(engine), outbox::statements(engine)]
+            .concat();
+    fixed.into_iter().map(str::to_owned).chain(built).collect()
 }

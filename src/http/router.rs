@@ -9,9 +9,10 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::admin::budgets;
 use super::error::Voice;
 use super::layers::{self, Endpoint};
 use super::{admin, docs, error, health, metrics, models, openai};
@@ -45,13 +46,24 @@ pub fn router(gateway: &Shared) -> Router {
     let reads = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1beta/models", get(models::list))
-        .route("/v1/usage", get(openai::usage::list));
+        .route("/v1/usage", get(openai::usage::list))
+        .route("/v1/usage/{id}", get(openai::usage::receipt::show))
+        .route("/v1/usage/receipts/key", get(openai::usage::receipt::key));
     let admin = Router::new()
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
         .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
         .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
+        .route("/admin/v1/budgets", get(budgets::list).post(budgets::create))
+        .route("/admin/v1/budgets/{id}", get(budgets::show).patch(budgets::update).delete(budgets::delete))
+        .route("/admin/v1/budgets/{id}/raise", post(budgets::raise))
         .route("/admin/v1/usage", get(openai::usage::admin))
+        .route("/admin/v1/costs", get(admin::costs::show))
+        .route("/admin/v1/reports", get(admin::reports::list))
+        .route("/admin/v1/invoices", get(admin::invoices::list).post(admin::invoices::import))
+        .route("/admin/v1/invoices/{id}", delete(admin::invoices::remove))
+        .route("/admin/v1/invoices/{id}/difference", get(admin::invoices::difference))
         .route("/admin/v1/providers", get(admin::providers::list))
+        .route("/admin/v1/reconcile", get(admin::reconcile::show))
         .route("/admin/v1/alerts", get(admin::alerts::list))
         .route("/admin/v1/alerts/events", get(admin::alerts::events))
         .route("/admin/v1/alerts/dead", get(admin::alerts::dead))

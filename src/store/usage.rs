@@ -6,6 +6,7 @@
 pub(super) mod bulk;
 mod calendar;
 mod filter;
+mod find;
 mod page;
 mod partitions;
 mod prepare;
@@ -16,16 +17,20 @@ mod totals;
 mod write;
 
 pub use filter::{Filter, TagFilter};
+pub use find::{Found, find};
 pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
-pub use totals::{GroupBy, MAX_GROUPS, Sums, Total, totals, totals_from_rows};
-pub use write::{Inserted, insert_batch};
+pub use totals::{
+    Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, Unit, cached, series, top, totals, totals_from_rows,
+};
+pub use write::{Batch, Inserted, insert, insert_batch};
 
 use super::db::Engine;
 
 /// Texts for the test that prepares them on both engines.
 pub(super) fn statements(engine: Engine) -> Vec<String> {
-    [write::statements(engine), quarantine::statements(), page::statements(), totals::statements()].concat()
+    [write::statements(engine), quarantine::statements(), page::statements(), find::statements(), totals::statements()]
+        .concat()
 }
 
 /// The token classes, as columns name them, in the order every table and text has them.

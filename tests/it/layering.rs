@@ -5,18 +5,19 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `error`, `events`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 5] = ["clock", "error", "events", "money", "record"];
+/// Imported by all: `budget`, `error`, `events`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 6] = ["budget", "clock", "error", "events", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
     ("admin", &["alerts", "flight", "gate", "store"]),
     ("alerts", &["config", "snapshot", "upstream"]),
+    ("budget", &[]),
     ("catalog", &[]),
     ("clock", &[]),
     ("config", &[]),
     ("demo", &["upstream"]),
-    ("dispatch", &["catalog", "flight", "gate", "meter", "snapshot", "upstream"]),
+    ("dispatch", &["catalog", "flight", "gate", "meter", "price", "snapshot", "upstream"]),
     ("error", &[]),
     ("events", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
@@ -31,6 +32,7 @@ const MAP: &[(&str, &[&str])] = &[
             "flight",
             "gate",
             "lifecycle",
+            "reports",
             "route",
             "snapshot",
             "state",
@@ -38,12 +40,13 @@ const MAP: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("jobs", &["alerts", "flight", "meter", "state", "store"]),
+    ("jobs", &["alerts", "config", "flight", "gate", "meter", "reports", "state", "store"]),
     ("lifecycle", &[]),
     ("meter", &["price"]),
     ("money", &[]),
     ("price", &["catalog"]),
     ("record", &[]),
+    ("reports", &["config", "price", "snapshot", "store"]),
     ("route", &["snapshot"]),
     ("snapshot", &["catalog", "config", "gate", "price"]),
     ("state", &["alerts", "config", "dispatch", "flight", "gate", "snapshot", "store"]),

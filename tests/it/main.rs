@@ -3,6 +3,8 @@
 
 mod alerts;
 mod bad_input;
+mod budgets_admin;
+mod budgets;
 mod chat;
 mod cli;
 mod config_keys;
@@ -13,10 +15,12 @@ mod errors;
 mod fidelity;
 mod keys;
 mod layering;
+mod ledger;
 mod limits;
 mod models;
 mod operations;
 mod passthrough;
+mod reports;
 mod rerank;
 mod routes;
 mod secrets;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml lets tests unwrap, but does not see that these functions are")]
 
+mod budgets;
 mod db;
 mod keys;
 mod objects;
@@ -95,6 +96,7 @@ pub(crate) fn usage_row(id: &str, at: UnixMs) -> UsageRow {
         error_message: None,
         metadata: Some(r#"{"plan":"gold"}"#.to_owned()),
         warnings: Vec::new(),
+        charges: Vec::new(),
     }
 }
 
