@@ -13,7 +13,7 @@ CREATE TABLE outbox (
 );
 
 CREATE UNIQUE INDEX outbox_key ON outbox (key);
-CREATE UNIQUE INDEX outbox_seq ON outbox (seq);
+CREATE INDEX outbox_seq ON outbox (seq, kind) WHERE seq IS NOT NULL;
 CREATE INDEX outbox_unnumbered ON outbox (id) WHERE seq IS NULL;
 
 -- How far each receiver of events has come: everything up to `seq` is delivered or in `deliveries`. One

@@ -12,10 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use weir::clock::Clock;
-use weir::config::{Config, ConfigSource, Format};
+use weir::config::{Config, ConfigSource, Format, diff};
 use weir::events::{self, Event};
 use weir::money::NanoUsd;
-use weir::store::outbox::put_now;
+use weir::store::outbox::{deliveries, put_now};
 use weir::store::{Db, Options};
 
 use crate::support::database::{Database, on_both};
@@ -34,6 +34,8 @@ on_both!(
     a_restart_goes_on_where_it_was,
     everything_since_a_moment_is_told_again,
     a_receiver_that_never_answers_holds_up_nobody,
+    what_waits_for_another_try_is_bounded,
+    another_gateway_takes_over_from_a_dead_one,
     events_and_receivers_are_listed,
 );
 
@@ -127,7 +129,7 @@ async fn what_is_not_taken_is_tried_again_and_then_put_aside(database: Database)
         _ => Script::json("{}"),
     })
     .await;
-    let yaml = format!("alerts:\n{}", hook("ops", &upstream.url(), ", retry: { attempts: 3, backoff: 1m }"));
+    let yaml = format!("alerts:\n{}", hook("ops", &upstream.url(), ", retry: { attempts: 3 }"));
     let gateway = Setup::new(yaml).database(&database.url).clock(clock.clone()).start().await;
     let tries = |model: &str| upstream.seen().iter().filter(|seen| seen.json()["data"]["model"] == model).count();
     put(&gateway, &[event("bad")]).await;
@@ -258,6 +260,44 @@ async fn a_receiver_that_never_answers_holds_up_nobody(database: Database) {
     assert_eq!(gateway.post(&key, "/v1/chat/completions", body).await.status, StatusCode::OK);
     assert_eq!(receiver(&gateway, "dead").await["delivered"], 0);
     until(&gateway, "dead", "pending", 40).await;
+    // The stop does not wait for it for long, and what it was not told it is told later.
+    gateway.app.stop(std::future::ready(())).await;
+    let yaml = format!("alerts:\n{}{}", hook("dead", &upstream.url(), ""), hook("ops", &upstream.url(), ""));
+    let gateway = Setup::new(yaml).database(&database.url).start().await;
+    until(&gateway, "dead", "delivered", 40).await;
+    assert_eq!(receiver(&gateway, "ops").await["delivered"], 40);
+}
+
+async fn what_waits_for_another_try_is_bounded(database: Database) {
+    let clock = Clock::mock(EPOCH);
+    let fails = Upstream::scripted(vec![Script::status(500, "").header("retry-after", "3600")]).await;
+    let yaml = format!("alerts:\n{}", hook("ops", &fails.url(), ", retry: { attempts: 2 }"));
+    let gateway = Setup::new(yaml).clock(clock.clone()).database(&database.url).start().await;
+    put(&gateway, &(0..300).map(|n| event(&format!("m{n}"))).collect::<Vec<_>>()).await;
+    until(&gateway, "ops", "retrying", 256).await;
+    assert_eq!(receiver(&gateway, "ops").await["pending"], 300);
+    assert_eq!(fails.seen().len(), 256, "the others wait in the outbox and lose no tries");
+    clock.advance(Duration::from_secs(3600));
+    until(&gateway, "ops", "dead", 256).await;
+    until(&gateway, "ops", "retrying", 44).await;
+}
+
+async fn another_gateway_takes_over_from_a_dead_one(database: Database) {
+    let clock = Clock::mock(EPOCH);
+    let upstream = ok().await;
+    let yaml = format!("alerts:\n{}", hook("ops", &upstream.url(), ""));
+    let gateway = Setup::new(yaml).clock(clock.clone()).database(&database.url).start().await;
+    let db = &gateway.app.gateway.db;
+    eventually("the receiver's place", async || {
+        deliveries::claim(db, "ops", "a dead gateway", EPOCH, EPOCH + 120_000).await.unwrap()
+    })
+    .await;
+    put(&gateway, &[event("m")]).await;
+    until(&gateway, "ops", "pending", 1).await;
+    clock.advance(Duration::from_secs(119));
+    assert_eq!(upstream.seen().len(), 0);
+    clock.advance(Duration::from_secs(1));
+    until(&gateway, "ops", "delivered", 1).await;
 }
 
 async fn events_and_receivers_are_listed(database: Database) {
@@ -407,4 +447,24 @@ fn what_is_wrong_with_a_receiver_is_told() {
     check("{ name: a, email: { smtp: { host: m }, from: \"A <a@b.c>\", to: [d@e.f] } }", "ops@example.com");
     check(&format!("{{ name: a, {hook}, retry: {{ attempts: 0 }} }}"), "at least 1");
     check(&format!("{{ name: a, {hook} }}\n  - {{ name: a, {hook} }}"), "another receiver is called `a` already");
+}
+
+#[test]
+fn a_changed_secret_is_told_and_not_shown() {
+    let load = |path: &str, secret: &str| {
+        let text =
+            format!("alerts:\n  - {{ name: ops, webhook: {{ url: \"https://h/{path}\", secret: \"{secret}\" }} }}\n");
+        let source = ConfigSource::Text { name: "a.yaml".into(), text, format: Format::Yaml };
+        Config::load(&source, &|_| None, &weir::cli::known()).unwrap()
+    };
+    let other = "whsec_OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2";
+    let changes: Vec<String> =
+        diff(&load("one", SECRET), &load("two", other)).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        changes,
+        [
+            "alerts.ops.webhook.secret: \"***\" -> \"***\" (changed)",
+            "alerts.ops.webhook.url: \"https://h/***\" -> \"https://h/***\" (changed)"
+        ]
+    );
 }

@@ -128,8 +128,10 @@ fn the_example_the_schema_and_the_reference_are_printed() {
         "AWS_SESSION_TOKEN",
         "GOOGLE_CREDENTIALS",
         "CI_KEY",
+        "SMTP_PASSWORD",
     ];
     let home = variables.iter().fold(Home::new(), |home, name| home.env(name, "some-value"));
+    let home = home.env("ALERT_WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz");
     let home = home.env("WEIR_RECEIPT_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let example = home.run(&["config", "example"]);
     succeeds(&example);

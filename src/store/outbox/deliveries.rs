@@ -29,7 +29,8 @@ ON CONFLICT (sink) DO UPDATE SET seen_at = excluded.seen_at";
 const WORK: &str = "\
 SELECT c.seq AS seq, (SELECT value FROM counters WHERE name = 'outbox_seq') AS head,
     (SELECT COUNT(*) FROM deliveries d WHERE d.sink = c.sink AND d.state = 'pending') AS waiting,
-    EXISTS (SELECT 1 FROM deliveries d WHERE d.sink = c.sink AND d.state = 'pending' AND d.next_at <= $2) AS due
+    EXISTS (SELECT 1 FROM deliveries d JOIN outbox e ON e.id = d.event_id
+        WHERE d.sink = c.sink AND d.state = 'pending' AND d.next_at <= $2) AS due
 FROM outbox_cursors c WHERE c.sink = $1";
 
 const CLAIM: &str = "\

@@ -26,7 +26,7 @@ const CHUNK: i64 = 1_000;
 const CHUNKS: u32 = 50;
 
 pub(in crate::store) const STATEMENTS: &[&str] =
-    &[OLD, OLD_OF_KIND, TOO_MANY, OLD_DEAD, TOO_MANY_DEAD, FORGET_ROWS, FORGET_SINKS];
+    &[ORPHANS, OLD, OLD_OF_KIND, TOO_MANY, OLD_DEAD, TOO_MANY_DEAD, FORGET_ROWS, FORGET_SINKS];
 
 const OLD: &str = "\
 DELETE FROM outbox WHERE id IN (
@@ -57,6 +57,10 @@ const FORGET_ROWS: &str = "\
 DELETE FROM deliveries WHERE sink IN (SELECT sink FROM outbox_cursors WHERE seen_at < $1)";
 
 const FORGET_SINKS: &str = "DELETE FROM outbox_cursors WHERE seen_at < $1";
+
+/// Deliveries whose event somebody has deleted by hand.
+const ORPHANS: &str = "\
+DELETE FROM deliveries WHERE NOT EXISTS (SELECT 1 FROM outbox e WHERE e.id = deliveries.event_id)";
 
 /// What was forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +93,7 @@ pub async fn prune_to(db: &Db, now: UnixMs, max_events: i64) -> Result<Pruned, S
     for text in [FORGET_ROWS, FORGET_SINKS] {
         db.writer().await?.execute(Statement::new(text).bind(old)).await?;
     }
+    db.writer().await?.execute(Statement::new(ORPHANS)).await?;
     let sinks = cursors(db).await?;
     pruned.dead += repeated(db, || Statement::new(OLD_DEAD).bind(now - KEEP_DEAD_DAYS * DAY).bind(CHUNK)).await?;
     for sink in &sinks {

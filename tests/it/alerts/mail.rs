@@ -136,16 +136,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             "MAIL" | "RCPT" => "250 ok".to_owned(),
             "DATA" => {
                 stream.write_all(b"354 go ahead\r\n").await?;
-                loop {
-                    let mut line = String::new();
-                    stream.read_line(&mut line).await?;
-                    let line = line.trim_end_matches(['\r', '\n']).to_owned();
-                    let ended = line == ".";
-                    lines.lock().unwrap().push(line);
-                    if ended {
-                        break;
-                    }
-                }
+                take_mail(&mut stream, lines).await?;
                 "250 taken".to_owned()
             }
             "QUIT" => {
@@ -155,6 +146,20 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             _ => "500 what?".to_owned(),
         };
         stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
+    }
+}
+
+/// The lines of a mail, up to the one that ends it.
+async fn take_mail<S: AsyncRead + Unpin>(stream: &mut BufReader<S>, lines: &Mutex<Vec<String>>) -> std::io::Result<()> {
+    loop {
+        let mut line = String::new();
+        let read = stream.read_line(&mut line).await?;
+        let line = line.trim_end_matches(['\r', '\n']).to_owned();
+        let ended = line == "." || read == 0;
+        lines.lock().unwrap().push(line);
+        if ended {
+            return Ok(());
+        }
     }
 }
 
