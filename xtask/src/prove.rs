@@ -11,12 +11,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use crate::postgres::Postgres;
-use crate::shell::{Result, bin_dir, root, run, work_dir};
+use crate::shell::{Result, bin_dir, root, run, succeeds, work_dir};
 
 mod aborts;
 mod ask;
 mod bench;
 mod budget;
+mod caps;
 mod chance;
 mod exact;
 mod kill;
@@ -115,6 +116,7 @@ pub(crate) fn prove(arguments: &[String]) -> Result {
         logs: work_dir("prove")?,
         postgres: Mutex::new(None),
     };
+    room_for_connections();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     println!("{} with seed {}", lab.binary.display(), lab.seed);
     for (name, scenario) in SCENARIOS {
@@ -132,6 +134,13 @@ pub(crate) fn prove(arguments: &[String]) -> Result {
 #[expect(dead_code, reason = "a stage of the tests once the gateway has its journal and its budgets")]
 pub(crate) fn short() -> Result {
     prove(&["--short".to_owned()])
+}
+
+/// A thousand clients and as many calls of the upstream need more open files than some shells allow; where the limit
+/// cannot be raised, the load says so by itself.
+fn room_for_connections() {
+    let own = std::process::id().to_string();
+    succeeds(Command::new("prlimit").args(["--pid", &own, "--nofile=16384:"]));
 }
 
 /// Builds the gateway; the path of its binary.
@@ -222,7 +231,8 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let options = read(&["kill", "--short", "exact", "--seed", "7", "--database", "sqlite", "--binary", "x"]).unwrap();
+        let options =
+            read(&["kill", "--short", "exact", "--seed", "7", "--database", "sqlite", "--binary", "x"]).unwrap();
         assert_eq!(options.scenarios, ["kill", "exact"]);
         assert_eq!((options.short, options.seed, options.databases), (true, 7, vec![Database::Sqlite]));
         assert_eq!(options.binary, Some(PathBuf::from("x")));

@@ -49,13 +49,17 @@ async fn on(lab: &Lab, database: Database) -> Result {
     let without = sent.keys().filter(|id| !rows.iter().any(|row| row.id == Some(**id))).count();
     println!(
         "   {database}: {} requests, {left} left early, {} rows, {without} left before they were heard; {} hang-ups seen: p50 {:?}, p99 {:?}, most {:?}",
-        sent.len(), rows.len(), took.len(), p(50), p(99), took.last().copied().unwrap_or_default(),
+        sent.len(),
+        rows.len(),
+        took.len(),
+        p(50),
+        p(99),
+        took.last().copied().unwrap_or_default(),
     );
-    verdict(&faults)?;
     if p(99) >= P99 {
         return Err(format!("the upstream saw clients leave after {:?} (p99); the bound is {P99:?}", p(99)).into());
     }
-    Ok(())
+    verdict(&faults)
 }
 
 /// Waits until no call is open: longer than the bound is a failure by itself.
@@ -137,7 +141,12 @@ fn message(url: &str, key: &str, ask: &Ask) -> String {
 }
 
 /// Sends it and reads until enough came, or all.
-async fn talk(stream: &mut TcpStream, message: &str, bytes: usize, heard: &mut Vec<u8>) -> std::result::Result<(), String> {
+async fn talk(
+    stream: &mut TcpStream,
+    message: &str,
+    bytes: usize,
+    heard: &mut Vec<u8>,
+) -> std::result::Result<(), String> {
     stream.write_all(message.as_bytes()).await.map_err(|error| error.to_string())?;
     let mut piece = [0; 1024];
     while heard.len() < bytes && !whole(heard) {

@@ -120,7 +120,8 @@ impl Ask {
     fn falls_back(&mut self, chance: &mut Chance) {
         self.script.fail = 1;
         self.script.status = [500, 503, 429][pick(chance.below(3))];
-        self.fallback = Some([ALPHA, BETA, GAMMA][pick(chance.below(3))]);
+        let others: Vec<u8> = [ALPHA, BETA, GAMMA].into_iter().filter(|other| self.model != Some(*other)).collect();
+        self.fallback = Some(others[pick(chance.below(2))]);
     }
 
     /// The body as it is sent.
@@ -176,7 +177,13 @@ mod tests {
     #[test]
     fn a_body_carries_its_script() {
         let mut chance = Chance::new(1);
-        let ask = Ask { max_tokens: Some(9), fallback: Some(BETA), stream: true, usage: true, ..Ask::mixed(5, 2, &mut chance) };
+        let ask = Ask {
+            max_tokens: Some(9),
+            fallback: Some(BETA),
+            stream: true,
+            usage: true,
+            ..Ask::mixed(5, 2, &mut chance)
+        };
         let body: serde_json::Value = serde_json::from_str(&ask.body()).unwrap();
         let script: Script = serde_json::from_str(body["messages"][0]["content"].as_str().unwrap()).unwrap();
         assert_eq!(script, ask.script);

@@ -12,14 +12,14 @@ use super::ledger::{Ledger, Row};
 use super::load::{Load, SentLog, Source};
 use super::oracle::{Evidence, Fault, sums};
 use super::process::{Disk, Spec, Weir};
-use super::tariff::{Nano, PROVIDER, Tariffs, prices_section, usd};
+use super::tariff::{PROVIDER, Tariffs, prices_section};
 use super::truth::Call;
 use super::upstream::Upstream;
 use super::{Database, Lab};
 use crate::shell::{Result, TempDir};
 
 /// How long a gateway may take to settle what it has.
-const SETTLE: Duration = Duration::from_secs(30);
+pub(super) const SETTLE: Duration = Duration::from_secs(30);
 /// Most faults that are printed.
 const SHOWN: usize = 10;
 
@@ -69,11 +69,12 @@ impl Bench {
         Ok(Self { upstream, gateways: started, keys: Vec::new(), tariffs, next_id, _directory: directory })
     }
 
-    /// Makes a virtual key and gives it the next number.
-    pub(super) async fn add_key(&mut self, description: &Value) -> Result {
+    /// Makes a virtual key; the number by which requests name it.
+    pub(super) async fn add_key(&mut self, description: &Value) -> Result<u8> {
         let (id, secret) = self.ledger().create_key(description).await?;
+        let number = u8::try_from(self.keys.len())?;
         self.keys.push(Key { id, secret });
-        Ok(())
+        Ok(number)
     }
 
     /// The first gateway's admin plane.
@@ -143,36 +144,6 @@ impl Bench {
         faults.extend(sums("key", rows, &ledger.totals(&["key"]).await?, |row| vec![key(row)]));
         let all = ledger.totals(&["key", "model", "day"]).await?;
         faults.extend(sums("key, model, day", rows, &all, |row| vec![key(row), row.model.clone(), row.day()]));
-        Ok(faults)
-    }
-
-    /// Whether every key's budget has spent what its rows cost, and holds nothing back. What a gateway gives back it
-    /// may give back a little later, so the question is asked until the time is over.
-    pub(super) async fn budget_faults(&self, rows: &[Row]) -> Result<Vec<Fault>> {
-        let until = tokio::time::Instant::now() + SETTLE;
-        loop {
-            let faults = self.budget_faults_now(rows).await?;
-            if faults.is_empty() || tokio::time::Instant::now() > until {
-                return Ok(faults);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    async fn budget_faults_now(&self, rows: &[Row]) -> Result<Vec<Fault>> {
-        let mut faults = Vec::new();
-        for key in &self.keys {
-            let budget = self.ledger().budget(&key.id).await?;
-            let of_key = rows.iter().filter(|row| row.key.as_ref() == Some(&key.id));
-            let own: Nano = of_key.map(|row| row.cost.unwrap_or(0)).sum();
-            if budget.spent != own {
-                faults.push(Fault::Sums(format!("budget of {}", key.id), format!("{} spent", usd(budget.spent)), usd(own)));
-            }
-            if budget.reserved != 0 {
-                let held = format!("{} reserved", usd(budget.reserved));
-                faults.push(Fault::Sums(format!("budget of {}", key.id), held, "all settled".to_owned()));
-            }
-        }
         Ok(faults)
     }
 }

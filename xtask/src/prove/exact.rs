@@ -37,7 +37,13 @@ async fn on(lab: &Lab, database: Database) -> Result {
         .iter()
         .filter(|row| row.status == "ok")
         .fold((0, 0), |(ok, cost), row| (ok + 1, cost + row.cost.unwrap_or(0)));
-    println!("   {database}: {} requests, {} calls, {} rows, {ok} ok for {} USD", sent.len(), calls.len(), rows.len(), usd(cost));
+    println!(
+        "   {database}: {} requests, {} calls, {} rows, {ok} ok for {} USD",
+        sent.len(),
+        calls.len(),
+        rows.len(),
+        usd(cost)
+    );
     verdict(&faults)
 }
 

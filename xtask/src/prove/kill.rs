@@ -7,15 +7,19 @@ use tokio::time::sleep;
 
 use super::ask::{Ask, Id, Leave};
 use super::bench::{Bench, verdict};
+use super::caps::{self, Books, Cap};
 use super::chance::Chance;
 use super::ledger::Row;
 use super::load::{End, SentLog};
 use super::process::Disk;
+use super::tariff::Nano;
 use super::{Database, Lab};
 use crate::shell::Result;
 
 const KEYS: u8 = 2;
 const CLIENTS: usize = 24;
+/// A budget that is never spent, in nano-dollars: here its books are looked at, not its bound.
+const AMPLE: Nano = 1_000_000 * 1_000_000_000;
 /// The moment of the kill, in milliseconds after the load began.
 const EARLIEST: u64 = 50;
 const LATEST: u64 = 700;
@@ -30,14 +34,16 @@ pub(super) async fn prove(lab: &Lab) -> Result {
 
 async fn on(lab: &Lab, database: Database) -> Result {
     let mut bench = Bench::open(lab, "kill", database, 1, Disk::Plain).await?;
+    let mut caps = Vec::new();
     for number in 0..KEYS {
-        let budget = json!({ "usd": "1000000000", "period": "total" });
-        bench.add_key(&json!({ "name": format!("kill-{number}"), "budget": budget })).await?;
+        caps.push(Cap::with_key(&mut bench, &json!({ "name": format!("kill-{number}") }), AMPLE).await?);
     }
     let trials = lab.size(3, 100);
     let (mut chance, mut sent, mut from) = (Chance::new(lab.seed), SentLog::new(), None);
     for trial in 1..=trials {
-        let (log, last) = one(&mut bench, &mut chance, from.as_deref()).await.map_err(|error| format!("trial {trial} on {database}: {error}"))?;
+        let (log, last) = one(&mut bench, &mut chance, from.as_deref())
+            .await
+            .map_err(|error| format!("trial {trial} on {database}: {error}"))?;
         sent.extend(log);
         from = last.or(from);
     }
@@ -45,12 +51,17 @@ async fn on(lab: &Lab, database: Database) -> Result {
     let calls = bench.upstream.truth.calls();
     let mut faults = bench.faults(&sent, &calls, &rows, true);
     faults.extend(bench.sum_faults(&rows).await?);
-    faults.extend(bench.budget_faults(&rows).await?);
+    faults.extend(caps::faults(&caps, &bench, &Books { sent: &sent, calls: &calls, rows: &rows }).await?);
     let of = |status: &str| rows.iter().filter(|row| row.status == status).count();
     let whole = sent.values().filter(|sent| sent.end == End::Whole).count();
     println!(
         "   {database}: {trials} kills, {} requests, {whole} answered whole, {} calls, {} rows: {} ok, {} cancelled, {} interrupted",
-        sent.len(), calls.len(), rows.len(), of("ok"), of("cancelled"), of("interrupted"),
+        sent.len(),
+        calls.len(),
+        rows.len(),
+        of("ok"),
+        of("cancelled"),
+        of("interrupted"),
     );
     verdict(&faults)
 }

@@ -132,7 +132,7 @@ impl Sums {
 /// Sums by the texts of their group.
 pub(super) type Totals = BTreeMap<Vec<String>, Sums>;
 
-/// A key's budget as the admin plane tells it.
+/// A budget as the admin plane tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Budget {
     /// What was spent.
@@ -167,12 +167,13 @@ impl Ledger {
         groups.iter().map(|group| total(group, by)).collect()
     }
 
-    /// A key's budget.
-    pub(super) async fn budget(&self, key_id: &str) -> Result<Budget> {
-        let told = self.get(&format!("/admin/v1/keys/{key_id}")).await?;
+    /// The budget that the admin plane shows at `path`: with a key, or as one of its own.
+    pub(super) async fn budget(&self, path: &str) -> Result<Budget> {
+        let told = self.get(path).await?;
+        let shown = if told["budget"].is_object() { &told["budget"] } else { &told["window"] };
         let amount = |name: &str| -> Result<Nano> {
-            let text = told["budget"][name].as_str();
-            nano(text.ok_or_else(|| format!("key {key_id} has no budget.{name}: {}", told["budget"]))?)
+            let text = shown[name].as_str();
+            nano(text.ok_or_else(|| format!("{path} shows no {name} of a budget: {told}"))?)
         };
         Ok(Budget { spent: amount("spent_usd")?, reserved: amount("reserved_usd")? })
     }

@@ -301,7 +301,10 @@ mod tests {
     #[test]
     fn a_stream_is_whole_with_its_done_however_it_is_cut() {
         assert_eq!(read(&["data: {}\n\nda", "ta: [DO", "NE]\n\n"]).end(), End::Whole);
-        assert_eq!(read(&["data: {}\n\n", "data: [DONE]"]).end(), End::Broken("the stream ended without [DONE]".into()));
+        assert_eq!(
+            read(&["data: {}\n\n", "data: [DONE]"]).end(),
+            End::Broken("the stream ended without [DONE]".into())
+        );
     }
 
     #[test]

@@ -90,7 +90,8 @@ pub(super) fn model_named(name: &str) -> Option<u8> {
 pub(super) fn prices_section() -> String {
     let mut text = String::from("prices:\n");
     for model in &MODELS {
-        let _ = write!(text, "  {PROVIDER}/{}: {{ input: \"{}\", output: \"{}\"", model.name, model.input, model.output);
+        let _ =
+            write!(text, "  {PROVIDER}/{}: {{ input: \"{}\", output: \"{}\"", model.name, model.input, model.output);
         let others =
             [("cache_read", model.cache_read), ("reasoning", model.reasoning), ("per_request", model.per_request)];
         for (name, price) in others {
@@ -208,6 +209,8 @@ mod tests {
         assert_eq!(model_named("flat"), Some(FLAT));
         assert_eq!(model_named("steep"), Some(STEEP));
         assert_eq!(model_named("omega"), None);
-        assert!(prices_section().contains("proof/gamma: { input: \"0.000000007\", output: \"0.05\", cache_read: \"0\", per_request: \"0.000012345\" }"));
+        assert!(prices_section().contains(
+            "proof/gamma: { input: \"0.000000007\", output: \"0.05\", cache_read: \"0\", per_request: \"0.000012345\" }"
+        ));
     }
 }

@@ -24,6 +24,9 @@ use super::tariff::{MODELS, Tariffs, Tokens, model_named};
 use super::truth::{Ending, Entry, Truth};
 use crate::shell::Result;
 
+/// The code of the upstream's own errors.
+pub(super) const UPSTREAM_CODE: &str = "proof";
+
 type Answer = Response<Either<Full<Bytes>, Pieces>>;
 
 /// A running upstream; it ends with its value.
@@ -121,7 +124,7 @@ fn usage(tokens: Tokens) -> Value {
 }
 
 fn refusal(status: u16, why: &str) -> Answer {
-    let body = json!({ "error": { "message": why, "type": "proof", "param": null, "code": "proof" } });
+    let body = json!({ "error": { "message": why, "type": "proof", "param": null, "code": UPSTREAM_CODE } });
     json_answer(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body)
 }
 
@@ -189,7 +192,9 @@ impl Pieces {
             }
         };
         Ok(match piece {
-            Piece::Text => self.event(json!([{ "index": 0, "delta": { "content": "word " }, "finish_reason": null }]), None),
+            Piece::Text => {
+                self.event(json!([{ "index": 0, "delta": { "content": "word " }, "finish_reason": null }]), None)
+            }
             Piece::Finish => self.event(json!([{ "index": 0, "delta": {}, "finish_reason": "stop" }]), None),
             Piece::Usage => {
                 if let Some(entry) = &self.entry {

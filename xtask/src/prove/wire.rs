@@ -73,7 +73,13 @@ async fn beside<T>(driver: &mut Pin<Box<Driver>>, closed: &mut bool, work: impl 
 }
 
 /// One request to the admin plane or another side of a gateway: status and body.
-pub(super) async fn call(method: &str, url: &str, path: &str, key: Option<&str>, body: Option<&str>) -> Wire<(u16, String)> {
+pub(super) async fn call(
+    method: &str,
+    url: &str,
+    path: &str,
+    key: Option<&str>,
+    body: Option<&str>,
+) -> Wire<(u16, String)> {
     let mut connection = Connection::open(url).await?;
     let response = connection.send(request(method, url, path, key, body)?).await?;
     let status = response.status().as_u16();
@@ -111,7 +117,13 @@ pub(super) async fn lines(url: &str, path: &str, key: &str, mut each: impl FnMut
 }
 
 /// A request with a bearer token and, where there is one, a JSON body.
-pub(super) fn request(method: &str, url: &str, path: &str, key: Option<&str>, body: Option<&str>) -> Wire<Request<Full<Bytes>>> {
+pub(super) fn request(
+    method: &str,
+    url: &str,
+    path: &str,
+    key: Option<&str>,
+    body: Option<&str>,
+) -> Wire<Request<Full<Bytes>>> {
     let mut request = Request::builder().method(method).uri(path).header("host", host(url));
     if let Some(key) = key {
         request = request.header("authorization", format!("Bearer {key}"));

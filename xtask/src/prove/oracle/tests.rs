@@ -152,6 +152,16 @@ fn a_row_with_a_wrong_outcome_is_found() {
 }
 
 #[test]
+fn a_row_without_its_key_is_right_only_where_the_key_could_not_be_asked_for() {
+    let nameless = |run: &mut Run, id: Id| {
+        let row = row(id, "rejected", 503, &run.calls, Tokens::default());
+        run.rows.push(Row { key: None, ..row });
+    };
+    assert_eq!(after(|run| nameless(run, 6)), []);
+    assert!(is_wrong(&after(|run| run.rows[3].key = None), 3));
+}
+
+#[test]
 fn work_that_is_written_off_in_silence_is_found() {
     let free = |run: &mut Run| run.rows[2] = row(2, "cancelled", 499, &run.calls, Tokens::default());
     assert!(is_wrong(&after(free), 2));
