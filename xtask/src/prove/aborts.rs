@@ -111,11 +111,11 @@ async fn leave(bench: &Bench, requests: u64, seed: u64) -> SentLog {
 async fn one(url: &str, key: &str, id: Id, chance: &mut Chance) -> End {
     let mut ask = Ask::mixed(id, 1, chance);
     ask.script.delay_ms = chance.between(1, 25);
-    ask.script.chunks = u32::try_from(chance.between(5, 30)).unwrap_or(5);
+    ask.script.chunks = u32::try_from(chance.between(10, 40)).unwrap_or(10);
     if !ask.stream {
         ask.script.delay_ms *= 10;
     }
-    let bytes = if chance.percent(80) { usize::try_from(chance.between(1, 5_000)).unwrap_or(1) } else { usize::MAX };
+    let bytes = if chance.percent(80) { usize::try_from(chance.between(1, 2_500)).unwrap_or(1) } else { usize::MAX };
     let moment = if bytes == usize::MAX { Duration::from_millis(chance.below(200)) } else { PATIENCE };
     let Ok(mut stream) = TcpStream::connect(host(url)).await else { return End::Unsent };
     let mut heard = Vec::new();
