@@ -4,28 +4,34 @@ mod signers;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, Key};
+use crate::config::{Config, Durability, Key};
 use crate::demo::Demo;
+use crate::dispatch::afford::Policy;
 use crate::dispatch::{Dispatcher, Senders};
 use crate::flight::{Caller, Meter};
+use crate::gate::budget::{self, Budgets, Demand};
 use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
 use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
 use crate::http::server::{Listening, Routers, serve};
+use crate::jobs::budget_keeper::{self, BudgetKeeper};
+use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
-use crate::jobs::usage_writer::UsageWriter;
+use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
-use crate::meter::ledger::{self, Ledger};
+use crate::meter::journal::{self, Journal};
+use crate::meter::ledger::Ledger;
 use crate::meter::prom::Metrics;
 use crate::snapshot::Snapshot;
 use crate::state::{Gateway, Readiness, Shared};
@@ -38,6 +44,10 @@ use secrecy::ExposeSecret as _;
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// Key look-ups in the database at once.
 const KEY_LOOKUPS: usize = 16;
+/// Budgets that are read at once.
+const BUDGETS: u32 = 1_000;
+/// How long a replica can go on spending at its present rate while the database is away.
+const AUTONOMY: Duration = Duration::from_secs(600);
 /// Setting that holds the admin key's hash.
 const ADMIN_HASH: &str = "admin_key_hash";
 
@@ -101,6 +111,14 @@ pub enum StartError {
     /// The database, by its URL without its password.
     #[error("database {0}: {1}")]
     Store(String, StoreError),
+    /// The folder of the journal.
+    #[error("cannot keep a journal in {}: {error}", folder.display())]
+    Journal {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -117,14 +135,16 @@ impl App {
         let snapshot = Snapshot::build(&start.config, &*start.env, now).map_err(StartError::Config)?;
         let senders = senders(&snapshot, &start)?;
         let db = open_database(&start.config)?;
-        let (ledger, queue) = Ledger::new(ledger::QUEUE);
+        let journal = open_journal(&start)?;
+        let ledger = Ledger::new(Arc::clone(&journal));
         let meter = Meter { clock: start.clock.clone(), ledger, metrics: Arc::new(Metrics::new()) };
+        let (keeper, demands) = mpsc::channel(budget::MAX_WAITING);
+        let budgets = Arc::new(Budgets::new(keeper));
         #[expect(clippy::cast_precision_loss, reason = "seconds fit an f64 for millions of years")]
         meter.metrics.started.set(start.clock.unix_ms() as f64 / 1e3);
-        let gateway = Arc::new(gateway(start, snapshot, senders, db, meter, &lifecycle)?);
+        let gateway = Arc::new(gateway(start, snapshot, senders, db, meter, Arc::clone(&budgets), &lifecycle)?);
         let welcome = set_up(&gateway, &lifecycle).await?;
-        let writer = UsageWriter::new(gateway.db.clone(), gateway.meter.clone(), queue);
-        lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
+        accounting(&gateway, &lifecycle, demands);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
@@ -158,6 +178,7 @@ fn gateway(
     senders: Senders,
     db: Db,
     meter: Meter,
+    budgets: Arc<Budgets>,
     lifecycle: &Lifecycle,
 ) -> Result<Gateway, StartError> {
     let keys = KeyRing::new(start.clock.clone(), Bounds::default());
@@ -174,12 +195,15 @@ fn gateway(
         chance: start.chance.clone(),
         hard_stop: lifecycle.hard_stop.clone(),
         max_answer: MAX_ANSWER,
+        budgets: Arc::clone(&budgets),
+        policy: Policy::default(),
     };
     Ok(Gateway {
         anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
         snapshot: ArcSwap::from_pointee(snapshot),
         dispatcher,
         keys,
+        budgets,
         key_lookups: Semaphore::new(KEY_LOOKUPS),
         db,
         admin,
@@ -189,6 +213,41 @@ fn gateway(
         config: start.config,
         meter,
     })
+}
+
+/// The jobs that keep the accounts: what is written to the database, what is leased of budgets, what
+/// is brought to the disk.
+fn accounting(gateway: &Shared, lifecycle: &Lifecycle, demands: mpsc::Receiver<Demand>) {
+    let (db, meter, budgets) = (gateway.db.clone(), gateway.meter.clone(), Arc::clone(&gateway.budgets));
+    let (journal, metrics) = (Arc::clone(meter.ledger.journal()), Arc::clone(&meter.metrics));
+    let keeper = budget_keeper::Parts {
+        db: db.clone(),
+        clock: meter.clock.clone(),
+        budgets: Arc::clone(&budgets),
+        demands,
+        replica: journal.folder().id().to_owned(),
+        autonomy: AUTONOMY,
+    };
+    lifecycle.job(BudgetKeeper::new(keeper).run(lifecycle.jobs_stop.clone()));
+    let root = gateway.config.ledger.journal.clone();
+    let writer = UsageWriter::new(usage_writer::Parts { db, meter, budgets, root });
+    lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
+    if gateway.config.ledger.durability == Durability::Power {
+        lifecycle.job(journal_sync::run(journal, metrics, lifecycle.jobs_stop.clone()));
+    }
+}
+
+/// A journal of this process's own.
+fn open_journal(start: &Start) -> Result<Arc<Journal>, StartError> {
+    let ledger = &start.config.ledger;
+    let durability = match ledger.durability {
+        Durability::Process => journal::Durability::Process,
+        Durability::Power => journal::Durability::Power,
+    };
+    let options = journal::Options { durability, max_size: ledger.max_size, ..journal::Options::default() };
+    let id = start.chance.uuid(start.clock.unix_ms()).to_string();
+    let journal = Journal::create(&ledger.journal, &id, options);
+    journal.map(Arc::new).map_err(|error| StartError::Journal { folder: ledger.journal.clone(), error })
 }
 
 async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -307,8 +366,23 @@ async fn prepare_later(gateway: Shared) {
 async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
     gateway.db.migrate().await?;
     let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
+    know_budgets(gateway).await?;
     gateway.readiness.database_is_up();
     Ok(welcome)
+}
+
+/// Before the first request: what nobody knows of limits nobody.
+async fn know_budgets(gateway: &Gateway) -> Result<(), StoreError> {
+    let mut rev = 0;
+    loop {
+        let budgets = store::budgets::changed_since(&gateway.db, rev, BUDGETS).await?;
+        let Some(last) = budgets.last().map(|budget| budget.rev) else {
+            gateway.budgets.apply(budgets);
+            return Ok(());
+        };
+        gateway.budgets.learn(budgets);
+        rev = last;
+    }
 }
 
 /// The admin key's hash from the database; on the very first start a new key, and a first virtual

@@ -13,6 +13,7 @@ mod expand;
 mod fault;
 mod include;
 mod keys;
+mod ledger;
 mod limits;
 mod logging;
 mod models;
@@ -37,6 +38,7 @@ pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
 pub use keys::Key;
+pub use ledger::{Durability, Ledger};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{Models, Retries, Route, Strategy, Target};
@@ -89,6 +91,8 @@ pub struct Config {
         with = "std::collections::BTreeMap<String, std::collections::BTreeMap<schema::PriceComponent, schema::Price>>"
     )]
     pub prices: Prices,
+    /// How usage is kept until it is in the database.
+    pub ledger: Ledger,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -198,6 +202,9 @@ impl Config {
             models: models::read(section),
             keys: keys::read(section),
             prices: prices::read(section),
+            ledger: section
+                .section("ledger", |section| Ledger::read(section, &data_dir))
+                .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
             data_dir,
             files: Vec::new(),
         }
@@ -209,7 +216,7 @@ impl Config {
 #[must_use]
 pub fn default_config(env: &dyn Fn(&str) -> Option<String>) -> Config {
     let data_dir = data_dir(env);
-    Config { database: Database::in_folder(&data_dir), auth: Auth::from_env(env), data_dir, ..Config::default() }
+    Config { database: Database::in_folder(&data_dir), ledger: Ledger::in_folder(&data_dir), auth: Auth::from_env(env), data_dir, ..Config::default() }
 }
 
 fn data_dir(env: Env<'_>) -> PathBuf {

@@ -4,6 +4,7 @@
 //! before anything is promised to the client, so an upstream that fails on its first event can still
 //! be replaced by the next. After the first byte to the client nothing is retried.
 
+pub mod afford;
 pub mod attempt;
 pub mod classify;
 pub mod count;
@@ -33,6 +34,7 @@ use weir_wire::request::Peek;
 use crate::clock::{Entropy, MonoNs};
 use crate::error::ApiError;
 use crate::flight::Flight;
+use crate::gate::budget::Budgets;
 use crate::snapshot::{Operation, Retries, Target};
 use crate::upstream::Provider;
 use stream::StreamBody;
@@ -55,6 +57,10 @@ pub struct Dispatcher {
     pub hard_stop: CancellationToken,
     /// Largest answer that is held in memory.
     pub max_answer: usize,
+    /// What callers may spend.
+    pub budgets: Arc<Budgets>,
+    /// What is done where that cannot be told.
+    pub policy: afford::Policy,
 }
 
 /// One admitted request.

@@ -1,21 +1,27 @@
 //! A request in flight: what is known of it so far, settled exactly once.
 //!
-//! Whoever works on a request holds an `Arc<Flight>`; the last holder is the response body. When it
-//! goes, for whatever reason (finished, failed, client gone, panic), the row is settled: tokens and
-//! cost, limits corrected, metrics counted, the row handed to the ledger. A future or body that is
-//! dropped before anybody named an outcome is a client that left.
+//! Whoever works on a request holds an `Arc<Flight>`; the last holder is the response body. Before the
+//! client gets the end of its answer the flight is settled ([`Flight::settle`]): tokens and cost,
+//! limits and budgets corrected, metrics counted, the row in the journal. Where nobody came to that
+//! (the client left, a panic) its drop does it. A future or body that is dropped before anybody named
+//! an outcome is a client that left.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use weir_wire::usage::Usage;
 
 use crate::clock::{Clock, MonoNs, UnixMs};
+use crate::error::ApiError;
+use crate::gate::budget::Reservation;
 use crate::gate::headers;
 use crate::gate::keys::{KeyData, KeySlot};
 use crate::meter::count::CountJob;
-use crate::meter::ledger::{Count, Entry, Ledger, Place};
+use crate::meter::ledger::{Count, Entry, Ledger, Place, Settled};
 use crate::meter::prom::Metrics;
 use crate::price::Prices;
 use crate::record::{Attempt, MAX_WARNING, MAX_WARNINGS, Status, Sunk, UsageRow};
@@ -34,6 +40,9 @@ const MAX_MESSAGE: usize = 2048;
 const MORE_WARNINGS: &str = "there is more that was dropped or changed";
 /// Longest model, user or tag text kept in a row.
 const MAX_TEXT: usize = 256;
+
+/// A row on its way to the disk, where it has to be there before the client's answer ends.
+pub type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The parts a flight settles into.
 #[derive(Clone, Debug)]
@@ -84,6 +93,12 @@ pub struct Draft {
     pub sunk: Option<Box<Sunk>>,
     /// What to count if no usage was reported.
     pub count: Option<CountJob>,
+    /// The prompt's tokens, by size: what is estimated where the provider does not say.
+    pub prompt_tokens: u64,
+    /// The most that the try under way can use, by which budgets hold it.
+    pub worst: Usage,
+    /// What is held of the caller's budgets.
+    pub reservation: Option<Reservation>,
     /// Something was done that costs and that nobody measured.
     pub unmetered: bool,
     /// Outcome, once known.
@@ -126,6 +141,8 @@ pub struct Flight {
     meter: Meter,
     draft: Mutex<Draft>,
     place: Mutex<Option<Place>>,
+    /// How far the journal must be on the disk for this row to last, once it is settled.
+    settled: OnceLock<Settled>,
     /// Set when the answer's head is on its way: from then on the body owns the outcome.
     head_sent: AtomicBool,
 }
@@ -141,6 +158,7 @@ impl Flight {
             start: meter.clock.mono_ns(),
             draft: Mutex::new(Draft { endpoint, ..Draft::default() }),
             place: Mutex::new(Some(place)),
+            settled: OnceLock::new(),
             head_sent: AtomicBool::new(false),
             meter,
         })
@@ -267,28 +285,109 @@ impl Flight {
         }
     }
 
-    fn settle(&mut self) {
+    /// Leaves in the journal what this request is if the process dies from here on: it is about to be
+    /// sent to an upstream.
+    ///
+    /// # Errors
+    /// 503 when the journal has no room: what cannot be recorded is not done.
+    pub fn depart(&self) -> Result<(), ApiError> {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = place.as_ref() else { return Ok(()) };
+        let draft = self.draft();
+        place.begin(&Interrupted { flight: self, draft: &draft }).map_err(|_| ledger_full())
+    }
+
+    /// Settles it, once: what is known by now is its row, which lasts when the answer's future has
+    /// resolved (`None`: it does already).
+    pub fn settle(&self) -> Option<Settling> {
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(place) = place {
+            let settled = self.settle_at(place);
+            let _ = self.settled.set(settled);
+        }
+        let durable = self.meter.ledger.durable(*self.settled.get()?)?;
+        Some(Box::pin(durable))
+    }
+
+    fn settle_at(&self, place: Place) -> Settled {
         self.give_up_trying();
         let now = self.now();
-        let draft = std::mem::take(self.draft.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let place = self.place.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        self.meter.metrics.in_flight.dec();
+        let mut draft = std::mem::take(&mut *self.draft());
         let status = draft.status.unwrap_or(Status::Cancelled);
         release(&draft, status, now);
+        let reservation = draft.reservation.take();
         let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
-        let entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
+        let mut entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
+        if let Some(reservation) = reservation {
+            entry.row.charges = reservation.settle(entry.row.cost.unwrap_or_default());
+        }
         if entry.count.is_none() {
             self.meter.metrics.settled(&entry.row, &label);
         }
-        if let Some(place) = place {
-            place.settle(Box::new(entry));
+        let estimate = entry.count.is_some().then(|| entry.row.clone());
+        let (settled, left) = place.settle(entry);
+        if let (Some(row), Some(_)) = (estimate, left) {
+            self.meter.metrics.settled(&row, &label);
         }
+        settled
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.settle();
+        drop(self.settle());
+        self.meter.metrics.in_flight.dec();
+    }
+}
+
+/// 503: what cannot be recorded is not done.
+#[must_use]
+pub fn ledger_full() -> ApiError {
+    ApiError::overloaded("usage cannot be recorded at the moment, so nothing is accepted")
+}
+
+/// The row of a request whose process died while an upstream was at it. Whatever budgets held counts
+/// as used, for nobody can tell what was: that keeps them hard.
+struct Interrupted<'a> {
+    flight: &'a Flight,
+    draft: &'a Draft,
+}
+
+impl Serialize for Interrupted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { flight, draft } = self;
+        let key = draft.caller.as_ref().map(|caller| &caller.key);
+        let held = draft.reservation.as_ref().filter(|reservation| !reservation.is_empty());
+        let usage = if held.is_some() { draft.worst } else { Usage { input: draft.prompt_tokens, ..Usage::default() } };
+        let price = draft.price.as_ref();
+        let cost = match held {
+            Some(reservation) => Some(reservation.amount()),
+            None => price.map(|price| price.cost(&usage, None, flight.at).nano),
+        };
+        let mut row = serializer.serialize_map(None)?;
+        row.serialize_entry("id", &flight.id)?;
+        row.serialize_entry("at", &flight.at)?;
+        row.serialize_entry("endpoint", draft.endpoint)?;
+        row.serialize_entry("status", &Status::Interrupted)?;
+        row.serialize_entry("key_id", &key.map(|key| &key.id))?;
+        row.serialize_entry("team_id", &key.and_then(|key| key.team_id.as_ref()))?;
+        row.serialize_entry("user_id", &key.and_then(|key| key.user_id.as_ref()))?;
+        row.serialize_entry("end_user", &draft.end_user)?;
+        row.serialize_entry("tags", &draft.tags)?;
+        row.serialize_entry("model", &draft.model)?;
+        row.serialize_entry("provider", &draft.provider.as_ref().map(|provider| &*provider.id))?;
+        row.serialize_entry("attempts", &draft.attempts)?;
+        row.serialize_entry("usage", &usage)?;
+        row.serialize_entry("cost", &cost.map(|cost| cost.0))?;
+        row.serialize_entry("price_version", &price.map(|price| price.version()))?;
+        row.serialize_entry("estimated", &true)?;
+        row.serialize_entry("unpriced", &cost.is_none())?;
+        row.serialize_entry("stream", &draft.stream)?;
+        row.serialize_entry("error_code", "gateway_died")?;
+        row.serialize_entry("error_message", "the gateway died while this request was under way; its usage is an estimate")?;
+        row.serialize_entry("metadata", &key.and_then(|key| key.metadata.as_ref()))?;
+        row.serialize_entry("charges", &held.map(Reservation::charges).unwrap_or_default())?;
+        row.end()
     }
 }
 
@@ -330,10 +429,18 @@ impl Settlement<'_> {
         let sunk = self.draft.sunk.take();
         let unmetered = self.draft.unmetered && self.draft.usage.is_none() && self.status == Status::Ok;
         let label = Arc::clone(&self.label);
+        let prompt_tokens = self.draft.prompt_tokens;
         let mut row = self.row(usage);
         match count {
             Some(job) => {
                 row.estimated = true;
+                let counted = job.estimate();
+                row.usage.input = row.usage.input.max(counted.input.max(prompt_tokens));
+                row.usage.output = row.usage.output.max(counted.output);
+                price_row(&mut row, price.as_deref(), tier.as_deref());
+                if let Some(sunk) = sunk.clone() {
+                    sunk.add_to(&mut row);
+                }
                 Entry { row, count: Some(Count { job, reported: usage, sunk, price, tier, label }) }
             }
             None => {
@@ -387,6 +494,7 @@ impl Settlement<'_> {
             error_message,
             metadata: key.and_then(|k| k.metadata.clone()),
             warnings: draft.warnings,
+            charges: Vec::new(),
         }
     }
 }
@@ -454,11 +562,13 @@ fn server_timing(own_ns: u64, upstream_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::ledger::Message;
+    use crate::meter::journal::{Journal, Options, Reader};
 
     #[test]
     fn warnings_reach_answer_and_row_once_and_within_bounds() {
-        let (ledger, mut queue) = Ledger::new(1);
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::create(folder.path(), "test", Options::default()).unwrap());
+        let ledger = Ledger::new(Arc::clone(&journal));
         let place = ledger.reserve().unwrap();
         let meter = Meter { clock: Clock::mock(0), ledger, metrics: Arc::new(Metrics::new()) };
         let flight = Flight::open("id".to_owned(), "chat/completions", meter, place);
@@ -475,8 +585,9 @@ mod tests {
             flight.warn(format!("{n} dropped"));
         }
         drop(flight);
-        let Ok(Message::Entry(entry)) = queue.try_recv() else { panic!("the flight is settled") };
-        let warnings = entry.row.warnings;
+        let settles = Reader::own(journal).settles(10).unwrap();
+        let [settled] = &settles[..] else { panic!("the flight is settled once") };
+        let warnings = serde_json::from_slice::<UsageRow>(&settled.json).unwrap().warnings;
         assert_eq!(
             (warnings.len(), warnings[0].as_str(), warnings[1].len()),
             (MAX_WARNINGS, "temperature dropped", 511)

@@ -1,4 +1,6 @@
 //! Background jobs, one file each.
 
+pub mod budget_keeper;
+pub mod journal_sync;
 pub mod key_watch;
 pub mod usage_writer;

@@ -13,6 +13,7 @@ mod bill;
 mod decimal;
 mod rates;
 mod window;
+mod worst;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::money::NanoUsd;
 pub use decimal::PriceSyntax;
 use rates::{CONFIG_UNITS, Component, Kind, PER_MILLION, Rates};
 use window::Windows;
+pub use worst::Worst;
 
 /// A service tier that has prices of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +103,9 @@ pub struct Prices {
     entries: Vec<Entry>,
     off_peak: Option<(Windows, Rates)>,
     multipliers: BTreeMap<String, u128>,
+    /// Its fast tier is Anthropic's `speed`, which is asked for and reported by that name and has
+    /// nothing to do with the priority tier.
+    fast_is_speed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +169,7 @@ impl Prices {
         let multipliers =
             model.multipliers.iter().filter_map(|(name, text)| Some((name.clone(), factor(text)?))).collect();
         let version = format!("catalog-{}", model.price_hash.as_deref().unwrap_or("0"));
-        let mut prices = Self { version, entries, off_peak: None, multipliers };
+        let mut prices = Self { version, entries, off_peak: None, multipliers, fast_is_speed: false };
         prices.complete(matches!(model.provider.as_str(), "openai" | "azure" | "azure_ai"));
         if let Some(cheap) = &model.off_peak {
             let mut rates = Rates::from_catalog(&cheap.mtok, &BTreeMap::new(), kind).ok()?;
@@ -200,7 +205,7 @@ impl Prices {
         let text: String = prices.iter().map(|(name, price)| format!("{name}={price}\n")).collect();
         let version = format!("config-{:08x}", crc32fast::hash(text.as_bytes()));
         let entry = Entry { tier: Tier::Standard, above: 0, rates, billed: Tier::Standard };
-        Ok(Self { version, entries: vec![entry], off_peak: None, multipliers: BTreeMap::new() })
+        Ok(Self { version, entries: vec![entry], off_peak: None, multipliers: BTreeMap::new(), fast_is_speed: false })
     }
 
     /// Names these prices for good: it changes exactly when one of them does.
@@ -233,7 +238,9 @@ impl Prices {
         if tier == Tier::Standard && usage.reasoning > 0 {
             tier = self.priced_tier(Tier::Thinking);
         }
-        let Some(entry) = self.entry(tier, bill::prompt_tokens(usage)) else {
+        let prompt = bill::prompt_tokens(usage);
+        // A tier may list no price for short prompts.
+        let Some(entry) = self.entry(tier, prompt).or_else(|| self.entry(Tier::Standard, prompt)) else {
             let unpriced = !usage.is_zero();
             return Cost { nano: NanoUsd(0), tier, above: 0, off_peak: false, unpriced };
         };
@@ -257,8 +264,8 @@ impl Prices {
     fn priced_tier(&self, tier: Tier) -> Tier {
         let has = |tier: &Tier| self.entries.iter().any(|entry| entry.tier == *tier);
         let stand_in = match tier {
-            Tier::Fast => Tier::Priority,
-            Tier::Priority => Tier::Fast,
+            Tier::Fast if !self.fast_is_speed => Tier::Priority,
+            Tier::Priority if !self.fast_is_speed => Tier::Fast,
             _ => Tier::Standard,
         };
         [tier, stand_in].into_iter().find(has).unwrap_or(Tier::Standard)
@@ -281,6 +288,7 @@ impl Prices {
         if let Some(factor) = self.multipliers.get("fast").copied()
             && !self.entries.iter().any(|entry| entry.tier == Tier::Fast)
         {
+            self.fast_is_speed = true;
             self.entries.extend(standard.iter().map(|entry| Entry {
                 tier: Tier::Fast,
                 billed: Tier::Fast,

@@ -92,63 +92,113 @@ pub struct Attempt {
 }
 
 /// One request, as the ledger keeps it. Text fields are bounded before they get here.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Its JSON is the journal's: what is empty is left out, and a later version reads what an earlier one
+/// wrote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageRow {
     /// The request id (`x-request-id`), unique. UUIDv7 unless the client named its own.
     pub id: String,
     /// When the request arrived.
     pub at: UnixMs,
     /// Virtual key, when one was recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     /// The key's team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
     /// The key's user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The body's `user`: the caller's own end user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user: Option<String>,
     /// `x-weir-tags`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<(String, String)>,
     /// `chat/completions`, `embeddings`, ...
     pub endpoint: String,
     /// The model as asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Provider that served it (or the last that was tried).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The model as the upstream named it in its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_model: Option<String>,
     /// Outcome.
     pub status: Status,
     /// HTTP status the client saw (499 when it left first).
+    #[serde(default)]
     pub http_status: u16,
     /// Each upstream try, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     /// Token classes.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
     /// Exact cost; `None` when the model has no price (`unpriced`).
+    #[serde(default, with = "nano")]
     pub cost: Option<NanoUsd>,
     /// Version of the price entry the cost was computed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_version: Option<String>,
     /// The usage was counted by Weir, not reported by the provider.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub estimated: bool,
     /// Tokens were used and the model has no price.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub unpriced: bool,
     /// Arrival to the last byte, in milliseconds.
+    #[serde(default)]
     pub latency_ms: u64,
     /// Arrival to the first byte of the answer's body, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttft_ms: Option<u64>,
     /// Time spent in Weir itself, in microseconds.
+    #[serde(default)]
     pub overhead_us: u64,
     /// Whether a stream was asked for.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub stream: bool,
     /// Error code, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,
     /// Error text, when it failed. Never contains a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
     /// The key's metadata at the time, as JSON text (an object), if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
     /// What was dropped or changed for the upstream, as `x-weir-warnings` says it: at most
     /// [`MAX_WARNINGS`] of [`MAX_WARNING`] bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The budget windows it was charged to: a budget's id and the window's start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charges: Vec<(String, UnixMs)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// An amount as its integer.
+mod nano {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::money::NanoUsd;
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(cost: &Option<NanoUsd>, serializer: S) -> Result<S::Ok, S::Error> {
+        cost.map(|cost| cost.0).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NanoUsd>, D::Error> {
+        Ok(Option::<i64>::deserialize(deserializer)?.map(NanoUsd))
+    }
 }
 
 /// What calls cost that came to nothing: a request that takes several is tried elsewhere when one of
@@ -225,6 +275,7 @@ mod tests {
             error_message: None,
             warnings: Vec::new(),
             metadata: None,
+            charges: Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::clock::{Clock, Entropy, UnixMs};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
 use crate::flight::{Caller, Meter};
+use crate::gate::budget::Budgets;
 use crate::gate::keys::{KeyData, KeyRing};
 use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
@@ -31,6 +32,8 @@ pub struct Gateway {
     pub meter: Meter,
     /// Virtual keys in memory.
     pub keys: KeyRing,
+    /// Budgets, and what is leased of them.
+    pub budgets: Arc<Budgets>,
     /// Bounds concurrent key look-ups in the database.
     pub key_lookups: Semaphore,
     /// The database.

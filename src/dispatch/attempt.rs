@@ -16,7 +16,7 @@ use super::exchange::Question;
 use super::prepare::{Prepared, prepare};
 use super::rerank::Ranking;
 use super::translation::Translation;
-use super::{Dispatcher, Failed, Job, Next, Reply, classify, stream, whole};
+use super::{Dispatcher, Failed, Job, Next, Reply, afford, classify, stream, whole};
 use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::flight::Flight;
@@ -192,10 +192,11 @@ impl Dispatcher {
         }
         let provider = &target.provider;
         let started = job.flight.now();
+        self.afford(&job.flight, target, || afford::bound(job, target)).await?;
         let lease = Lease::take(provider, &job.flight, job.estimate)?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
-        begin(&job.flight, target, started);
+        begin(&job.flight, target, started)?;
         let Prepared { call, usage_added, dialect, usage, translation } = prepare(job, target, &lease)?;
         let trip = Trip {
             flight: Arc::clone(&job.flight),
@@ -236,7 +237,7 @@ impl Dispatcher {
         let provider = &target.provider;
         let started = job.flight.now();
         let lease = Lease::take(provider, &job.flight, job.estimate)?;
-        begin(&job.flight, target, started);
+        trying(&job.flight, target, started);
         let question = Question { dialect, uri, body, foreign: true };
         let outcome = self.ask(job, target, lease, question).await;
         let code = outcome.as_ref().map_or_else(|failed| failed.error.code(), |_| "ok");
@@ -281,8 +282,17 @@ fn flavor(operation: Operation) -> Flavor {
     }
 }
 
+/// Notes who is being asked, and leaves in the journal that it is: from here on it may cost.
+///
+/// # Errors
+/// When the journal has no room.
+pub(super) fn begin(flight: &Flight, target: &Arc<Target>, started: MonoNs) -> Result<(), Failed> {
+    trying(flight, target, started);
+    flight.depart().map_err(|error| Failed { error, next: Next::Stop })
+}
+
 /// Notes who is being asked, so that the row names the last target tried.
-pub(super) fn begin(flight: &Flight, target: &Arc<Target>, started: MonoNs) {
+pub(super) fn trying(flight: &Flight, target: &Arc<Target>, started: MonoNs) {
     let mut draft = flight.draft();
     draft.trying = Some((Arc::clone(target), started));
     draft.provider = Some(Arc::clone(&target.provider));

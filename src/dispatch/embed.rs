@@ -19,7 +19,7 @@ use weir_wire::usage::Usage;
 use super::attempt::{Lease, begin, invalid_answer};
 use super::exchange::{self, Question, Said};
 use super::whole::{self, Noted, WholeBody};
-use super::{Dispatcher, Failed, Job, Reply, ReplyBody};
+use super::{Dispatcher, afford, Failed, Job, Reply, ReplyBody};
 use crate::catalog::Operation;
 use crate::snapshot::Target;
 pub(super) use batch::Batch;
@@ -44,7 +44,8 @@ impl Dispatcher {
     /// What went wrong, and what may be tried next.
     pub(super) async fn embed(&self, job: &Job, target: &Arc<Target>, batch: Batch) -> Result<Reply, Failed> {
         let started = job.flight.now();
-        begin(&job.flight, target, started);
+        self.afford(&job.flight, target, || afford::bound(job, target)).await?;
+        begin(&job.flight, target, started)?;
         let sunk = job.flight.draft().sunk.clone();
         let outcome = match self.embedded(job, target, &batch).await {
             Ok((whole, headers)) => {

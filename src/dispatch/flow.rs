@@ -145,6 +145,14 @@ impl Flow {
         }
     }
 
+    /// Whether the upstream has said that nothing follows.
+    pub(super) fn terminal(&self) -> bool {
+        match self {
+            Self::Pass(pass) => pass.tap.terminal(),
+            Self::Translate(translate) => translate.facts.complete,
+        }
+    }
+
     pub(super) fn id(&self) -> Option<&str> {
         match self {
             Self::Pass(pass) => pass.tap.id(),

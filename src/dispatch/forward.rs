@@ -14,12 +14,13 @@ use weir_wire::answer::read_answer;
 use weir_wire::hub::Dialect;
 use weir_wire::tap::Flavor;
 
+use super::afford::Bound;
 use super::attempt::{self, Lease, Trip, internal, is_event_stream};
 use super::whole::{self, WholeBody};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, stream};
 use crate::clock::MonoNs;
 use crate::error::ApiError;
-use crate::flight::Flight;
+use crate::flight::{Flight, Settling};
 use crate::record::Status;
 use crate::snapshot::{ProviderDef, Target};
 use crate::upstream::body::BodyError;
@@ -46,6 +47,8 @@ pub struct Forward {
     pub prompt: Bytes,
     /// Whether a good answer costs something, reported or not.
     pub spends: bool,
+    /// The most that it can use, if it costs something.
+    pub bound: Bound,
     /// The request.
     pub flight: Arc<Flight>,
     /// When it must be over.
@@ -69,10 +72,17 @@ impl Dispatcher {
 
     async fn try_forward(&self, forward: Forward, started: MonoNs) -> Result<Reply, Failed> {
         let provider = Arc::clone(&forward.target.provider);
+        if forward.spends {
+            self.afford(&forward.flight, &forward.target, || forward.bound.clone()).await?;
+        }
         let lease = Lease::take(&provider, &forward.flight, 0)?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
-        attempt::begin(&forward.flight, &forward.target, started);
+        if forward.spends {
+            attempt::begin(&forward.flight, &forward.target, started)?;
+        } else {
+            attempt::trying(&forward.flight, &forward.target, started);
+        }
         let call = Call {
             method: forward.method,
             uri: uri(&provider, &forward.path, forward.query.as_deref())?,
@@ -163,6 +173,11 @@ fn call_headers(mut headers: HeaderMap, lease: &Lease) -> HeaderMap {
 pub struct RawBody {
     upstream: AnswerBody,
     length: Option<u64>,
+    /// Bytes to come, where the upstream said how many there are.
+    left: Option<u64>,
+    /// The last bytes, until the flight is settled.
+    held: Option<Bytes>,
+    settling: Option<Settling>,
     ended: bool,
     idle: Duration,
     last_chunk: Instant,
@@ -184,6 +199,9 @@ impl RawBody {
         Self {
             upstream,
             length,
+            left: length,
+            held: None,
+            settling: None,
             ended: false,
             idle,
             last_chunk: now,
@@ -218,6 +236,13 @@ impl Body for RawBody {
     /// the only way HTTP has to say that what came is not all.
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(settling) = &mut this.settling {
+            ready!(settling.as_mut().poll(cx));
+            this.settling = None;
+        }
+        if let Some(chunk) = this.held.take() {
+            return Poll::Ready(Some(Ok(Frame::data(chunk))));
+        }
         if this.ended {
             return Poll::Ready(None);
         }
@@ -225,6 +250,13 @@ impl Body for RawBody {
             Poll::Pending => this.poll_idle(cx).map(|error| Some(Err(error))),
             Poll::Ready(Some(Ok(chunk))) => {
                 this.last_chunk = Instant::now();
+                this.left = this.left.map(|left| left.saturating_sub(chunk.len() as u64));
+                if this.left == Some(0) {
+                    this.trip.flight.conclude(Status::Ok);
+                    this.held = Some(chunk);
+                    this.settling = this.trip.flight.settle();
+                    return Pin::new(this).poll_frame(cx);
+                }
                 Poll::Ready(Some(Ok(Frame::data(chunk))))
             }
             Poll::Ready(Some(Err(_))) => {
@@ -234,7 +266,8 @@ impl Body for RawBody {
             Poll::Ready(None) => {
                 this.ended = true;
                 this.trip.flight.conclude(Status::Ok);
-                Poll::Ready(None)
+                this.settling = this.trip.flight.settle();
+                Pin::new(this).poll_frame(cx)
             }
         }
     }

@@ -21,6 +21,13 @@ pub struct Earlier {
     pub turns: Vec<Turn>,
 }
 
+impl Earlier {
+    /// More tokens than it has: its bytes, written out.
+    pub(super) fn size(&self) -> u64 {
+        format!("{:?}", self.turns).len() as u64
+    }
+}
+
 /// What an exchange is kept with.
 #[derive(Clone)]
 pub struct Keep {

@@ -11,7 +11,7 @@ use super::attempt::{Lease, begin};
 use super::exchange::{self, Question, Said, tell, unusable};
 use super::prepare::{changed, unreadable};
 use super::whole::{self, Noted, WholeBody};
-use super::{Dispatcher, Failed, Job, Next, Reply, ReplyBody};
+use super::{Dispatcher, afford, Failed, Job, Next, Reply, ReplyBody};
 use crate::catalog::{Operation as Served, RerankApi};
 use crate::snapshot::talk::Reranks;
 use crate::snapshot::{Operation, Target};
@@ -75,8 +75,9 @@ impl Dispatcher {
     /// What went wrong, and what may be tried next.
     pub(super) async fn rerank(&self, job: &Job, target: &Arc<Target>, ranking: Ranking) -> Result<Reply, Failed> {
         let started = job.flight.now();
+        self.afford(&job.flight, target, || afford::bound(job, target)).await?;
         let lease = Lease::take(&target.provider, &job.flight, job.estimate)?;
-        begin(&job.flight, target, started);
+        begin(&job.flight, target, started)?;
         let Ranking { question, request } = ranking;
         let ranked = match self.ask(job, target, lease, question).await {
             Ok(said) => ranked(target, &request, &said).map(|answer| (said, answer)),

@@ -22,6 +22,7 @@ use super::attempt::{Trip, invalid_answer};
 use super::flow::Flow;
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
 use crate::error::ApiError;
+use crate::flight::Settling;
 use crate::record::Status;
 use crate::upstream::body::BodyError;
 use crate::upstream::{Answer, AnswerBody, headers};
@@ -30,6 +31,9 @@ use crate::upstream::{Answer, AnswerBody, headers};
 pub const MAX_EVENT: usize = 8 * 1024 * 1024;
 /// Most that is read before the first event decides whether this is an answer or an error.
 const MAX_PREFACE: usize = 64 * 1024;
+
+/// How long the end of a stream without usage waits for usage after it.
+const GRACE: Duration = Duration::from_millis(300);
 
 /// Waits for the first event, and starts the stream if it is no error.
 ///
@@ -96,6 +100,11 @@ pub struct StreamBody {
     reported: Option<(String, String)>,
     /// Whether the client was promised a stream.
     started: bool,
+    /// The row on its way to the disk; until it is there the client does not get the end.
+    settling: Option<Settling>,
+    settled: bool,
+    /// How long the end is held back for usage that may follow it.
+    grace: Option<Pin<Box<Sleep>>>,
     trip: Trip,
 }
 
@@ -122,6 +131,9 @@ impl StreamBody {
             stop: Box::pin(dispatcher.hard_stop.clone().cancelled_owned()),
             reported: None,
             started: false,
+            settling: None,
+            settled: false,
+            grace: None,
             trip,
         }
     }
@@ -322,6 +334,7 @@ impl Body for StreamBody {
                 ready!(keeping.as_mut().poll(cx));
                 this.flow.kept();
             }
+            ready!(this.poll_settled(cx));
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -333,16 +346,38 @@ impl Body for StreamBody {
     }
 }
 
-impl Drop for StreamBody {
-    /// Leaves what was seen in the draft; the flight settles when its last holder goes.
-    fn drop(&mut self) {
-        if !self.started {
-            return; // given up before it started: the next target's figures count
+impl StreamBody {
+    /// Before the client gets the end of its answer the row is settled. The end is what says that the
+    /// answer is finished, not the connection's: some clients hang up there. Where no usage has come by
+    /// then, the end is held back until the upstream's: some report it afterwards.
+    fn poll_settled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.settled && (self.ended || self.flow.terminal()) {
+            if self.ended || self.flow.usage().is_some() {
+                self.settle();
+            } else if self.poll_upstream(cx).is_pending() {
+                let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+                ready!(grace.as_mut().poll(cx));
+                self.settle();
+            }
         }
-        // Some clients hang up at `[DONE]` without waiting for the connection's end.
-        if !self.ended && self.ready.is_empty() && self.flow.complete() {
+        if let Some(settling) = &mut self.settling {
+            ready!(settling.as_mut().poll(cx));
+            self.settling = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn settle(&mut self) {
+        self.settled = true;
+        if self.flow.complete() {
             self.trip.flight.conclude(Status::Ok);
         }
+        self.note();
+        self.settling = self.trip.flight.settle();
+    }
+
+    /// Leaves what was seen in the draft.
+    fn note(&self) {
         let mut draft = self.trip.flight.draft();
         draft.usage = self.flow.usage();
         draft.served_model = self.flow.model().map(ToOwned::to_owned);
@@ -353,6 +388,16 @@ impl Drop for StreamBody {
             job.output_beyond = bytes.saturating_sub(kept.len() as u64);
             job.output = kept.to_owned();
             draft.count = Some(job);
+        }
+    }
+}
+
+impl Drop for StreamBody {
+    /// The client left before the end.
+    fn drop(&mut self) {
+        // One that was given up before it started: the next target's figures count.
+        if self.started && !self.settled {
+            self.note();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -18,7 +18,7 @@ use weir_wire::usage::Usage;
 use super::attempt::{Trip, invalid_answer, is_event_stream};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, translation};
 use crate::error::ApiError;
-use crate::flight::Flight;
+use crate::flight::{Flight, Settling};
 use crate::meter::count::CountJob;
 use crate::record::Status;
 use crate::snapshot::Target;
@@ -164,18 +164,26 @@ pub(super) fn noted(
     }
 }
 
-/// A whole answer on its way to the client. The flight ends well once the body was taken.
-#[derive(Debug)]
+/// A whole answer on its way to the client. The flight ends well, and is settled, once the body is
+/// taken.
 pub struct WholeBody {
     bytes: Option<Bytes>,
+    taken: bool,
+    settling: Option<Settling>,
     flight: Arc<Flight>,
+}
+
+impl std::fmt::Debug for WholeBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WholeBody").field("taken", &self.taken).finish_non_exhaustive()
+    }
 }
 
 impl WholeBody {
     /// A body that concludes `flight` when it is taken.
     #[must_use]
     pub fn new(bytes: Bytes, flight: Arc<Flight>) -> Self {
-        Self { bytes: Some(bytes), flight }
+        Self { bytes: Some(bytes), taken: false, settling: None, flight }
     }
 
     /// The bytes, as long as they have not been taken.
@@ -195,12 +203,17 @@ impl Body for WholeBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let bytes = self.bytes.take();
-        if bytes.is_some() {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.taken {
+            self.taken = true;
             self.flight.conclude(Status::Ok);
+            self.settling = self.flight.settle();
         }
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+        if let Some(settling) = &mut self.settling {
+            ready!(settling.as_mut().poll(cx));
+            self.settling = None;
+        }
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -87,6 +87,7 @@ async fn job(
         Operation::EmbedContent => weir_wire::estimate::tokens(&body),
         _ => peek.prompt_size(&body).estimated_tokens,
     };
+    flight.draft().prompt_tokens = prompt_tokens;
     let estimate = with_output(prompt_tokens, &peek);
     if spends {
         take_tokens(flight, estimate)?;

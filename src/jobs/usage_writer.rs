@@ -1,20 +1,24 @@
-//! Writes settled requests to the database in batches, off the requests' path.
+//! Moves rows from the journal to the database in batches, off the requests' path.
 //!
-//! A batch is tried until it is written: a database that is away holds rows back, in memory and
-//! within the ledger's bound, and loses none. The store knows a row that it has already.
+//! First those of processes that are no more: their settled requests, and the requests that they died
+//! over. Then this process's own, as they come. A batch is tried until it is written: a database that
+//! is away holds rows back, on the disk, and loses none. The store knows a row that it has already.
 
+mod batch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::Receiver;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::MonoNs;
-use crate::flight::{Meter, price_row};
-use crate::meter::ledger::{Count, Entry, Message};
+use crate::flight::Meter;
+use crate::gate::budget::Budgets;
+use crate::meter::journal::{self, Folder, Reader, Record};
 use crate::record::UsageRow;
-use crate::store::Db;
-use crate::store::usage::insert_batch;
+use crate::store::usage::{self, Batch};
+use crate::store::{Db, leases};
 
 /// Rows of one transaction.
 const BATCH: usize = 500;
@@ -22,134 +26,240 @@ const BATCH: usize = 500;
 const LINGER: Duration = Duration::from_millis(100);
 /// Between tries while the database is away.
 const RETRY: Duration = Duration::from_millis(500);
+/// Between two looks for journals of processes that are no more, and for room where there was none.
+const LOOK: u64 = 10_000_000_000;
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(250);
 /// For the last tries after the gateway was told to stop; less than the stop waits for its jobs.
 const LAST_TRIES: Duration = Duration::from_secs(15);
+
+/// What the writer works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The database.
+    pub db: Db,
+    /// Clock, ledger, metrics.
+    pub meter: Meter,
+    /// What charges are of.
+    pub budgets: Arc<Budgets>,
+    /// Where journals are.
+    pub root: PathBuf,
+}
 
 /// The writer.
 #[derive(Debug)]
 pub struct UsageWriter {
-    db: Db,
-    meter: Meter,
-    queue: Receiver<Message>,
-    waiting: Vec<oneshot::Sender<()>>,
-    /// Whether more was queued than the last batch could hold.
-    behind: bool,
+    parts: Parts,
+    /// `None` while it reads, on another thread.
+    own: Option<Reader>,
+    /// When it looked for other journals last.
+    looked: Option<MonoNs>,
     /// When the first try failed after the gateway was told to stop.
     stopping_since: Option<MonoNs>,
 }
+
+/// The rows of a batch could not be written before the gateway had to end. They stay in the journal.
+struct OutOfTime;
 
 impl UsageWriter {
     /// Its name in logs.
     pub const NAME: &'static str = "usage_writer";
 
-    /// A writer at the end of the ledger's queue.
+    /// A writer of this process's journal.
     #[must_use]
-    pub fn new(db: Db, meter: Meter, queue: Receiver<Message>) -> Self {
-        Self { db, meter, queue, waiting: Vec::new(), behind: false, stopping_since: None }
+    pub fn new(parts: Parts) -> Self {
+        let own = Some(Reader::own(Arc::clone(parts.meter.ledger.journal())));
+        Self { parts, own, looked: None, stopping_since: None }
     }
 
     /// Runs until it is stopped and everything is written.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                message = self.queue.recv() => match message {
-                    Some(message) => self.batch(message, &stop).await,
-                    None => return,
-                },
+            if self.adopt(&stop).await.is_err() || self.own(&stop).await.is_err() {
+                break;
             }
+            self.rest(&stop).await;
         }
-        self.queue.close();
-        while let Some(message) = self.queue.recv().await {
-            self.batch(message, &stop).await;
+        if self.own(&stop).await.is_ok() {
+            self.leave().await;
         }
     }
 
-    /// Collects what comes within the linger time, and writes it. It sleeps meanwhile: to be woken by
-    /// each row would cost more than to write it.
-    async fn batch(&mut self, first: Message, stop: &CancellationToken) {
-        let mut entries = Vec::with_capacity(BATCH);
-        self.take(first, &mut entries);
-        if self.waiting.is_empty() && !self.behind {
+    /// Waits until there is work.
+    async fn rest(&self, stop: &CancellationToken) {
+        let ledger = &self.parts.meter.ledger;
+        if !ledger.journal().recover() {
+            tracing::error!(job = Self::NAME, "the journal has no room: nothing that costs is accepted until there is");
             tokio::select! {
-                () = tokio::time::sleep(LINGER) => {}
-                () = self.meter.ledger.flush_asked() => {}
                 () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK_FOR_ROOM) => {}
             }
-        }
-        while entries.len() < BATCH && self.waiting.is_empty() {
-            match self.queue.try_recv() {
-                Ok(message) => self.take(message, &mut entries),
-                Err(_) => break,
-            }
-        }
-        self.behind = entries.len() >= BATCH;
-        let rows = self.complete(entries).await;
-        self.write(rows, stop).await;
-        for waiting in self.waiting.drain(..) {
-            // Whoever asked may have gone.
-            let _ = waiting.send(());
-        }
-    }
-
-    fn take(&mut self, message: Message, entries: &mut Vec<Entry>) {
-        match message {
-            Message::Entry(entry) => entries.push(*entry),
-            Message::Flush(done) => self.waiting.push(done),
-        }
-    }
-
-    /// Counts what no provider reported, on a thread where it may take its time, and prices it.
-    async fn complete(&self, entries: Vec<Entry>) -> Vec<UsageRow> {
-        let mut rows = Vec::with_capacity(entries.len());
-        for Entry { mut row, count } in entries {
-            if let Some(Count { job, reported, sunk, price, tier, label }) = count {
-                row.usage = reported;
-                if let Ok(counted) = tokio::task::spawn_blocking(move || job.count()).await {
-                    row.usage.input = row.usage.input.max(counted.input);
-                    row.usage.output = row.usage.output.max(counted.output);
-                }
-                price_row(&mut row, price.as_deref(), tier.as_deref());
-                if let Some(sunk) = sunk {
-                    sunk.add_to(&mut row);
-                }
-                self.meter.metrics.settled(&row, &label);
-            }
-            rows.push(row);
-        }
-        rows
-    }
-
-    /// Tries until the rows are written, or the gateway has to end.
-    async fn write(&mut self, rows: Vec<UsageRow>, stop: &CancellationToken) {
-        if rows.is_empty() {
             return;
         }
-        let mut failures = 0_u32;
+        if ledger.pending() == 0 {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = ledger.settled() => {}
+                () = ledger.flush_asked() => return,
+                () = tokio::time::sleep(Duration::from_nanos(LOOK)) => return,
+            }
+        }
+        // It sleeps while more rows come: to be woken by each would cost more than to write it.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = ledger.flush_asked() => {}
+            () = tokio::time::sleep(LINGER) => {}
+        }
+    }
+
+    /// Writes what this process's journal has.
+    async fn own(&mut self, stop: &CancellationToken) -> Result<(), OutOfTime> {
         loop {
-            let error = match self.try_write(&rows, stop).await {
+            let Some(reader) = self.own.take() else { return Ok(()) };
+            let (reader, records) = read(reader).await;
+            let (position, damaged) = (reader.position(), reader.damaged());
+            self.own = Some(reader);
+            self.parts.meter.metrics.journal_damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
+            let Some(records) = records else { return Ok(()) };
+            if records.is_empty() {
+                // Begins alone move the position, too.
+                self.parts.meter.ledger.applied(position, 0);
+                return Ok(());
+            }
+            let read = records.len() as u64;
+            let rows = batch::complete(records, &self.parts.meter, &self.parts.budgets).await;
+            if let Err(out_of_time) = self.write(&rows, None, stop).await {
+                // What is not written stays where it is: the next start reads this folder.
+                self.own = None;
+                return Err(out_of_time);
+            }
+            self.parts.meter.ledger.applied(position, read);
+        }
+    }
+
+    /// Writes the journals of processes that are no more.
+    async fn adopt(&mut self, stop: &CancellationToken) -> Result<(), OutOfTime> {
+        let now = self.parts.meter.clock.mono_ns();
+        if self.looked.is_some_and(|at| now.saturating_sub(at) < LOOK) {
+            return Ok(());
+        }
+        self.looked = Some(now);
+        let root = self.parts.root.clone();
+        let found = tokio::task::spawn_blocking(move || journal::orphans(&root)).await;
+        let orphans = match found.map_err(std::io::Error::other).and_then(|found| found) {
+            Ok(orphans) => orphans,
+            Err(error) => {
+                tracing::error!(job = Self::NAME, %error, "the folder of journals cannot be read: {error}");
+                return Ok(());
+            }
+        };
+        for folder in orphans {
+            self.replay(folder, stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what a process left behind, gives back its leases and removes its journal.
+    async fn replay(&mut self, folder: Folder, stop: &CancellationToken) -> Result<(), OutOfTime> {
+        let id = folder.id().to_owned();
+        let mut reader = match Reader::orphan(folder) {
+            Ok(reader) => reader,
+            Err(error) => {
+                tracing::error!(job = Self::NAME, journal = id, %error, "a journal cannot be read: {error}");
+                return Ok(());
+            }
+        };
+        let mut settled = 0;
+        loop {
+            let (back, records) = read(reader).await;
+            reader = back;
+            let Some(records) = records else { return Ok(()) };
+            if records.is_empty() {
+                break;
+            }
+            let rows = batch::parse(records);
+            settled += rows.len();
+            self.write(&rows, Some(&id), stop).await?;
+        }
+        let open: Vec<UsageRow> = batch::parse(reader.take_open());
+        for rows in open.chunks(BATCH) {
+            self.write(rows, Some(&id), stop).await?;
+        }
+        self.release(&id, stop).await?;
+        let damaged = reader.damaged();
+        tracing::warn!(job = Self::NAME, journal = id, settled, interrupted = open.len(), damaged,
+            "the journal of a process that ended is in the database: {settled} settled requests, {} interrupted", open.len());
+        if let Err(error) = reader.remove() {
+            tracing::error!(job = Self::NAME, journal = id, %error, "a journal cannot be removed and will be read again: {error}");
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self, replica: &str, stop: &CancellationToken) -> Result<(), OutOfTime> {
+        while let Err(error) = leases::release(&self.parts.db, replica).await {
+            tracing::error!(job = Self::NAME, replica, %error, "leases of a replica cannot be given back: {error}");
+            if self.out_of_time(stop) {
+                return Err(OutOfTime);
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        Ok(())
+    }
+
+    /// Everything is written: nothing is left behind.
+    async fn leave(&mut self) {
+        let Some(own) = self.own.take() else { return };
+        if self.parts.meter.ledger.pending() > 0 {
+            return;
+        }
+        if let Err(error) = leases::release(&self.parts.db, own.id()).await {
+            // The journal stays, and with it the memory of who leased.
+            return tracing::warn!(job = Self::NAME, %error, "leases could not be given back; the next start will: {error}");
+        }
+        if let Err(error) = own.remove() {
+            tracing::warn!(job = Self::NAME, %error, "the journal could not be removed: {error}");
+        }
+    }
+
+    /// Tries until the rows are written, or the gateway has to end. `replica`: whose rows they are, if
+    /// not this process's.
+    async fn write(&mut self, rows: &[UsageRow], replica: Option<&str>, stop: &CancellationToken) -> Result<(), OutOfTime> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut failures = 0_u32;
+        if replica.is_none() {
+            self.parts.budgets.write_begins();
+        }
+        loop {
+            let error = match self.try_write(rows, replica, stop).await {
                 Ok(()) => break,
                 Err(error) => error,
             };
-            self.meter.metrics.writer_errors.inc();
+            self.parts.meter.metrics.writer_errors.inc();
             if failures == 0 {
                 tracing::error!(job = Self::NAME, %error, rows = rows.len(), "usage rows cannot be written and are held back: {error}");
             }
             failures += 1;
             if self.out_of_time(stop) {
-                return self.lose(&rows);
+                return Err(OutOfTime);
             }
             tokio::time::sleep(RETRY).await;
         }
         if failures > 0 {
             tracing::info!(job = Self::NAME, failures, "usage rows are written again");
         }
-        self.meter.ledger.written(rows.len() as u64);
+        if replica.is_none() {
+            let charged = rows.iter().filter(|row| !row.charges.is_empty());
+            self.parts.budgets.written(charged.map(|row| (&row.charges[..], row.cost.unwrap_or_default())));
+        }
+        Ok(())
     }
 
     /// One try. Once the gateway is stopping, a try may not outlast what is left of its time.
-    async fn try_write(&self, rows: &[UsageRow], stop: &CancellationToken) -> Result<(), String> {
-        let insert = insert_batch(&self.db, rows);
+    async fn try_write(&self, rows: &[UsageRow], replica: Option<&str>, stop: &CancellationToken) -> Result<(), String> {
+        let own = self.parts.meter.ledger.journal().folder().id();
+        let batch = Batch { rows, replica: replica.unwrap_or(own) };
+        let insert = usage::insert(&self.parts.db, &batch);
         let too_late = async {
             stop.cancelled().await;
             tokio::time::sleep(LAST_TRIES).await;
@@ -161,7 +271,7 @@ impl UsageWriter {
     }
 
     fn out_of_time(&mut self, stop: &CancellationToken) -> bool {
-        let now = self.meter.clock.mono_ns();
+        let now = self.parts.meter.clock.mono_ns();
         let since = *self.stopping_since.get_or_insert(now);
         if !stop.is_cancelled() {
             self.stopping_since = None;
@@ -169,15 +279,22 @@ impl UsageWriter {
         }
         now.saturating_sub(since) >= u64::try_from(LAST_TRIES.as_nanos()).unwrap_or(u64::MAX)
     }
+}
 
-    /// The gateway must end and the database never came back: the rows go to the log, which is the
-    /// last place that can keep them.
-    fn lose(&self, rows: &[UsageRow]) {
-        for row in rows {
-            tracing::error!(job = Self::NAME, id = %row.id, key = ?row.key_id, model = ?row.model, usage = ?row.usage, cost = ?row.cost,
-                "usage row {} could not be written before the gateway ended", row.id);
+/// Reads on, off the runtime's threads: the disk may take its time.
+async fn read(reader: Reader) -> (Reader, Option<Vec<Record>>) {
+    let job = move || {
+        let mut reader = reader;
+        let read = reader.settles(BATCH);
+        (reader, read)
+    };
+    match tokio::task::spawn_blocking(job).await {
+        Ok((reader, Ok(records))) => (reader, Some(records)),
+        Ok((reader, Err(error))) => {
+            tracing::error!(job = UsageWriter::NAME, %error, "the journal cannot be read: {error}");
+            (reader, None)
         }
-        self.meter.metrics.usage_dropped.inc_by(rows.len() as u64);
-        self.meter.ledger.written(rows.len() as u64);
+        // Reading does not panic; a runtime that ends cancels nothing that has begun.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

@@ -37,6 +37,31 @@ pub struct Counted {
 const EXACT_LIMIT: usize = 512 * 1024;
 
 impl CountJob {
+    /// Bytes that it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.prompt.len() + self.output.len() + self.answer.len()
+    }
+
+    /// More tokens than any template makes of the prompt: those of its JSON, names and quotes included.
+    #[must_use]
+    pub fn most(&self) -> u64 {
+        let bpe = tokenizer(self.tokenizer.as_deref()).filter(|_| self.prompt.len() <= EXACT_LIMIT);
+        match (bpe, std::str::from_utf8(&self.prompt)) {
+            (Some(bpe), Ok(text)) => bpe.encode_ordinary(text).len() as u64,
+            _ => self.prompt.len() as u64,
+        }
+    }
+
+    /// What [`CountJob::count`] says, by size alone: cheap enough for a request's path, and what stands where nobody comes to
+    /// count.
+    #[must_use]
+    pub fn estimate(&self) -> Counted {
+        let kept = estimate::tokens(self.output.as_bytes());
+        let beyond = extrapolate(kept, self.output.len() as u64, self.output_beyond);
+        Counted { input: estimate::tokens(&self.prompt), output: kept + beyond + estimate::tokens(&self.answer) }
+    }
+
     /// Counts with the model's own tokenizer where it is public (the OpenAI families), and with the
     /// byte estimate of `weir_wire::estimate` elsewhere.
     #[must_use]

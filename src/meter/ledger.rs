@@ -1,33 +1,40 @@
-//! The ledger's entrance: a bounded queue between requests and the batching writer.
+//! The ledger's entrance: requests leave their rows in the journal, from which the writer moves them to
+//! the database.
 //!
-//! A request takes its place in the queue *before* it is admitted ([`Ledger::reserve`]), so that
-//! settling it can never fail or wait. When the queue is full (the database is down for long), new
-//! requests are refused with a 503 and nothing that ran is lost.
+//! A request takes its place *before* it is admitted ([`Ledger::reserve`]), so that settling it can
+//! neither fail nor wait: the journal keeps space for it. Where there is none (the disk is full, or the
+//! database has been away for so long that the journal has reached its bound), new requests are refused
+//! with a 503 and nothing that ran is lost.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use serde::Serialize;
+use tokio::sync::{Notify, watch};
 use weir_wire::usage::Usage;
 
 use super::count::CountJob;
+use super::journal::{Journal, Position};
 use crate::price::Prices;
 use crate::record::{Sunk, UsageRow};
 
-/// Rows between requests and the writer, those of requests in flight included.
-pub const QUEUE: usize = 65_536;
+/// Most requests whose tokens wait to be counted, and most bytes of their texts. What finds no room is
+/// estimated by size.
+const MAX_COUNTS: usize = 4096;
+const MAX_COUNT_BYTES: usize = 64 * 1024 * 1024;
 
-/// A settled request on its way to the database.
+/// A settled request.
 #[derive(Debug)]
 pub struct Entry {
-    /// The row; complete unless `count` is there.
+    /// The row. Where `count` is there, its tokens are estimates by size.
     pub row: UsageRow,
-    /// What the writer must count first, off the request's path.
+    /// What the writer is to count, off the request's path.
     pub count: Option<Count>,
 }
 
-/// Tokens to count before a row is complete.
+/// Tokens to count before a row is written.
 #[derive(Debug)]
 pub struct Count {
     /// The texts.
@@ -44,87 +51,170 @@ pub struct Count {
     pub label: Arc<str>,
 }
 
-/// What the writer receives.
-#[derive(Debug)]
-pub enum Message {
-    /// A settled request.
-    Entry(Box<Entry>),
-    /// Answer when everything before this is written.
-    Flush(oneshot::Sender<()>),
-}
-
 /// The sending end.
 #[derive(Clone, Debug)]
-pub struct Ledger {
-    queue: mpsc::Sender<Message>,
-    pending: Arc<AtomicU64>,
-    hurry: Arc<Notify>,
+pub struct Ledger(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    journal: Arc<Journal>,
+    counts: Mutex<Counts>,
+    settled: AtomicU64,
+    written: AtomicU64,
+    applied: watch::Sender<Position>,
+    hurry: Notify,
+    /// Something was settled while nothing was pending.
+    woken: Notify,
 }
 
-/// A place in the queue.
+#[derive(Debug, Default)]
+struct Counts {
+    waiting: HashMap<u64, Count>,
+    bytes: usize,
+}
+
+/// A request's place in the journal.
 #[derive(Debug)]
 pub struct Place {
-    permit: mpsc::OwnedPermit<Message>,
-    pending: Arc<AtomicU64>,
+    ledger: Arc<Inner>,
+    ticket: u64,
 }
 
-/// The ledger has no room: the database has been away for too long.
+/// The ledger has no room: the disk is full, or the database has been away for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// A request is settled; its row lasts from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled(Position);
+
 impl Ledger {
-    /// A ledger and the writer's end of it.
+    /// A ledger over a journal.
     #[must_use]
-    pub fn new(capacity: usize) -> (Self, mpsc::Receiver<Message>) {
-        let (queue, receiver) = mpsc::channel(capacity);
-        (Self { queue, pending: Arc::default(), hurry: Arc::default() }, receiver)
+    pub fn new(journal: Arc<Journal>) -> Self {
+        Self(Arc::new(Inner {
+            journal,
+            counts: Mutex::default(),
+            settled: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            applied: watch::Sender::new(Position::default()),
+            hurry: Notify::new(),
+            woken: Notify::new(),
+        }))
+    }
+
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.0.journal
     }
 
     /// Takes a place for one request.
     ///
     /// # Errors
-    /// When there is none left.
+    /// When there is no room for its row.
     pub fn reserve(&self) -> Result<Place, Full> {
-        let permit = self.queue.clone().try_reserve_owned().map_err(|_| Full)?;
-        Ok(Place { permit, pending: Arc::clone(&self.pending) })
+        let journal = &self.0.journal;
+        if !journal.has_room() {
+            return Err(Full);
+        }
+        Ok(Place { ledger: Arc::clone(&self.0), ticket: journal.ticket() })
+    }
+
+    /// Resolves when a settled row is as safe as the configuration wants; `None` when it is already.
+    pub fn durable(&self, settled: Settled) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.0.journal.durable(settled.0)
     }
 
     /// Waits until everything settled so far is written, but no longer than `most`: while the
-    /// database is away rows are held back. Returns at once when the writer is gone.
+    /// database is away rows are held back.
     pub async fn flush(&self, most: Duration) {
-        let (done, wait) = oneshot::channel();
-        let flushed = async {
-            if self.queue.send(Message::Flush(done)).await.is_ok() {
-                self.hurry.notify_one();
-                // An error means the writer has ended, after writing all it had.
-                let _ = wait.await;
-            }
-        };
+        let end = self.0.journal.end();
+        let mut applied = self.0.applied.subscribe();
+        if *applied.borrow_and_update() >= end {
+            return;
+        }
+        self.0.hurry.notify_one();
         // Whoever asks gets what is written so far, or the database's own failure.
-        let _ = tokio::time::timeout(most, flushed).await;
+        let _ = tokio::time::timeout(most, applied.wait_for(|applied| *applied >= end)).await;
     }
 
     /// For the writer: somebody waits for a flush.
     pub async fn flush_asked(&self) {
-        self.hurry.notified().await;
+        self.0.hurry.notified().await;
+    }
+
+    /// For the writer: there is something to write after a while without.
+    pub async fn settled(&self) {
+        self.0.woken.notified().await;
     }
 
     /// Rows settled and not yet written.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        self.pending.load(Ordering::Relaxed)
+        let written = self.0.written.load(Ordering::Acquire);
+        self.0.settled.load(Ordering::Acquire).saturating_sub(written)
     }
 
-    /// The writer says how many rows it has dealt with.
-    pub fn written(&self, rows: u64) {
-        self.pending.fetch_sub(rows, Ordering::Relaxed);
+    /// The writer says how far it has come, and how many rows of this process that were.
+    pub fn applied(&self, position: Position, rows: u64) {
+        self.0.written.fetch_add(rows, Ordering::AcqRel);
+        self.0.journal.trim(position);
+        self.0.applied.send_replace(position);
+    }
+
+    /// What is to be counted for a request, if that is still known.
+    #[must_use]
+    pub fn take_count(&self, ticket: u64) -> Option<Count> {
+        let mut counts = self.0.counts();
+        let count = counts.waiting.remove(&ticket)?;
+        counts.bytes = counts.bytes.saturating_sub(count.job.size());
+        Some(count)
+    }
+}
+
+impl Inner {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        // A panic while holding it leaves a map that is still whole.
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what is to be counted, if there is room.
+    fn keep(&self, ticket: u64, count: Count) -> Option<Count> {
+        let mut counts = self.counts();
+        let bytes = counts.bytes.saturating_add(count.job.size());
+        if counts.waiting.len() >= MAX_COUNTS || bytes > MAX_COUNT_BYTES {
+            return Some(count);
+        }
+        counts.bytes = bytes;
+        counts.waiting.insert(ticket, count);
+        None
     }
 }
 
 impl Place {
-    /// Hands the settled request over. Never waits, never fails.
-    pub fn settle(self, entry: Box<Entry>) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-        self.permit.send(Message::Entry(entry));
+    /// Notes what the request would be if the process died from here on.
+    ///
+    /// # Errors
+    /// When there is no room for it: the request must not go on.
+    pub fn begin(&self, row: &impl Serialize) -> Result<(), Full> {
+        let json = serde_json::to_vec(row).map_err(|_| Full)?;
+        self.ledger.journal.begin(self.ticket, &json).map_err(|error| {
+            tracing::error!(%error, "the journal has no room for a request: {error}");
+            Full
+        })
+    }
+
+    /// Hands the settled request over. Never waits, never fails. Answers what is left to count where
+    /// there is no room to keep it: then the row's estimates stand.
+    pub fn settle(self, entry: Entry) -> (Settled, Option<Count>) {
+        let left = entry.count.and_then(|count| self.ledger.keep(self.ticket, count));
+        let json = serde_json::to_vec(&entry.row).unwrap_or_default();
+        let settled = Settled(self.ledger.journal.settle(self.ticket, json));
+        let before = self.ledger.settled.fetch_add(1, Ordering::AcqRel);
+        if before == self.ledger.written.load(Ordering::Acquire) {
+            self.ledger.woken.notify_one();
+        }
+        (settled, left)
     }
 }

@@ -32,6 +32,11 @@ pub struct Metrics {
     pub in_flight: IntGauge,
     /// Rows settled and not yet in the database.
     pub journal_pending: IntGauge,
+    /// Records of the journal that could not be read.
+    pub journal_damaged: IntGauge,
+    /// How often the journal was brought to the disk.
+    pub journal_syncs: IntCounter,
+    budget_rejected: IntCounterVec,
     /// Rows that were lost. Stays 0.
     pub usage_dropped: IntCounter,
     /// Keys in memory.
@@ -162,6 +167,9 @@ impl Metrics {
             rate_limited: int(&r, "weir_rate_limited_total", "Requests refused by a limit", &["scope"]),
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
+            journal_damaged: gauge(&r, "weir_usage_journal_damaged", "Places in the journal that could not be read"),
+            journal_syncs: counter(&r, "weir_usage_journal_syncs_total", "Times the journal was brought to the disk"),
+            budget_rejected: int(&r, "weir_budget_rejected_total", "Requests refused by a budget", &["scope"]),
             usage_dropped: counter(
                 &r,
                 "weir_usage_dropped_total",
@@ -254,6 +262,11 @@ impl Metrics {
     pub fn attempt(&self, provider: &str, outcome: &str) {
         let outcome = if OUTCOMES.contains(&outcome) { outcome } else { "other" };
         self.attempts.with_label_values(&[provider, outcome]).inc();
+    }
+
+    /// A budget of this scope had not enough left.
+    pub fn budget_rejected(&self, scope: &str) {
+        self.budget_rejected.with_label_values(&[scope]).inc();
     }
 
     /// Counts a request that a limit refused.

@@ -19,7 +19,8 @@ pub(super) fn prompt_tokens(usage: &Usage) -> u64 {
     usage.input.max(cache).max(usage.audio_input.saturating_add(usage.image_input))
 }
 
-fn cache_writes(usage: &Usage) -> u64 {
+/// Tokens written to the cache, of all lifetimes.
+pub(super) fn cache_writes(usage: &Usage) -> u64 {
     let parts = [usage.cache_write_5m, usage.cache_write_1h, usage.cache_write_30m, usage.cache_write_12h];
     usage.cache_write.max(parts.into_iter().fold(0, u64::saturating_add))
 }

@@ -82,6 +82,12 @@ pub(super) fn to_nano(ticks: Option<u128>) -> NanoUsd {
     NanoUsd(rounded.and_then(|nano| i64::try_from(nano).ok()).unwrap_or(i64::MAX))
 }
 
+/// The amount, rounded up: for what must not be too small.
+pub(super) fn to_nano_up(ticks: Option<u128>) -> NanoUsd {
+    let rounded = ticks.map(|ticks| ticks.div_ceil(TICKS_PER_NANO));
+    NanoUsd(rounded.and_then(|nano| i64::try_from(nano).ok()).unwrap_or(i64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +121,8 @@ mod tests {
         assert_eq!(to_nano(Some(TICKS_PER_NANO / 2 - 1)), NanoUsd(0));
         assert_eq!(to_nano(Some(u128::MAX)), NanoUsd(i64::MAX));
         assert_eq!(to_nano(None), NanoUsd(i64::MAX));
+        assert_eq!([0, 1, TICKS_PER_NANO, TICKS_PER_NANO + 1].map(|t| to_nano_up(Some(t)).0), [0, 1, 1, 2]);
+        assert_eq!([None, Some(u128::MAX)].map(to_nano_up), [NanoUsd(i64::MAX); 2]);
     }
 
     #[test]

@@ -157,6 +157,11 @@ impl Rates {
         }
     }
 
+    /// Raises each price to the other's where that is higher.
+    pub(super) fn raise(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(own, other)| *own = (*own).max(other));
+    }
+
     /// All prices per token times a factor.
     pub(super) fn times(&self, numerator: u128, denominator: u128) -> Self {
         let mut out = Self::default();

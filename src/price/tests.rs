@@ -102,6 +102,21 @@ fn openai_fast_tiers_are_never_combined_with_long_prompts() {
 }
 
 #[test]
+fn anthropics_fast_mode_is_no_price_of_its_priority_tier() {
+    let usage = tokens(1_000, 0);
+    assert_eq!(cost("anthropic", "claude-opus-4-8", Some("fast"), usage), "0.010000000");
+    assert_eq!(cost("anthropic", "claude-opus-4-8", Some("priority"), usage), "0.005000000");
+}
+
+#[test]
+fn a_tier_without_a_price_for_short_prompts_is_billed_as_standard() {
+    for (input, tier) in [(1_000, Tier::Standard), (300_000, Tier::Flex)] {
+        let cost = row("azure", "gpt-6-astra").cost(&tokens(input, 1), Some("flex"), MONDAY);
+        assert!(cost.nano.0 > 0 && !cost.unpriced && cost.tier == tier, "{cost:?}");
+    }
+}
+
+#[test]
 fn what_a_tier_lacks_follows_its_input_price() {
     // gpt-5.6 batch lists no 12h write; standard 10 at half the input price.
     let writes = Usage { cache_write: 1_000, cache_write_12h: 1_000, ..tokens(1_000, 0) };

@@ -19,7 +19,7 @@ pub use filter::{Filter, TagFilter};
 pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
 pub use totals::{GroupBy, MAX_GROUPS, Sums, Total, totals, totals_from_rows};
-pub use write::{Inserted, insert_batch};
+pub use write::{Batch, Inserted, insert, insert_batch};
 
 use super::db::Engine;
 

@@ -12,6 +12,7 @@ mod errors;
 mod fidelity;
 mod keys;
 mod layering;
+mod ledger;
 mod limits;
 mod models;
 mod operations;

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use weir::clock::Clock;
-use weir::meter::ledger::Ledger;
 
 use crate::support::database::{Database, on_both};
 use crate::support::gateway::{ADMIN, Gateway, Reply, Setup, eventually, one_provider};
@@ -197,18 +196,6 @@ async fn beyond_max_in_flight_the_answer_is_overloaded() {
         (reply.status == StatusCode::OK).then_some(())
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_full_ledger_refuses_and_loses_nothing() {
-    let (ledger, mut queue) = Ledger::new(2);
-    let places = [ledger.reserve().unwrap(), ledger.reserve().unwrap()];
-    assert!(ledger.reserve().is_err(), "a request without a place in the ledger is not admitted");
-    drop(places);
-    let place = ledger.reserve().expect("a place that was not used is free again");
-    assert_eq!(ledger.pending(), 0);
-    drop(place);
-    assert!(queue.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ pub(crate) fn usage_row(id: &str, at: UnixMs) -> UsageRow {
         error_message: None,
         metadata: Some(r#"{"plan":"gold"}"#.to_owned()),
         warnings: Vec::new(),
+        charges: Vec::new(),
     }
 }
 

@@ -148,6 +148,13 @@ impl StreamTap {
         }
     }
 
+    /// Whether an event said that nothing follows: `[DONE]`, or the terminal event. A stream that is
+    /// [complete](Self::complete) without one may bring its usage yet.
+    #[must_use]
+    pub fn terminal(&self) -> bool {
+        self.watch.as_ref().map_or(self.facts.done || self.facts.terminal, |watch| watch.terminal())
+    }
+
     /// The usage reported, if any: the latest, unless an earlier one was larger (usage in streams
     /// is cumulative). Never a sum.
     #[must_use]

@@ -1,6 +1,7 @@
 //! Everything else of OpenAI's API: authenticated, limited, recorded, and passed through by path to
 //! the provider that the request's model names, that holds the object, or that is the default.
 
+mod bound;
 pub mod choose;
 mod incoming;
 pub mod objects;
@@ -155,6 +156,7 @@ fn forward(
     target: Arc<Target>,
 ) -> Result<Forward, ApiError> {
     let deadline = deadline(gateway, flight, &client)?;
+    let bound = bound::of(&ask, &incoming, &client, &target);
     let mut headers = upstream_headers(flight, client);
     if incoming.decoded {
         headers.remove(header::CONTENT_ENCODING);
@@ -173,6 +175,7 @@ fn forward(
         flavor,
         prompt,
         spends,
+        bound,
         flight: Arc::clone(flight),
         deadline,
     })

@@ -58,7 +58,7 @@ const AFTER: [&str; 11] = [
 ];
 
 /// The columns that have a default, nearly always: [`common_columns`] leaves them out. The last.
-const RARE: [&str; 1] = ["warnings"];
+const RARE: [&str; 2] = ["warnings", "charges"];
 
 /// The columns of table `usage`, in its order and in that of [`Prepared::values`].
 pub(super) fn columns() -> Vec<&'static str> {
@@ -115,6 +115,7 @@ impl<'a> Prepared<'a> {
     /// Whether [`common_columns`] hold all of it.
     pub(super) fn is_common(&self) -> bool {
         self.row.warnings.is_empty()
+            && self.row.charges.is_empty()
             && CLASSES.iter().zip(classes(&self.row.usage)).all(|(class, n)| n == 0 || is_common(class))
     }
 
@@ -158,6 +159,7 @@ impl<'a> Prepared<'a> {
         ]);
         if !common {
             out.push(warnings(&row.warnings)?);
+            out.push(if row.charges.is_empty() { Arg::Json(None) } else { Arg::json(&row.charges)? });
         }
         Ok(())
     }

@@ -40,6 +40,7 @@ pub(super) struct Row {
     error_message: Option<String>,
     metadata: Option<Json<Box<RawValue>>>,
     warnings: Option<Json<Vec<String>>>,
+    charges: Option<Json<Vec<(String, UnixMs)>>>,
 }
 
 /// The token classes, in the order of [`CLASSES`].
@@ -97,6 +98,7 @@ impl TryFrom<Row> for UsageRow {
             error_message: row.error_message,
             metadata: row.metadata.map(|json| json.0.get().to_owned()),
             warnings: row.warnings.map_or_else(Vec::new, |json| json.0),
+            charges: row.charges.map_or_else(Vec::new, |json| json.0),
         })
     }
 }

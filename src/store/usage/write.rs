@@ -1,14 +1,16 @@
 //! Inserting rows: many at once, each once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use super::bulk::Bulk;
 use super::prepare::{Prepared, columns, common_columns};
 use super::{partitions, quarantine, rollup};
+use crate::clock::UnixMs;
 use crate::record::UsageRow;
 use crate::store::db::{Db, Engine};
 use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::leases;
 use crate::store::session::Tx;
 use crate::store::statement::Arg;
 
@@ -19,6 +21,15 @@ pub struct Inserted {
     pub rows: u64,
     /// Rows the database refused, now in table `usage_quarantine` with what they cost.
     pub quarantined: u64,
+}
+
+/// Rows to insert, of requests that one replica has served.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// The rows.
+    pub rows: &'a [UsageRow],
+    /// The replica, out of whose leases they are paid.
+    pub replica: &'a str,
 }
 
 static ROWS: LazyLock<Bulk> = LazyLock::new(|| Bulk::new("usage", &columns(), "ON CONFLICT (at, id) DO NOTHING"));
@@ -55,6 +66,16 @@ pub(super) fn statements(engine: Engine) -> Vec<String> {
 /// `Unavailable` or `Full` when the database cannot take rows now: send the batch again. A part of
 /// it may have been inserted.
 pub async fn insert_batch(db: &Db, rows: &[UsageRow]) -> Result<Inserted, StoreError> {
+    insert(db, &Batch { rows, replica: "" }).await
+}
+
+/// The same of rows that may be charged to budgets: in the same transaction that is taken out of the
+/// replica's leases.
+///
+/// # Errors
+/// As [`insert_batch`].
+pub async fn insert(db: &Db, batch: &Batch<'_>) -> Result<Inserted, StoreError> {
+    let rows = batch.rows;
     let mut inserted = Inserted::default();
     let mut good: Vec<Prepared<'_>> = Vec::with_capacity(rows.len());
     for prepared in rows.iter().map(Prepared::new) {
@@ -68,15 +89,20 @@ pub async fn insert_batch(db: &Db, rows: &[UsageRow]) -> Result<Inserted, StoreE
     good.sort_by(|a, b| a.key().cmp(&b.key()));
     good.dedup_by(|b, a| a.key() == b.key());
     partitions::ensure_for(db, &good).await;
-    insert_good(db, &good, &mut inserted).await?;
+    insert_good(db, &good, batch.replica, &mut inserted).await?;
     Ok(inserted)
 }
 
 /// Inserts what it can, halving what is refused until single rows are left, for quarantine.
-async fn insert_good(db: &Db, rows: &[Prepared<'_>], inserted: &mut Inserted) -> Result<(), StoreError> {
+async fn insert_good(
+    db: &Db,
+    rows: &[Prepared<'_>],
+    replica: &str,
+    inserted: &mut Inserted,
+) -> Result<(), StoreError> {
     let mut parts = vec![rows];
     while let Some(part) = parts.pop() {
-        match (insert_once(db, part).await, part) {
+        match (insert_once(db, part, replica).await, part) {
             (Ok(new), _) => inserted.rows += new,
             (Err(e), [row]) if e.kind() == StoreErrorKind::Invalid => {
                 inserted.quarantined += quarantine::put(db, row, &e).await?;
@@ -93,12 +119,12 @@ async fn insert_good(db: &Db, rows: &[Prepared<'_>], inserted: &mut Inserted) ->
 
 /// Rows are nearly always new, and then their number is all the database need answer, which saves a
 /// quarter of the time. When it is smaller, the transaction is taken back and done again with care.
-async fn insert_once(db: &Db, rows: &[Prepared<'_>]) -> Result<u64, StoreError> {
+async fn insert_once(db: &Db, rows: &[Prepared<'_>], replica: &str) -> Result<u64, StoreError> {
     if rows.is_empty() {
         return Ok(0);
     }
     let mut tx = db.begin().await?;
-    let all_new = fill_new(&mut tx, rows).await;
+    let all_new = fill_new(&mut tx, rows, replica).await;
     if let Ok(true) = all_new {
         return tx.commit().await.map(|()| rows.len() as u64);
     }
@@ -106,7 +132,7 @@ async fn insert_once(db: &Db, rows: &[Prepared<'_>]) -> Result<u64, StoreError> 
     let _ = tx.rollback().await;
     all_new?;
     let mut tx = db.begin().await?;
-    match fill_again(&mut tx, rows).await {
+    match fill_again(&mut tx, rows, replica).await {
         Ok(new) => tx.commit().await.map(|()| new),
         Err(e) => {
             let _ = tx.rollback().await;
@@ -122,7 +148,7 @@ fn row_values(rows: &[&Prepared<'_>], common: bool) -> Result<Vec<Arg>, StoreErr
 }
 
 /// Inserts rows that should all be new; answers whether they were. If not, the sums are untouched.
-async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>]) -> Result<bool, StoreError> {
+async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>], replica: &str) -> Result<bool, StoreError> {
     let (common, wide): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_common());
     for (bulk, part, is_common) in [(&COMMON_ROWS, common, true), (&ROWS, wide, false)] {
         for statement in bulk.statements(tx.engine(), row_values(&part, is_common)?) {
@@ -132,27 +158,44 @@ async fn fill_new(tx: &mut Tx, rows: &[Prepared<'_>]) -> Result<bool, StoreError
             }
         }
     }
-    add_new(tx, &rows.iter().collect::<Vec<_>>()).await.map(|()| true)
+    add_new(tx, &rows.iter().collect::<Vec<_>>(), replica).await.map(|()| true)
 }
 
 /// Inserts rows of which some are there already; answers how many are new.
-async fn fill_again(tx: &mut Tx, rows: &[Prepared<'_>]) -> Result<u64, StoreError> {
+async fn fill_again(tx: &mut Tx, rows: &[Prepared<'_>], replica: &str) -> Result<u64, StoreError> {
     let mut new: HashSet<(i64, String)> = HashSet::with_capacity(rows.len());
     for statement in ROWS_AGAIN.statements(tx.engine(), row_values(&rows.iter().collect::<Vec<_>>(), false)?) {
         new.extend(tx.fetch_all::<(i64, String)>(statement).await?);
     }
     let new: Vec<&Prepared<'_>> = rows.iter().filter(|row| new.contains(&(row.at, row.id.clone()))).collect();
-    add_new(tx, &new).await?;
+    add_new(tx, &new, replica).await?;
     Ok(new.len() as u64)
 }
 
-/// What follows from new rows. The sums come last, because replicas wait for each other's locks on
-/// them until the commit.
-async fn add_new(tx: &mut Tx, new: &[&Prepared<'_>]) -> Result<(), StoreError> {
+/// What follows from new rows. The sums and the budgets come last, because replicas wait for each
+/// other's locks on them until the commit.
+async fn add_new(tx: &mut Tx, new: &[&Prepared<'_>], replica: &str) -> Result<(), StoreError> {
     for statement in TAGS.statements(tx.engine(), tag_values(new)) {
         tx.execute(statement).await?;
     }
-    rollup::add(tx, new).await
+    rollup::add(tx, new).await?;
+    let charges = charges(new);
+    if !charges.is_empty() {
+        leases::spend(tx, replica, &charges).await?;
+    }
+    Ok(())
+}
+
+/// What the rows cost each budget window that they are charged to.
+fn charges(rows: &[&Prepared<'_>]) -> BTreeMap<(String, UnixMs), i64> {
+    let mut sums: BTreeMap<(String, UnixMs), i64> = BTreeMap::new();
+    for row in rows.iter().map(|prepared| prepared.row) {
+        for charge in &row.charges {
+            let sum = sums.entry(charge.clone()).or_default();
+            *sum = sum.saturating_add(row.cost.map_or(0, |cost| cost.0));
+        }
+    }
+    sums
 }
 
 fn tag_values(rows: &[&Prepared<'_>]) -> Vec<Arg> {

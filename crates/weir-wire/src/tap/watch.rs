@@ -41,6 +41,11 @@ impl Watch {
         seen
     }
 
+    /// Whether an event said that nothing follows.
+    pub(super) fn terminal(&self) -> bool {
+        self.facts.complete
+    }
+
     /// Whether the stream came to its proper end. A dialect that ends with its connection has, once
     /// nothing more can be missing.
     pub(super) fn complete(&self) -> bool {

@@ -1,0 +1,360 @@
+//! The journal: what every request did, on the local disk, before its client has the end of its answer.
+//!
+//! A folder per process holds numbered segments of records, each with a CRC. A request that goes to an
+//! upstream leaves a *begin* (the row it would be if the process died now), every request a *settle*
+//! (its row). The writer reads the records back and moves them to the database, so the journal is also
+//! the queue between the two: a database that is away costs disk, not memory, and a start goes on
+//! where a `kill -9` left off.
+//!
+//! Appending is one `write` into space that was reserved beforehand, so that a full disk stops new
+//! requests and not those that run: two segments are always allocated, the one in use and a spare.
+//! What is written survives the process at once; where power losses must be survived too, settling
+//! waits for `fdatasync`, which [`Journal::sync`] does for all who wait at once.
+
+mod folder;
+mod frame;
+mod reader;
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+pub use folder::{Folder, orphans};
+pub use frame::{Kind, Record};
+pub use reader::Reader;
+
+/// What a process death or a power loss may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives the process: what was written is the operating system's.
+    #[default]
+    Process,
+    /// Survives the machine: what was written is on the disk.
+    Power,
+}
+
+/// How a journal is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What it survives.
+    pub durability: Durability,
+    /// Bytes of a segment.
+    pub segment: u64,
+    /// Bytes of all segments; beyond it nothing new is accepted.
+    pub max_size: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { durability: Durability::Process, segment: 8 * 1024 * 1024, max_size: 8 * 1024 * 1024 * 1024 }
+    }
+}
+
+/// A place in the journal: everything before it is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The segment's number.
+    pub segment: u64,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// Segments that begins of long requests may hold back before they are copied forward.
+const HELD_SEGMENTS: u64 = 8;
+
+/// The journal of this process.
+#[derive(Debug)]
+pub struct Journal {
+    folder: Folder,
+    options: Options,
+    state: Mutex<State>,
+    tickets: AtomicU64,
+    /// Whether new requests find room.
+    room: AtomicBool,
+    /// Settles that found none wait in memory.
+    waiting: AtomicU64,
+    synced: watch::Sender<Position>,
+    to_sync: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    file: Arc<File>,
+    end: Position,
+    spare: Option<File>,
+    /// Segments on the disk: the first, and those behind it up to the one in use.
+    first: u64,
+    /// Begins without a settle: where they are.
+    open: HashMap<u64, (Position, u32)>,
+    /// Files that may have something that is not on the disk yet.
+    unsynced: Vec<Arc<File>>,
+    /// Settles for which there was no room.
+    overflow: VecDeque<(u64, Vec<u8>)>,
+    scratch: Vec<u8>,
+}
+
+impl Journal {
+    /// A new journal in a folder of its own below `root`, for the process that calls itself `id`.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or has no room for the first segments.
+    pub fn create(root: &Path, id: &str, options: Options) -> io::Result<Self> {
+        let folder = Folder::create(root, id)?;
+        let file = folder.create_segment(1, options.segment)?;
+        let spare = folder.create_segment(2, options.segment)?;
+        let state = State {
+            file: Arc::new(file),
+            end: Position { segment: 1, offset: 0 },
+            spare: Some(spare),
+            first: 1,
+            open: HashMap::new(),
+            unsynced: Vec::new(),
+            overflow: VecDeque::new(),
+            scratch: Vec::with_capacity(4096),
+        };
+        Ok(Self {
+            folder,
+            options,
+            state: Mutex::new(state),
+            tickets: AtomicU64::new(1),
+            room: AtomicBool::new(true),
+            waiting: AtomicU64::new(0),
+            synced: watch::Sender::new(Position::default()),
+            to_sync: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every step leaves it whole: `end` moves only after what is before it was written.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// A number for one request's records.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a new request will find room for its records.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.room.load(Ordering::Acquire)
+    }
+
+    /// Appends what a request would be if the process died now. A later one replaces it.
+    ///
+    /// # Errors
+    /// When there is no room: the request must not go on.
+    pub fn begin(&self, ticket: u64, json: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.overflow.is_empty() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let at = self.append(&mut state, Kind::Begin, ticket, json).inspect_err(|_| self.close_door())?;
+        let length = frame::length(json);
+        state.open.insert(ticket, (at, length));
+        Ok(())
+    }
+
+    /// Appends a request's row, and says up to where the journal must be synced for it to last. Where
+    /// there is no room in spite of all reserves it waits in memory, and nothing new is accepted.
+    pub fn settle(&self, ticket: u64, json: Vec<u8>) -> Position {
+        let mut state = self.state();
+        state.open.remove(&ticket);
+        let stuck = !state.overflow.is_empty();
+        if stuck || self.append(&mut state, Kind::Settle, ticket, &json).is_err() {
+            self.close_door();
+            state.overflow.push_back((ticket, json));
+            self.waiting.store(state.overflow.len() as u64, Ordering::Relaxed);
+        }
+        let end = state.end;
+        drop(state);
+        if self.options.durability == Durability::Power {
+            self.to_sync.notify_one();
+        }
+        end
+    }
+
+    fn close_door(&self) {
+        self.room.store(false, Ordering::Release);
+    }
+
+    /// Appends a record; answers where it begins.
+    fn append(&self, state: &mut State, kind: Kind, ticket: u64, json: &[u8]) -> io::Result<Position> {
+        let mut scratch = std::mem::take(&mut state.scratch);
+        scratch.clear();
+        frame::write(&mut scratch, kind, ticket, json);
+        let outcome = self.append_frame(state, &scratch);
+        scratch.shrink_to(1024 * 1024);
+        state.scratch = scratch;
+        outcome
+    }
+
+    fn append_frame(&self, state: &mut State, frame: &[u8]) -> io::Result<Position> {
+        if state.end.offset > 0 && state.end.offset + frame.len() as u64 > self.options.segment {
+            self.rotate(state)?;
+        }
+        state.file.write_all_at(frame, state.end.offset)?;
+        let at = state.end;
+        state.end.offset += frame.len() as u64;
+        Ok(at)
+    }
+
+    /// Goes on in the spare segment, and reserves another.
+    fn rotate(&self, state: &mut State) -> io::Result<()> {
+        let number = state.end.segment + 1;
+        let next = match state.spare.take() {
+            Some(spare) => spare,
+            None => self.folder.create_segment(number, self.options.segment)?,
+        };
+        let full = std::mem::replace(&mut state.file, Arc::new(next));
+        if self.options.durability == Durability::Power {
+            state.unsynced.push(full);
+        }
+        state.end = Position { segment: number, offset: 0 };
+        self.carry_over(state)?;
+        self.reserve(state);
+        Ok(())
+    }
+
+    /// Begins of requests that last keep their segment on the disk. The oldest are written again.
+    fn carry_over(&self, state: &mut State) -> io::Result<()> {
+        let Some(old) = state.end.segment.checked_sub(HELD_SEGMENTS) else { return Ok(()) };
+        let mut held: Vec<(u64, Position, u32)> =
+            state.open.iter().filter(|(_, (at, _))| at.segment <= old).map(|(ticket, (at, n))| (*ticket, *at, *n)).collect();
+        held.sort_unstable_by_key(|(_, at, _)| *at);
+        for (ticket, at, length) in held {
+            let frame = self.folder.read(at, length)?;
+            if state.end.offset + frame.len() as u64 > self.options.segment {
+                return Ok(()); // the rest when this segment is full, too
+            }
+            let moved = state.end;
+            state.file.write_all_at(&frame, moved.offset)?;
+            state.end.offset += frame.len() as u64;
+            state.open.insert(ticket, (moved, length));
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, state: &mut State) {
+        let next = state.end.segment + 1;
+        let size = (next - state.first + 1).saturating_mul(self.options.segment);
+        if state.spare.is_none() && size <= self.options.max_size {
+            state.spare = self.folder.create_segment(next, self.options.segment).ok();
+        }
+        let room = state.spare.is_some() && state.overflow.is_empty();
+        self.room.store(room, Ordering::Release);
+    }
+
+    /// Looks for room again where there was none, and appends what waits for it. Answers whether there
+    /// is room now.
+    pub fn recover(&self) -> bool {
+        if self.has_room() {
+            return true;
+        }
+        let mut state = self.state();
+        self.reserve(&mut state);
+        while let Some((ticket, json)) = state.overflow.pop_front() {
+            if self.append(&mut state, Kind::Settle, ticket, &json).is_err() {
+                state.overflow.push_front((ticket, json));
+                break;
+            }
+        }
+        self.waiting.store(state.overflow.len() as u64, Ordering::Relaxed);
+        self.reserve(&mut state);
+        self.has_room()
+    }
+
+    /// Where the next record will be.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.state().end
+    }
+
+    /// Settles that wait in memory for room.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Bytes on the disk.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let state = self.state();
+        (state.end.segment - state.first) * self.options.segment + state.end.offset
+    }
+
+    /// Removes the segments before `applied` that no begin is needed of.
+    pub fn trim(&self, applied: Position) {
+        let mut state = self.state();
+        let needed = state.open.values().map(|(at, _)| at.segment).min().unwrap_or(u64::MAX);
+        let keep = applied.segment.min(needed).min(state.end.segment);
+        while state.first < keep {
+            self.folder.remove_segment(state.first);
+            state.first += 1;
+        }
+    }
+
+    /// Where settling has to wait for the disk: a future that resolves when everything before
+    /// `position` is there. `None` where nothing has to wait.
+    pub fn durable(&self, position: Position) -> Option<impl Future<Output = ()> + Send + use<>> {
+        if self.options.durability == Durability::Process {
+            return None;
+        }
+        let mut synced = self.synced.subscribe();
+        Some(async move {
+            // The sender lives as long as the journal; a closed one means that the gateway has ended.
+            let _ = synced.wait_for(|synced| *synced >= position).await;
+        })
+    }
+
+    /// Asks for another [`Journal::sync`].
+    pub fn ask_sync(&self) {
+        self.to_sync.notify_one();
+    }
+
+    /// Resolves when somebody waits for the disk.
+    pub async fn sync_wanted(&self) {
+        self.to_sync.notified().await;
+    }
+
+    /// Brings everything that is written to the disk, for all who wait. Blocks.
+    ///
+    /// # Errors
+    /// When the disk fails: nobody is told that it is there.
+    pub fn sync(&self) -> io::Result<()> {
+        let (files, end) = {
+            let mut state = self.state();
+            let mut files = std::mem::take(&mut state.unsynced);
+            files.push(Arc::clone(&state.file));
+            (files, state.end)
+        };
+        for file in &files {
+            if let Err(error) = file.sync_data() {
+                self.state().unsynced.extend(files.iter().cloned());
+                return Err(error);
+            }
+        }
+        self.synced.send_if_modified(|synced| {
+            let further = end > *synced;
+            *synced = end.max(*synced);
+            further
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
