@@ -130,12 +130,6 @@ pub(crate) fn prove(arguments: &[String]) -> Result {
     Ok(())
 }
 
-/// The short form of all scenarios, as a stage of `cargo xtask test`.
-#[expect(dead_code, reason = "a stage of the tests once the gateway has its journal and its budgets")]
-pub(crate) fn short() -> Result {
-    prove(&["--short".to_owned()])
-}
-
 /// A thousand clients and as many calls of the upstream need more open files than some shells allow; where the limit
 /// cannot be raised, the load says so by itself.
 fn room_for_connections() {
