@@ -26,6 +26,8 @@ const PRICE: Nano = 7_000_000;
 const WORTH: u64 = 137;
 /// How long an answer takes, so that all of them are under way at once.
 const DELAY_MS: u64 = 100;
+/// After this every process knows a new budget.
+const KNOWN: Duration = Duration::from_millis(1_200);
 /// Requests one after the other that find out what is left.
 const MOST_TOP_UPS: u64 = 400;
 
@@ -43,6 +45,7 @@ pub(super) async fn prove(lab: &Lab) -> Result {
             requests: lab.size(200, 1_000),
             sent: SentLog::new(),
             caps: Vec::new(),
+            refusal: String::new(),
         };
         for _ in 0..lab.size(2, 20) {
             run.even().await?;
@@ -70,6 +73,8 @@ struct Run<'a> {
     requests: u64,
     sent: SentLog,
     caps: Vec<Cap>,
+    /// What the last refusal said.
+    refusal: String,
 }
 
 /// A request whose cost is known before: the prompt is free, and all that may be generated is.
@@ -85,6 +90,7 @@ impl Run<'_> {
         let description = json!({ "name": name, "team_id": team });
         let number = u8::try_from(self.bench.keys.len())?;
         self.caps.push(Cap::with_key(self.bench, &description, limit).await?);
+        sleep(KNOWN).await;
         Ok(number)
     }
 
@@ -111,6 +117,7 @@ impl Run<'_> {
             load.urls.rotate_left(turn);
             let log = load.run().await;
             let done = whole(&log);
+            self.refusal = refusal(&log);
             self.sent.extend(log);
             (answered, refused) = (answered + done, if done > 0 { 0 } else { refused + 1 });
             if refused >= self.bench.gateways.len() {
@@ -139,7 +146,10 @@ impl Run<'_> {
             usd(limit)
         );
         if answered * 100 < WORTH * 99 {
-            return Err(format!("{answered} requests were answered, {WORTH} could be afforded").into());
+            let said = refusal(&log);
+            return Err(
+                format!("{answered} requests were answered, {WORTH} could be afforded; a refusal: {said}").into()
+            );
         }
         Ok(())
     }
@@ -195,8 +205,7 @@ impl Run<'_> {
         self.caps.push(Cap::alone(self.bench, ("team", "proof"), worth(120), ours).await?);
         let tagged = |sent: &Sent| sent.tags == Some("proof=few");
         self.caps.push(Cap::alone(self.bench, ("tag", "proof=few"), worth(20), tagged).await?);
-        // A budget acts on the process where it was made at once, on the others within a second.
-        sleep(Duration::from_millis(1_100)).await;
+        sleep(KNOWN).await;
         let make = move |id: Id, chance: &mut Chance| {
             let key = if chance.percent(50) { first } else { second };
             Ask { tags: chance.percent(30).then_some("proof=few"), ..even_ask(id, key, OUTPUT) }
@@ -256,7 +265,7 @@ impl Run<'_> {
     fn only_refused(&self, log: &SentLog, killed: bool) -> Result {
         let wrong = |sent: &Sent| match &sent.end {
             End::Whole => false,
-            End::Refused { status, code } => (*status, code.as_str()) != (402, "budget_exceeded"),
+            End::Refused { status, code, .. } => (*status, code.as_str()) != (402, "budget_exceeded"),
             _ => !killed,
         };
         let faults: Vec<Fault> = log
@@ -275,9 +284,10 @@ impl Run<'_> {
             return Ok(());
         }
         Err(format!(
-            "{what}: {} USD are left and every process refuses a request of {}",
+            "{what}: {} USD are left and every process refuses a request of {}: {}",
             usd(limit - spent),
-            usd(PRICE)
+            usd(PRICE),
+            self.refusal,
         )
         .into())
     }
@@ -297,6 +307,15 @@ impl Run<'_> {
 /// The script of a request that is answered at once.
 fn quick(id: Id, _: &mut Chance, key: u8) -> super::ask::Script {
     super::ask::Script { delay_ms: 0, ..even_ask(id, key, OUTPUT).script }
+}
+
+/// What the last request that was refused was told.
+fn refusal(log: &SentLog) -> String {
+    let refused = log.iter().filter_map(|(id, sent)| match &sent.end {
+        End::Refused { message, .. } => Some((id, message)),
+        _ => None,
+    });
+    refused.max().map(|(_, message)| message.clone()).unwrap_or_default()
 }
 
 fn whole(log: &SentLog) -> u64 {

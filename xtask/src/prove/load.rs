@@ -34,6 +34,8 @@ pub(super) enum End {
         status: u16,
         /// Its error code.
         code: String,
+        /// What it says.
+        message: String,
     },
     /// The client left.
     Left(Instant),
@@ -239,7 +241,8 @@ async fn refused(connection: &mut Connection, body: &mut Incoming, status: u16) 
         text.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
     let told: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    Ok(End::Refused { status, code: told["error"]["code"].as_str().unwrap_or("?").to_owned() })
+    let text = |name: &str| told["error"][name].as_str().unwrap_or("?").to_owned();
+    Ok(End::Refused { status, code: text("code"), message: text("message") })
 }
 
 /// A stream as far as it came.

@@ -115,7 +115,7 @@ impl Evidence<'_> {
     fn seen_by_client(&self, sent: &Sent, row: &Row, wrong: &mut impl FnMut(String, String)) {
         match &sent.end {
             End::Whole if row.status != "ok" => wrong(row.status.clone(), "its client has the whole answer".to_owned()),
-            End::Refused { status, code } if row.http_status != *status || row.status == "ok" => wrong(
+            End::Refused { status, code, .. } if row.http_status != *status || row.status == "ok" => wrong(
                 format!("{} with HTTP status {}", row.status, row.http_status),
                 format!("its client was refused with {status} {code}"),
             ),

@@ -110,7 +110,7 @@ impl Suffering {
         faults.extend(self.bench.faults(&self.sent, &calls, &rows, false));
         faults.extend(self.bench.sum_faults(&rows).await?);
         let of = |test: fn(&End) -> bool| self.sent.values().filter(|sent| test(&sent.end)).count();
-        let refused = of(|end| matches!(end, End::Refused { status: 503, code } if code != UPSTREAM_CODE));
+        let refused = of(|end| matches!(end, End::Refused { status: 503, code, .. } if code != UPSTREAM_CODE));
         println!(
             "   {database}, {what}: {} requests, {} whole, {refused} refused with 503, {} rows; worked again after {resumed:?}",
             self.sent.len(),

@@ -39,7 +39,7 @@ fn row(id: Id, status: &str, http_status: u16, calls: &[Call], tokens: Tokens) -
 
 fn sound() -> Run {
     let now = Instant::now();
-    let refused = |status, code: &str| End::Refused { status, code: code.to_owned() };
+    let refused = |status, code: &str| End::Refused { status, code: code.to_owned(), message: String::new() };
     let ends = [
         End::Whole,
         End::Whole,
