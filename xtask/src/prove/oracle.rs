@@ -123,8 +123,9 @@ impl Evidence<'_> {
             _ => {}
         }
         let key = self.keys.get(usize::from(sent.key));
-        // Whose key it is could not be asked.
-        let unasked = row.key.is_none() && matches!(sent.end, End::Refused { status: 503, .. });
+        // It was over before it was known whose key that is.
+        let early = matches!(sent.end, End::Refused { status: 503, .. } | End::Left(_) | End::Broken(_));
+        let unasked = row.key.is_none() && row.tries == 0 && early;
         if row.key.as_ref() != key && !unasked {
             wrong(format!("key {:?}", row.key), format!("key {key:?} asked"));
         }

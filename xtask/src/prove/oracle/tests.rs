@@ -158,6 +158,7 @@ fn a_row_without_its_key_is_right_only_where_the_key_could_not_be_asked_for() {
         run.rows.push(Row { key: None, ..row });
     };
     assert_eq!(after(|run| nameless(run, 6)), []);
+    assert!(is_wrong(&after(|run| run.rows[2].key = None), 2), "its upstream was called");
     assert!(is_wrong(&after(|run| run.rows[3].key = None), 3));
 }
 
