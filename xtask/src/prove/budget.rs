@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::ask::{Ask, Id};
 use super::bench::{Bench, verdict};
-use super::caps::{self, Books, Cap};
+use super::caps::{self, Books, Cap, KNOWN};
 use super::chance::Chance;
 use super::ledger::Row;
 use super::load::{End, Sent, SentLog};
@@ -26,8 +26,9 @@ const PRICE: Nano = 7_000_000;
 const WORTH: u64 = 137;
 /// How long an answer takes, so that all of them are under way at once.
 const DELAY_MS: u64 = 100;
-/// After this every process knows a new budget.
-const KNOWN: Duration = Duration::from_millis(1_200);
+/// The budgets of most cases, and of the one where prompts cost something.
+const EVEN: Nano = worth(WORTH);
+const COUNTED: Nano = 2_000_000_000;
 /// Requests one after the other that find out what is left.
 const MOST_TOP_UPS: u64 = 400;
 
@@ -47,15 +48,7 @@ pub(super) async fn prove(lab: &Lab) -> Result {
             caps: Vec::new(),
             refusal: String::new(),
         };
-        for _ in 0..lab.size(2, 20) {
-            run.even().await?;
-        }
-        run.less_than_feared().await?;
-        run.counted().await?;
-        run.several().await?;
-        if processes > 1 {
-            run.killed().await?;
-        }
+        run.all(lab.size(2, 20)).await?;
         run.books().await?;
         println!(
             "   {database}, {processes} processes: the books of {} budgets and {} requests are right",
@@ -64,6 +57,11 @@ pub(super) async fn prove(lab: &Lab) -> Result {
         );
     }
     Ok(())
+}
+
+/// What so many requests cost.
+const fn worth(requests: u64) -> Nano {
+    PRICE * requests as Nano
 }
 
 /// The cases, one after the other on the same gateways, each with keys of its own.
@@ -86,11 +84,33 @@ fn even_ask(id: Id, key: u8, output: u64) -> Ask {
 }
 
 impl Run<'_> {
+    /// All cases; what they need is made first, for it takes a moment until every process knows of it.
+    async fn all(&mut self, repeats: usize) -> Result {
+        let mut even = Vec::new();
+        for _ in 0..repeats {
+            even.push(self.key("even", None, EVEN).await?);
+        }
+        let less = self.key("less", None, EVEN).await?;
+        let counted = self.key("counted", None, COUNTED).await?;
+        let killed = self.key("killed", None, EVEN).await?;
+        let several = self.make_several().await?;
+        sleep(KNOWN).await;
+        for key in even {
+            self.even(key).await?;
+        }
+        self.less_than_feared(less).await?;
+        self.counted(counted).await?;
+        self.several(several).await?;
+        if self.bench.gateways.len() > 1 {
+            self.killed(killed).await?;
+        }
+        self.fresh().await
+    }
+
     async fn key(&mut self, name: &str, team: Option<&str>, limit: Nano) -> Result<u8> {
         let description = json!({ "name": name, "team_id": team });
         let number = u8::try_from(self.bench.keys.len())?;
         self.caps.push(Cap::with_key(self.bench, &description, limit).await?);
-        sleep(KNOWN).await;
         Ok(number)
     }
 
@@ -133,17 +153,15 @@ impl Run<'_> {
     }
 
     /// Every request costs the same, known before: 99 of a hundred that can be afforded are answered.
-    async fn even(&mut self) -> Result {
-        let limit = PRICE * Nano::from(WORTH);
-        let key = self.key("even", None, limit).await?;
+    async fn even(&mut self, key: u8) -> Result {
         let log = self.burst(self.requests, move |id, _| even_ask(id, key, OUTPUT)).await?;
         let answered = whole(&log);
-        let spent = self.kept(&log, limit, false)?;
+        let spent = self.kept(&log, EVEN, false)?;
         println!(
             "   even: {} at once, {answered} of {WORTH} affordable answered, {} of {} USD",
             log.len(),
             usd(spent),
-            usd(limit)
+            usd(EVEN)
         );
         if answered * 100 < WORTH * 99 {
             let said = refusal(&log);
@@ -155,28 +173,24 @@ impl Run<'_> {
     }
 
     /// Less is generated than was feared: what comes back is spent by others, to less than one more request.
-    async fn less_than_feared(&mut self) -> Result {
-        let limit = PRICE * Nano::from(WORTH);
-        let key = self.key("less", None, limit).await?;
+    async fn less_than_feared(&mut self, key: u8) -> Result {
         let make = move |id: Id, chance: &mut Chance| even_ask(id, key, chance.between(1, OUTPUT + 1));
         let mut log = self.burst(self.requests, make).await?;
         let more =
             self.top_up(move |id, chance| Ask { script: quick(id, chance, key), ..even_ask(id, key, OUTPUT) }).await?;
         log.extend(self.of_key(key));
-        let spent = self.kept(&log, limit, false)?;
+        let spent = self.kept(&log, EVEN, false)?;
         println!(
             "   less than feared: {} at once, {more} more one by one, {} of {} USD",
             self.requests,
             usd(spent),
-            usd(limit)
+            usd(EVEN)
         );
-        self.used_up("less", limit, spent)
+        self.used_up("less", EVEN, spent)
     }
 
     /// The prompt has a price, and is counted by an upper bound: only the bound must hold.
-    async fn counted(&mut self) -> Result {
-        let limit = 2_000_000_000;
-        let key = self.key("counted", None, limit).await?;
+    async fn counted(&mut self, key: u8) -> Result {
         let make = move |id: Id, chance: &mut Chance| {
             let tokens =
                 Tokens { input: chance.between(1, 60), output: chance.between(1, OUTPUT), ..Tokens::default() };
@@ -185,27 +199,30 @@ impl Run<'_> {
             ask
         };
         let log = self.burst(self.requests, make).await?;
-        let spent = self.kept(&log, limit, false)?;
+        let spent = self.kept(&log, COUNTED, false)?;
         println!(
             "   prompt with a price: {} at once, {} answered, {} of {} USD",
             log.len(),
             whole(&log),
             usd(spent),
-            usd(limit)
+            usd(COUNTED)
         );
         if whole(&log) == 0 { Err("no request was answered".into()) } else { Ok(()) }
     }
 
-    /// Key, team and tag at once: all or nothing, each within its own bound.
-    async fn several(&mut self) -> Result {
-        let worth = |requests: u64| PRICE * Nano::from(requests);
+    /// Two keys of a team, budgets of both, of the team and of a tag.
+    async fn make_several(&mut self) -> Result<[u8; 2]> {
         let first = self.key("several-0", Some("proof"), worth(80)).await?;
         let second = self.key("several-1", Some("proof"), worth(80)).await?;
         let ours = move |sent: &Sent| sent.key == first || sent.key == second;
         self.caps.push(Cap::alone(self.bench, ("team", "proof"), worth(120), ours).await?);
         let tagged = |sent: &Sent| sent.tags == Some("proof=few");
         self.caps.push(Cap::alone(self.bench, ("tag", "proof=few"), worth(20), tagged).await?);
-        sleep(KNOWN).await;
+        Ok([first, second])
+    }
+
+    /// Key, team and tag at once: all or nothing, each within its own bound.
+    async fn several(&mut self, [first, second]: [u8; 2]) -> Result {
         let make = move |id: Id, chance: &mut Chance| {
             let key = if chance.percent(50) { first } else { second };
             Ask { tags: chance.percent(30).then_some("proof=few"), ..even_ask(id, key, OUTPUT) }
@@ -230,9 +247,7 @@ impl Run<'_> {
     }
 
     /// One of the processes is killed in the middle and started again: what it had leased comes back.
-    async fn killed(&mut self) -> Result {
-        let limit = PRICE * Nano::from(WORTH);
-        let key = self.key("killed", None, limit).await?;
+    async fn killed(&mut self, key: u8) -> Result {
         let source = self.bench.some(self.requests, self.seed, move |id, _| even_ask(id, key, OUTPUT));
         let running = self.bench.load(usize::try_from(self.requests / 4)?, source).start();
         sleep(Duration::from_millis(DELAY_MS + DELAY_MS / 2)).await;
@@ -244,8 +259,17 @@ impl Run<'_> {
         let more =
             self.top_up(move |id, chance| Ask { script: quick(id, chance, key), ..even_ask(id, key, OUTPUT) }).await?;
         let all: SentLog = self.of_key(key).collect();
-        let spent = self.kept(&all, limit, true)?;
-        println!("   one killed: {} asked, {more} more one by one, {} of {} USD", log.len(), usd(spent), usd(limit));
+        let spent = self.kept(&all, EVEN, true)?;
+        println!("   one killed: {} asked, {more} more one by one, {} of {} USD", log.len(), usd(spent), usd(EVEN));
+        Ok(())
+    }
+
+    /// A key is used everywhere the moment it is made: its budget holds from the first request on.
+    async fn fresh(&mut self) -> Result {
+        let key = self.key("fresh", None, EVEN).await?;
+        let log = self.burst(self.requests, move |id, _| even_ask(id, key, OUTPUT)).await?;
+        let spent = self.kept(&log, EVEN, false)?;
+        println!("   fresh: {} at once, {} of {} USD", log.len(), usd(spent), usd(EVEN));
         Ok(())
     }
 

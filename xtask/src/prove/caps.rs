@@ -17,6 +17,9 @@ use crate::shell::Result;
 /// Between two looks at books that are not settled.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// After this every process knows a new budget.
+pub(super) const KNOWN: Duration = Duration::from_millis(1_200);
+
 /// A budget.
 pub(super) struct Cap {
     name: String,

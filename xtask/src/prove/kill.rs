@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::ask::{Ask, Id, Leave};
 use super::bench::{Bench, verdict};
-use super::caps::{self, Books, Cap};
+use super::caps::{self, Books, Cap, KNOWN};
 use super::chance::Chance;
 use super::ledger::Row;
 use super::load::{End, SentLog};
@@ -38,6 +38,7 @@ async fn on(lab: &Lab, database: Database) -> Result {
     for number in 0..KEYS {
         caps.push(Cap::with_key(&mut bench, &json!({ "name": format!("kill-{number}") }), AMPLE).await?);
     }
+    sleep(KNOWN).await;
     let trials = lab.size(3, 100);
     let (mut chance, mut sent, mut from) = (Chance::new(lab.seed), SentLog::new(), None);
     for trial in 1..=trials {
