@@ -93,5 +93,6 @@ fn row(chance: &Entropy, at: i64) -> UsageRow {
         error_message: None,
         metadata: None,
         warnings: Vec::new(),
+        charges: Vec::new(),
     }
 }

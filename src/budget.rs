@@ -8,6 +8,7 @@ mod zone;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::zone::{UnknownZone, Zone};
@@ -29,7 +30,7 @@ pub const MAX_AMOUNT: NanoUsd = NanoUsd(1_000_000_000_000_000_000);
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "lowercase")]
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
@@ -203,6 +204,28 @@ impl Budget {
         if self.carry_over { carried.0 } else { 0 }
     }
 }
+
+/// The id of the budget that is managed with a key.
+#[must_use]
+pub fn key_budget_id(key_id: &str) -> String {
+    format!("bud_{key_id}")
+}
+
+/// The id of a budget that the configuration declares.
+#[must_use]
+pub fn declared_id(name: &str) -> String {
+    format!("config:{name}")
+}
+
+/// The id of the budget of a key that the configuration declares. So no declared budget's name may begin with
+/// [`OF_DECLARED_KEY`].
+#[must_use]
+pub fn declared_key_budget_id(key_name: &str) -> String {
+    format!("config:{OF_DECLARED_KEY}{key_name}")
+}
+
+/// How the names of the budgets of declared keys begin in their ids.
+pub const OF_DECLARED_KEY: &str = "key:";
 
 /// Whether a text can name a budget.
 ///

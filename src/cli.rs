@@ -1,5 +1,7 @@
 //! The command line, one file per subcommand.
 
+pub mod budgets;
+pub mod alerts;
 pub mod check;
 pub mod config;
 pub mod connect;
@@ -40,10 +42,14 @@ enum Command {
     Config(config::ConfigArgs),
     /// Manage virtual keys.
     Keys(keys::KeysArgs),
+    /// Manage budgets.
+    Budgets(budgets::BudgetsArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
     /// Show prices.
     Prices(prices::PricesArgs),
+    /// Show receivers of alerts and what they never took, send again, test.
+    Alerts(alerts::AlertsArgs),
     /// Check database, providers, clock and file limits.
     Doctor(doctor::DoctorArgs),
 }
@@ -66,8 +72,10 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Config(args)) => config::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
+        Some(Command::Budgets(args)) => budgets::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(&args, &env, &mut out, &mut err),
+        Some(Command::Alerts(args)) => alerts::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),
     };
     ExitCode::from(code)

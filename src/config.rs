@@ -4,7 +4,10 @@
 //! and each section reads its part of the tree (`read`), leaving a [`Fault`] wherever it cannot.
 //! Every fault is told, each with file, line and column. A key that does nothing is refused.
 
+mod alerts;
 mod auth;
+mod brake;
+mod budgets;
 mod check;
 mod context;
 mod database;
@@ -33,7 +36,10 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, webhook_key};
 pub use auth::Auth;
+pub use brake::Brake;
+pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
 pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
@@ -85,6 +91,12 @@ pub struct Config {
     pub models: Models,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
+    /// Budgets that the file declares, beside those in the database.
+    pub budgets: Vec<Budget>,
+    /// What becomes of a request that cannot be held to its budgets.
+    pub budget_policy: BudgetPolicy,
+    /// What stops an agent that runs away: bounds of one session.
+    pub brake: Brake,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     #[schemars(
@@ -93,6 +105,8 @@ pub struct Config {
     pub prices: Prices,
     /// How usage is kept until it is in the database.
     pub ledger: Ledger,
+    /// Who is told of events such as a budget's end, by webhook or e-mail.
+    pub alerts: Vec<Alert>,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -201,10 +215,14 @@ impl Config {
             providers: providers::read(section),
             models: models::read(section),
             keys: keys::read(section),
+            budgets: budgets::read(section),
+            budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
+            brake: section.section("brake", Brake::read).unwrap_or_default(),
             prices: prices::read(section),
             ledger: section
                 .section("ledger", |section| Ledger::read(section, &data_dir))
                 .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
+            alerts: alerts::read(section),
             data_dir,
             files: Vec::new(),
         }

@@ -6,6 +6,8 @@
 //! (the client left, a panic) its drop does it. A future or body that is dropped before anybody named
 //! an outcome is a client that left.
 
+pub mod ids;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +19,7 @@ use weir_wire::usage::Usage;
 
 use crate::clock::{Clock, MonoNs, UnixMs};
 use crate::error::ApiError;
+use crate::gate::brake::{Brake, SessionId};
 use crate::gate::budget::Reservation;
 use crate::gate::headers;
 use crate::gate::keys::{KeyData, KeySlot};
@@ -97,6 +100,8 @@ pub struct Draft {
     pub prompt_tokens: u64,
     /// The most that the try under way can use, by which budgets hold it.
     pub worst: Usage,
+    /// The session it belongs to, where sessions are watched.
+    pub session: Option<(Arc<Brake>, SessionId)>,
     /// What is held of the caller's budgets.
     pub reservation: Option<Reservation>,
     /// Something was done that costs and that nobody measured.
@@ -148,13 +153,13 @@ pub struct Flight {
 }
 
 impl Flight {
-    /// Opens a flight; `place` is its reserved place in the ledger.
+    /// Opens a flight that arrived at `at`; `place` is its reserved place in the ledger.
     #[must_use]
-    pub fn open(id: String, endpoint: &'static str, meter: Meter, place: Place) -> Arc<Self> {
+    pub fn open(id: String, at: UnixMs, endpoint: &'static str, meter: Meter, place: Place) -> Arc<Self> {
         meter.metrics.in_flight.inc();
         Arc::new(Self {
             id,
-            at: meter.clock.unix_ms(),
+            at,
             start: meter.clock.mono_ns(),
             draft: Mutex::new(Draft { endpoint, ..Draft::default() }),
             place: Mutex::new(Some(place)),
@@ -315,9 +320,12 @@ impl Flight {
         let mut draft = std::mem::take(&mut *self.draft());
         let status = draft.status.unwrap_or(Status::Cancelled);
         release(&draft, status, now);
-        let reservation = draft.reservation.take();
+        let (reservation, session) = (draft.reservation.take(), draft.session.take());
         let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
         let mut entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
+        if let Some((brake, session)) = session {
+            brake.spent(session, entry.row.cost.unwrap_or_default());
+        }
         if let Some(reservation) = reservation {
             entry.row.charges = reservation.settle(entry.row.cost.unwrap_or_default());
         }
@@ -571,7 +579,7 @@ mod tests {
         let ledger = Ledger::new(Arc::clone(&journal));
         let place = ledger.reserve().unwrap();
         let meter = Meter { clock: Clock::mock(0), ledger, metrics: Arc::new(Metrics::new()) };
-        let flight = Flight::open("id".to_owned(), "chat/completions", meter, place);
+        let flight = Flight::open("id".to_owned(), 0, "chat/completions", meter, place);
         flight.warn("temperature dropped".to_owned());
         flight.warn("temperature dropped".to_owned());
         // Cut between characters; what is the same after that is the same.

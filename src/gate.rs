@@ -1,5 +1,6 @@
 //! The gate: who is calling, what they may use, how much of it.
 
+pub mod brake;
 pub mod budget;
 pub mod headers;
 pub mod keys;

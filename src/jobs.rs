@@ -2,5 +2,7 @@
 
 pub mod budget_keeper;
 pub mod journal_sync;
+pub mod alerts;
 pub mod key_watch;
+pub mod outbox;
 pub mod usage_writer;

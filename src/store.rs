@@ -4,11 +4,14 @@
 //! `BIGINT` milliseconds, money `BIGINT` nano-dollars; JSON (`TEXT` here, `JSONB` there) is the only
 //! type that differs; the database's clock is never asked; a sum is `CAST(SUM(..) AS BIGINT)`.
 
+pub mod budgets;
 mod db;
 mod error;
 pub mod keys;
 pub mod leases;
 pub mod objects;
+pub mod outbox;
+pub mod reconcile;
 pub mod responses;
 mod session;
 pub mod settings;
@@ -23,16 +26,16 @@ pub use error::{StoreError, StoreErrorKind};
 #[doc(hidden)]
 #[must_use]
 pub fn statements(engine: Engine) -> Vec<String> {
-    let fixed = [settings::STATEMENTS, keys::STATEMENTS, leases::STATEMENTS, objects::STATEMENTS, responses::STATEMENTS].concat();
-    fixed.into_iter().map(str::to_owned).chain(usage::statements(engine)).collect()
-}
-
-/// TEMPORARY
-pub mod budgets {
-    /// TEMPORARY
-    /// # Errors
-    /// never
-    pub async fn changed_since(_: &super::Db, _: i64, _: u32) -> Result<Vec<crate::budget::Budget>, super::StoreError> {
-        Ok(Vec::new())
-    }
+    let fixed = [
+        settings::STATEMENTS,
+        keys::STATEMENTS,
+        budgets::STATEMENTS,
+        leases::STATEMENTS,
+        reconcile::STATEMENTS,
+        objects::STATEMENTS,
+        responses::STATEMENTS,
+    ]
+    .concat();
+    let built = [budgets::shapes().to_vec(), usage::statements(engine), outbox::statements(engine)].concat();
+    fixed.into_iter().map(str::to_owned).chain(built).collect()
 }

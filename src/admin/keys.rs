@@ -1,15 +1,20 @@
 //! Virtual keys: create, list, show, update, rotate, revoke. The admin API and `weir keys` both end
 //! here.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::budgets::{TermsBody, describe_of_key, patch as patch_of};
+use crate::budget::key_budget_id;
 use crate::clock::{Entropy, UnixMs};
 use crate::error::ApiError;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, NewSecret};
 use crate::record::rfc3339;
+use crate::store::budgets::{self, BudgetPatch};
 use crate::store::keys::{self as store, KeyPatch, KeyRow};
 use crate::store::{Db, StoreError, StoreErrorKind};
 
@@ -38,10 +43,12 @@ pub struct CreateBody {
     models: Vec<String>,
     team_id: Option<String>,
     user_id: Option<String>,
+    organization_id: Option<String>,
     #[serde(default)]
     limits: Option<LimitsBody>,
     expires_at: Option<Timestamp>,
     metadata: Option<serde_json::Map<String, Value>>,
+    budget: Option<TermsBody>,
 }
 
 /// The body of an update: what is absent stays, what is null is cleared.
@@ -55,11 +62,15 @@ pub struct UpdateBody {
     team_id: Option<Option<String>>,
     #[serde(deserialize_with = "present")]
     user_id: Option<Option<String>>,
+    #[serde(deserialize_with = "present")]
+    organization_id: Option<Option<String>>,
     limits: Option<LimitsPatch>,
     #[serde(deserialize_with = "present")]
     expires_at: Option<Option<Timestamp>>,
     #[serde(deserialize_with = "present")]
     metadata: Option<Option<serde_json::Map<String, Value>>>,
+    #[serde(deserialize_with = "present")]
+    budget: Option<Option<TermsBody>>,
 }
 
 /// Limits in an update.
@@ -91,12 +102,15 @@ pub struct Done {
 }
 
 impl Done {
-    fn row(row: KeyRow, now: UnixMs) -> Self {
-        Self { object: describe(&row, now), row: Some(row) }
+    async fn row(db: &Db, row: KeyRow, now: UnixMs) -> Result<Self, ApiError> {
+        let shown = described(db, std::slice::from_ref(&row), now).await?.pop();
+        Ok(Self { object: shown.unwrap_or_default(), row: Some(row) })
     }
 
-    fn with_secret(row: KeyRow, now: UnixMs, secret: NewSecret) -> Self {
-        let mut object = describe(&row, now);
+    /// The one answer that has the secret: not even a database that went away meanwhile may lose it.
+    async fn with_secret(db: &Db, row: KeyRow, now: UnixMs, secret: NewSecret) -> Self {
+        let shown = described(db, std::slice::from_ref(&row), now).await.ok().and_then(|mut all| all.pop());
+        let mut object = shown.unwrap_or_else(|| describe(&row, now));
         object["key"] = Value::from(secret.text);
         Self { object, row: Some(row) }
     }
@@ -111,7 +125,7 @@ pub async fn list(db: &Db, now: UnixMs, cursor: Option<&str>, limit: u32) -> Res
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
-    let data: Vec<Value> = rows.iter().map(|row| describe(row, now)).collect();
+    let data = described(db, &rows, now).await?;
     Ok(Done { object: json!({"object": "list", "data": data, "has_more": more, "next_cursor": next}), row: None })
 }
 
@@ -119,11 +133,12 @@ pub async fn list(db: &Db, now: UnixMs, cursor: Option<&str>, limit: u32) -> Res
 ///
 /// # Errors
 /// 400 for a bad field, 503 without the database.
-pub async fn create(db: &Db, chance: &Entropy, now: UnixMs, body: CreateBody) -> Result<Done, ApiError> {
+pub async fn create(db: &Db, chance: &Entropy, now: UnixMs, mut body: CreateBody) -> Result<Done, ApiError> {
     let secret = secret::generate(chance);
+    let budget = body.budget.take().map(terms).transpose()?;
     let row = new_row(chance, now, &secret, body)?;
-    store::insert(db, &row).await.map_err(store_error)?;
-    Ok(Done::with_secret(row, now, secret))
+    store::insert_with(db, &row, budget).await.map_err(store_error)?;
+    Ok(Done::with_secret(db, row, now, secret).await)
 }
 
 /// The row of a key that is being made.
@@ -139,6 +154,7 @@ fn new_row(chance: &Entropy, now: UnixMs, secret: &NewSecret, body: CreateBody) 
         models: checked_models(body.models)?,
         team_id: checked_id("team_id", body.team_id)?,
         user_id: checked_id("user_id", body.user_id)?,
+        organization_id: checked_id("organization_id", body.organization_id)?,
         rpm: checked_limit("limits.rpm", limits.rpm)?,
         tpm: checked_limit("limits.tpm", limits.tpm)?,
         concurrency: checked_limit("limits.concurrency", limits.concurrency)?,
@@ -157,7 +173,7 @@ fn new_row(chance: &Entropy, now: UnixMs, secret: &NewSecret, body: CreateBody) 
 /// 404 for an unknown id, 503 without the database.
 pub async fn show(db: &Db, now: UnixMs, id: &str) -> Result<Done, ApiError> {
     let row = store::get(db, id).await.map_err(store_error)?.ok_or_else(|| no_key(id))?;
-    Ok(Done::row(row, now))
+    Done::row(db, row, now).await
 }
 
 /// Changes a key.
@@ -167,7 +183,7 @@ pub async fn show(db: &Db, now: UnixMs, id: &str) -> Result<Done, ApiError> {
 pub async fn update(db: &Db, now: UnixMs, id: &str, body: UpdateBody) -> Result<Done, ApiError> {
     let patch = patch(body, now)?;
     let row = store::update(db, id, patch, now).await.map_err(store_error)?.ok_or_else(|| no_key(id))?;
-    Ok(Done::row(row, now))
+    Done::row(db, row, now).await
 }
 
 fn patch(body: UpdateBody, now: UnixMs) -> Result<KeyPatch, ApiError> {
@@ -180,11 +196,13 @@ fn patch(body: UpdateBody, now: UnixMs) -> Result<KeyPatch, ApiError> {
         models: body.models.map(|models| checked_models(models.unwrap_or_default())).transpose()?,
         team_id: body.team_id.map(|id| checked_id("team_id", id)).transpose()?,
         user_id: body.user_id.map(|id| checked_id("user_id", id)).transpose()?,
+        organization_id: body.organization_id.map(|id| checked_id("organization_id", id)).transpose()?,
         rpm: limits.rpm.map(|n| checked_limit("limits.rpm", n)).transpose()?,
         tpm: limits.tpm.map(|n| checked_limit("limits.tpm", n)).transpose()?,
         concurrency: limits.concurrency.map(|n| checked_limit("limits.concurrency", n)).transpose()?,
         expires_at: body.expires_at.map(|at| at.map(|at| future(at, now)).transpose()).transpose()?,
         metadata: body.metadata.map(|m| m.map(metadata_text).transpose()).transpose()?,
+        budget: body.budget.map(|budget| budget.map(terms).transpose()).transpose()?,
     })
 }
 
@@ -200,7 +218,7 @@ pub async fn rotate(db: &Db, chance: &Entropy, now: UnixMs, id: &str) -> Result<
         last4: secret.last4.clone(),
     };
     let row = store::rotate(db, id, new, now).await.map_err(store_error)?.ok_or_else(|| no_key(id))?;
-    Ok(Done::with_secret(row, now, secret))
+    Ok(Done::with_secret(db, row, now, secret).await)
 }
 
 /// Revokes a key; its rows stay.
@@ -209,7 +227,7 @@ pub async fn rotate(db: &Db, chance: &Entropy, now: UnixMs, id: &str) -> Result<
 /// 404 for an unknown id, 503 without the database.
 pub async fn revoke(db: &Db, now: UnixMs, id: &str) -> Result<Done, ApiError> {
     let row = store::revoke(db, id, now).await.map_err(store_error)?.ok_or_else(|| no_key(id))?;
-    Ok(Done::row(row, now))
+    Done::row(db, row, now).await
 }
 
 fn no_key(id: &str) -> ApiError {
@@ -224,6 +242,35 @@ pub fn store_error(error: StoreError) -> ApiError {
     }
     tracing::error!(%error, "the database failed: {error}");
     ApiError::database_away()
+}
+
+/// Keys without their secrets, each with its own budget.
+async fn described(db: &Db, rows: &[KeyRow], now: UnixMs) -> Result<Vec<Value>, ApiError> {
+    let ids: Vec<String> = rows.iter().map(|row| key_budget_id(&row.id)).collect();
+    let found = budgets::get_many(db, &ids).await.map_err(store_error)?;
+    let states = budgets::state(db, &found, now).await.map_err(store_error)?;
+    let of_keys: HashMap<&str, Value> = found
+        .iter()
+        .zip(&states)
+        .map(|(budget, state)| (budget.subject.as_str(), describe_of_key(budget, state, now)))
+        .collect();
+    let with_budget = |row: &KeyRow| {
+        let mut object = describe(row, now);
+        object["budget"] = of_keys.get(row.id.as_str()).cloned().unwrap_or_default();
+        object
+    };
+    Ok(rows.iter().map(with_budget).collect())
+}
+
+/// What a body says of a key's own budget; its field is told as one of `budget`.
+fn terms(body: TermsBody) -> Result<BudgetPatch, ApiError> {
+    patch_of(body).map_err(|error| match error.param.clone() {
+        Some(param) => {
+            let message = format!("budget.{}", error.message);
+            ApiError { message, ..error }.param(format!("budget.{param}"))
+        }
+        None => error,
+    })
 }
 
 /// A key without its secret.
@@ -244,6 +291,7 @@ fn describe(row: &KeyRow, now: UnixMs) -> Value {
         "models": row.models,
         "team_id": row.team_id,
         "user_id": row.user_id,
+        "organization_id": row.organization_id,
         "limits": {"rpm": row.rpm, "tpm": row.tpm, "concurrency": row.concurrency},
         "expires_at": time(row.expires_at),
         "revoked_at": time(row.revoked_at),

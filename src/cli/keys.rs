@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::connect::{ConnectArgs, Connection, Local, block_on, exit_code};
 use super::{BAD_USAGE, FAILED, table};
 use crate::admin::keys::{self as manage, CreateBody};
+use crate::admin::when::{EXPECTED, when};
 use crate::clock::UnixMs;
 
 /// Manages virtual keys.
@@ -27,7 +28,7 @@ pub struct KeysArgs {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum KeysCommand {
     /// Create a key; its secret is printed once.
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// List keys.
     List,
     /// Show a key.
@@ -74,6 +75,18 @@ pub struct CreateArgs {
     /// The user it belongs to.
     #[arg(long, value_name = "ID")]
     user: Option<String>,
+    /// The organisation it belongs to.
+    #[arg(long, value_name = "ID")]
+    organization: Option<String>,
+    /// What it may cost in a period, in US dollars.
+    #[arg(long, value_name = "USD", requires = "period")]
+    budget_usd: Option<String>,
+    /// After what its budget begins anew: hour, day, week, month or total.
+    #[arg(long, requires = "budget_usd")]
+    period: Option<String>,
+    /// Whose calendar that is, such as Europe/Berlin; UTC without this.
+    #[arg(long, value_name = "ZONE", requires = "budget_usd")]
+    time_zone: Option<String>,
 }
 
 /// Keys asked for at once; `list` asks until there are no more.
@@ -142,29 +155,25 @@ fn body(args: &CreateArgs, now: UnixMs) -> Result<Value, String> {
         "models": args.models,
         "team_id": args.team,
         "user_id": args.user,
+        "organization_id": args.organization,
         "limits": {"rpm": args.rpm, "tpm": args.tpm, "concurrency": args.concurrency},
         "expires_at": expires,
+        "budget": args.budget_usd.as_ref().map(|usd| budget(args, usd)),
     }))
+}
+
+fn budget(args: &CreateArgs, usd: &str) -> Value {
+    let mut budget = json!({"usd": usd, "period": args.period});
+    if let Some(zone) = &args.time_zone {
+        budget["time_zone"] = zone.as_str().into();
+    }
+    budget
 }
 
 /// A span from now, or a time.
 fn expiry(text: &str, now: UnixMs) -> Result<String, String> {
-    let expected =
-        || format!("--expires {text}: expected a span such as 30d, 12h or 90m, or a time such as 2027-01-01T00:00:00Z");
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at.to_string());
-    }
-    let unit = text.chars().last().ok_or_else(expected)?;
-    let minutes = match unit {
-        'm' => 1,
-        'h' => 60,
-        'd' => 24 * 60,
-        'w' => 7 * 24 * 60,
-        _ => return Err(expected()),
-    };
-    let count: i64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
-    let span = count.checked_mul(minutes * 60_000).ok_or_else(expected)?;
-    Timestamp::from_millisecond(now.saturating_add(span)).map(|t| t.to_string()).map_err(|_| expected())
+    let at = when(text, now).and_then(|at| Timestamp::from_millisecond(at).ok());
+    at.map(|at| at.to_string()).ok_or_else(|| format!("--expires {text}: expected {EXPECTED}"))
 }
 
 fn request(command: &KeysCommand, cursor: Option<&str>) -> Result<(Method, String, Option<Value>), String> {
@@ -190,7 +199,7 @@ async fn on_database(command: &KeysCommand, cursor: Option<&str>, local: &Local)
     let outcome = match command {
         KeysCommand::Create(args) => {
             let body: CreateBody = body(args, now)
-                .and_then(|body| serde_json::from_value(body).map_err(|e| e.to_string()))
+                .and_then(|body| serde_path_to_error::deserialize(body).map_err(|e| e.to_string()))
                 .map_err(|why| (BAD_USAGE, why))?;
             manage::create(db, chance, now, body).await
         }
@@ -241,7 +250,7 @@ fn details(key: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     for (name, value) in key.as_object().into_iter().flatten().filter(|(name, v)| *name != "key" && !v.is_null()) {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        writeln!(out, "{name:<11} {value}")?;
+        writeln!(out, "{name:<15} {value}")?;
     }
     Ok(())
 }

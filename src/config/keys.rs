@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::budgets::KeyBudget;
 use super::limits::Limits;
 use super::read::{Field, Section};
 use super::secret::Secret;
@@ -30,6 +31,9 @@ pub struct Key {
     /// The user it belongs to.
     #[serde(default)]
     pub user_id: Option<String>,
+    /// The organisation it belongs to.
+    #[serde(default)]
+    pub organization_id: Option<String>,
     /// When it ends, as RFC 3339 (`2027-01-01T00:00:00Z`).
     #[serde(default)]
     #[schemars(with = "Option<String>")]
@@ -37,6 +41,9 @@ pub struct Key {
     /// Anything to be kept with its usage.
     #[serde(default)]
     pub metadata: BTreeMap<String, serde_json::Value>,
+    /// What it may cost within a period.
+    #[serde(default)]
+    pub budget: Option<KeyBudget>,
 }
 
 pub(super) fn read(section: &mut Section<'_>) -> Vec<Key> {
@@ -63,11 +70,23 @@ impl Key {
         let limits = section.section("limits", Limits::read).unwrap_or_default();
         let team_id = section.take("team_id", named);
         let user_id = section.take("user_id", named);
+        let organization_id = section.take("organization_id", named);
         let expires_at = section.take("expires_at", timestamp);
         let metadata = section.take("metadata", |field| field.map(|_, field| field.json())).unwrap_or_default();
-        section.refuse("budget");
+        let budget = section.section("budget", KeyBudget::read).flatten();
         let metadata = metadata.into_iter().collect();
-        Some(Self { name: name?, key: key?, models, limits, team_id, user_id, expires_at, metadata })
+        Some(Self {
+            name: name?,
+            key: key?,
+            models,
+            limits,
+            team_id,
+            user_id,
+            organization_id,
+            expires_at,
+            metadata,
+            budget,
+        })
     }
 }
 

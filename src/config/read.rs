@@ -334,14 +334,6 @@ impl<'a> Section<'a> {
         self.take(key, read)
     }
 
-    /// Refuses a key that is planned and does nothing yet: ignoring it would mislead.
-    pub(super) fn refuse(&mut self, key: &'static str) {
-        self.take(key, |mut field| -> Option<()> {
-            field.fault("not supported by this version; remove it");
-            None
-        });
-    }
-
     fn finish(self) {
         for entry in self.entries.into_values() {
             let path = join(&self.path, &entry.key);

@@ -204,7 +204,7 @@ fn line(budgets: &Budgets, flight: &Flight, target: &Target) -> Vec<Arc<Account>
         key: key.map(|key| key.id.as_str()),
         user: key.and_then(|key| key.user_id.as_deref()),
         team: key.and_then(|key| key.team_id.as_deref()),
-        organization: None,
+        organization: key.and_then(|key| key.organization_id.as_deref()),
         provider: Some(&target.provider.id),
         model: draft.model.as_deref(),
         target: Some(&target.name),

@@ -33,6 +33,8 @@ pub struct KeyData {
     pub team_id: Option<String>,
     /// User it belongs to.
     pub user_id: Option<String>,
+    /// Organisation it belongs to.
+    pub organization_id: Option<String>,
     /// From when it no longer works.
     pub expires_at: Option<UnixMs>,
     /// The number of its last change in the database; 0 for one that is not there.
@@ -310,6 +312,7 @@ mod tests {
             limits: Limits::default(),
             team_id: None,
             user_id: None,
+            organization_id: None,
             expires_at: None,
             rev: 0,
             revoked: false,

@@ -1,12 +1,15 @@
 //! The admin plane, `/admin/v1`: for the admin key alone.
 
+pub mod budgets;
+pub mod alerts;
 pub mod keys;
 pub mod providers;
+pub mod reconcile;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use super::auth;
 use crate::error::ApiError;
@@ -15,10 +18,16 @@ use crate::state::{Gateway, Shared};
 
 /// Lets only the admin key in.
 pub async fn require_admin(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    match check_admin(&gateway, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    if let Err(error) = check_admin(&gateway, request.headers()) {
+        return error.into_response();
     }
+    let changes = request.method() != Method::GET;
+    let response = next.run(request).await;
+    // This replica takes a change over at once; if it cannot now, its keeper does within a second.
+    if changes && let Err(error) = gateway.follow_budgets().await {
+        tracing::warn!(%error, "changed budgets could not be read: {error}");
+    }
+    response
 }
 
 /// Whether a request carries the admin key.

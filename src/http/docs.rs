@@ -7,6 +7,7 @@ use http::{HeaderValue, header};
 use serde_json::{Map, Value, json};
 
 use super::generate::json as json_response;
+use crate::budget::{Period, Scope};
 use crate::state::Shared;
 
 /// Who may call a route.
@@ -61,6 +62,11 @@ const fn passed(method: &'static str, path: &'static str, summary: &'static str)
 const REST: &str = "Any other path of OpenAI's API; it goes to the provider that the model names, that holds the object, \
                     or that is the default";
 
+const RECONCILE_QUERY: &[(&str, &str)] = &[
+    ("from", "first moment, moved to its day's begin: RFC 3339, a date, or a span such as 7d; 35d without it"),
+    ("to", "last moment, moved to its day's end; now without it"),
+];
+
 const USAGE_QUERY: &[(&str, &str)] = &[
     ("from", "first moment: RFC 3339, a date, or a span such as 7d"),
     ("to", "first moment no longer included"),
@@ -83,6 +89,24 @@ const USAGE_QUERY: &[(&str, &str)] = &[
 ];
 const PAGE_QUERY: &[(&str, &str)] =
     &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
+const EVENTS_QUERY: &[(&str, &str)] = &[
+    ("kind", "kind of event, such as budget.exceeded"),
+    ("since", "first moment: RFC 3339"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
+const DEAD_QUERY: &[(&str, &str)] = &[
+    ("sink", "name of the receiver"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
+
+const BUDGETS_QUERY: &[(&str, &str)] = &[
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+    ("scope", "key, user, team, organization, provider, model or tag"),
+    ("subject", "what the budget is for, such as a team's id"),
+];
 
 /// Every route.
 pub const ROUTES: &[Described] = &[
@@ -211,8 +235,58 @@ pub const ROUTES: &[Described] = &[
         "Give a virtual key a new secret; the old one is dead",
         Access::Admin,
     ),
+    Described {
+        query: BUDGETS_QUERY,
+        ..route("get", "/admin/v1/budgets", "Admin", "List budgets with how far each is spent", Access::Admin)
+    },
+    Described {
+        body: Some("BudgetCreate"),
+        success: 201,
+        ..route("post", "/admin/v1/budgets", "Admin", "Create a budget", Access::Admin)
+    },
+    route("get", "/admin/v1/budgets/{id}", "Admin", "Show a budget with how far it is spent", Access::Admin),
+    Described {
+        body: Some("BudgetUpdate"),
+        ..route("patch", "/admin/v1/budgets/{id}", "Admin", "Change a budget that was created here", Access::Admin)
+    },
+    route("delete", "/admin/v1/budgets/{id}", "Admin", "End a budget that was created here", Access::Admin),
+    Described {
+        body: Some("BudgetRaise"),
+        ..route("post", "/admin/v1/budgets/{id}/raise", "Admin", "Allow more for a while; 0 ends that", Access::Admin)
+    },
     Described { query: USAGE_QUERY, ..route("get", "/admin/v1/usage", "Admin", "Usage of everybody", Access::Admin) },
     route("get", "/admin/v1/providers", "Admin", "Configured providers and how they do", Access::Admin),
+    Described {
+        query: RECONCILE_QUERY,
+        ..route("get", "/admin/v1/reconcile", "Admin", "Whether rows, sums, budgets and leases agree", Access::Admin)
+    },
+    route("get", "/admin/v1/alerts", "Alerts", "Receivers of alerts and how they do", Access::Admin),
+    Described {
+        query: EVENTS_QUERY,
+        ..route("get", "/admin/v1/alerts/events", "Alerts", "Events, the newest first", Access::Admin)
+    },
+    Described {
+        query: DEAD_QUERY,
+        ..route("get", "/admin/v1/alerts/dead", "Alerts", "Events that a receiver never took", Access::Admin)
+    },
+    route("post", "/admin/v1/alerts/dead/{id}/replay", "Alerts", "Send one of them again", Access::Admin),
+    Described {
+        body: Some("AlertReplay"),
+        ..route(
+            "post",
+            "/admin/v1/alerts/replay",
+            "Alerts",
+            "Send a receiver everything since a moment again",
+            Access::Admin,
+        )
+    },
+    route(
+        "post",
+        "/admin/v1/alerts/{name}/test",
+        "Alerts",
+        "Send a receiver a test and say what came of it",
+        Access::Admin,
+    ),
     route("get", "/health", "Operations", "Alive", Access::Open),
     route("get", "/health/ready", "Operations", "Ready for traffic; 503 while draining", Access::Open),
     route("get", "/health/details", "Operations", "Each component and provider", Access::Admin),
@@ -292,9 +366,12 @@ fn schemas() -> Value {
         "models": {"type": "array", "items": text(), "description": "globs of model names; empty means all"},
         "team_id": {"type": ["string", "null"]},
         "user_id": {"type": ["string", "null"]},
+        "organization_id": {"type": ["string", "null"]},
         "limits": limits,
         "expires_at": {"type": ["string", "null"], "format": "date-time"},
         "metadata": {"type": ["object", "null"]},
+        "budget": {"type": ["object", "null"], "additionalProperties": false, "properties": terms(),
+            "description": "what the key may cost; a new one needs usd and period, null ends it"},
     });
     let extensions = json!({
         "model": {"type": "string"},
@@ -312,10 +389,44 @@ fn schemas() -> Value {
         "RerankRequest": request(&["model", "query", "documents"]),
         "KeyCreate": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": key},
         "KeyUpdate": {"type": "object", "additionalProperties": false, "properties": key},
+        "BudgetCreate": budget(&["name", "scope", "subject", "usd", "period"], &["name", "scope", "subject"]),
+        "BudgetUpdate": budget(&[], &["name"]),
+        "BudgetRaise": {"type": "object", "required": ["usd"], "additionalProperties": false, "properties": {"usd": usd(),
+            "until": {"type": "string", "description": "RFC 3339, or a span from now such as 2d; needed unless usd is 0"}}},
+        "AlertReplay": {"type": "object", "required": ["sink", "since"], "additionalProperties": false, "properties": {
+            "sink": text(), "since": {"type": "string", "format": "date-time"}}},
         "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object",
             "required": ["message", "type", "param", "code"], "properties": {
                 "message": text(), "type": text(), "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}},
     })
+}
+
+fn usd() -> Value {
+    json!({"type": "string", "pattern": r"^\d+(\.\d{1,9})?$", "description": "US dollars"})
+}
+
+/// What may be spent how often.
+fn terms() -> Value {
+    json!({
+        "usd": usd(),
+        "period": {"enum": Period::ALL},
+        "time_zone": {"type": "string", "description": "IANA name; UTC without it"},
+        "carry_over": {"type": "boolean", "description": "what is left at a period's end is added to the next"},
+        "thresholds": {"type": "array", "maxItems": 10, "items": {"type": "integer", "minimum": 1, "maximum": 100}},
+    })
+}
+
+/// The body of a budget with these fields besides its terms.
+fn budget(required: &[&str], besides: &[&str]) -> Value {
+    let mut properties = terms();
+    for name in besides {
+        properties[*name] = match *name {
+            "scope" => json!({"enum": Scope::ALL}),
+            "subject" => json!({"type": "string", "minLength": 1, "maxLength": 256}),
+            _ => json!({"type": "string", "minLength": 1, "maxLength": 200}),
+        };
+    }
+    json!({"type": "object", "required": required, "additionalProperties": false, "properties": properties})
 }
 
 /// `GET /docs`: the document as a page, without anything from elsewhere.

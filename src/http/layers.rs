@@ -103,7 +103,10 @@ fn open(gateway: &Shared, request: &Request, voice: Voice) -> Result<Arc<Flight>
         let why = "the gateway is serving as many requests as it may (server.max_in_flight)";
         return Err(Box::new(shed(gateway, voice, &id, "in_flight", why)));
     }
-    Ok(Flight::open(id, endpoint_of(request.uri().path()), gateway.meter.clone(), place))
+    let endpoint = endpoint_of(request.uri().path());
+    let now = gateway.clock().unix_ms();
+    let at = if named(request.headers()).is_some() { gateway.recent_ids.time(&id, now) } else { now };
+    Ok(Flight::open(id, at, endpoint, gateway.meter.clone(), place))
 }
 
 async fn serve(
@@ -201,8 +204,11 @@ pub fn limited(flight: &Flight, refused: Refused) -> ApiError {
 
 /// The client's `x-request-id` when it is well-formed, else a new one (UUIDv7).
 fn request_id(gateway: &Shared, headers: &HeaderMap) -> String {
-    let given = headers.get("x-request-id").and_then(|v| v.to_str().ok()).filter(|id| well_formed(id));
-    given.map_or_else(|| gateway.chance.uuid(gateway.clock().unix_ms()).to_string(), ToOwned::to_owned)
+    named(headers).map_or_else(|| gateway.chance.uuid(gateway.clock().unix_ms()).to_string(), ToOwned::to_owned)
+}
+
+fn named(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-request-id").and_then(|v| v.to_str().ok()).filter(|id| well_formed(id))
 }
 
 fn well_formed(id: &str) -> bool {

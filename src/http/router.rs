@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::admin::budgets;
 use super::error::Voice;
 use super::layers::{self, Endpoint};
 use super::{admin, docs, error, health, metrics, models, openai};
@@ -50,8 +51,18 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
         .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
         .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
+        .route("/admin/v1/budgets", get(budgets::list).post(budgets::create))
+        .route("/admin/v1/budgets/{id}", get(budgets::show).patch(budgets::update).delete(budgets::delete))
+        .route("/admin/v1/budgets/{id}/raise", post(budgets::raise))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/providers", get(admin::providers::list))
+        .route("/admin/v1/reconcile", get(admin::reconcile::show))
+        .route("/admin/v1/alerts", get(admin::alerts::list))
+        .route("/admin/v1/alerts/events", get(admin::alerts::events))
+        .route("/admin/v1/alerts/dead", get(admin::alerts::dead))
+        .route("/admin/v1/alerts/dead/{id}/replay", post(admin::alerts::replay_one))
+        .route("/admin/v1/alerts/replay", post(admin::alerts::replay))
+        .route("/admin/v1/alerts/{name}/test", post(admin::alerts::test))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
     if gateway.config.server.metrics_listen.is_none() {

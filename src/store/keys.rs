@@ -9,6 +9,7 @@ mod record;
 
 pub use self::model::{KeyHash, KeyPatch, KeyRow, NewSecret};
 use self::record::Row;
+use super::budgets::{self, BudgetPatch};
 use super::db::Db;
 use super::error::StoreError;
 use super::session::{Session, Tx};
@@ -24,20 +25,20 @@ const CURRENT_REV: &str = "SELECT value FROM counters WHERE name = 'keys_rev'";
 macro_rules! columns {
     () => {
         "id, name, hash, prefix, last4, models, team_id, user_id, rpm, tpm, concurrency, expires_at, revoked_at, \
-         metadata, created_at, updated_at, rev"
+         metadata, created_at, updated_at, rev, organization_id"
     };
 }
 
 const INSERT: &str = concat!(
     "INSERT INTO virtual_keys (",
     columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 );
 
 const UPDATE: &str = "\
 UPDATE virtual_keys SET name = $2, hash = $3, prefix = $4, last4 = $5, models = $6, team_id = $7, user_id = $8,
     rpm = $9, tpm = $10, concurrency = $11, expires_at = $12, revoked_at = $13, metadata = $14, created_at = $15,
-    updated_at = $16, rev = $17
+    updated_at = $16, rev = $17, organization_id = $18
 WHERE id = $1";
 
 const GET: &str = concat!("SELECT ", columns!(), " FROM virtual_keys WHERE id = $1");
@@ -53,12 +54,20 @@ const CHANGED_SINCE: &str = concat!("SELECT ", columns!(), " FROM virtual_keys W
 /// # Errors
 /// `Conflict` when the id or the hash exists; `Invalid` when the metadata is not JSON.
 pub async fn insert(db: &Db, key: &KeyRow) -> Result<i64, StoreError> {
+    insert_with(db, key, None).await
+}
+
+/// Adds a key and, in the same transaction, a budget of its own.
+///
+/// # Errors
+/// As [`insert`]; `Invalid` when the budget lacks its limit or its period.
+pub async fn insert_with(db: &Db, key: &KeyRow, budget: Option<BudgetPatch>) -> Result<i64, StoreError> {
     let mut tx = db.begin().await?;
     let rev = next_rev(&mut tx).await?;
     let key = KeyRow { rev, ..key.clone() };
-    match tx.execute(write(INSERT, &key)?).await {
-        Ok(_) => tx.commit().await.map(|()| rev),
-        Err(e) => Err(undone(tx, e).await),
+    match write_both(&mut tx, write(INSERT, &key)?, &key, budget.map(Some)).await {
+        Ok(()) => tx.commit().await.map(|()| rev),
+        Err(e) => Err(tx.undone(e).await),
     }
 }
 
@@ -89,12 +98,15 @@ pub async fn list(db: &Db, after: Option<&str>, limit: u32) -> Result<Vec<KeyRow
     read(&mut db.reader().await?, statement).await
 }
 
-/// Changes a key; answers it as it is now, or `None` when there is no such key.
+/// Changes a key, and its own budget with it; answers the key as it is now, or `None` when there is no
+/// such key.
 ///
 /// # Errors
-/// `Invalid` when the metadata is not JSON; else as any call to the store.
-pub async fn update(db: &Db, id: &str, patch: KeyPatch, now: UnixMs) -> Result<Option<KeyRow>, StoreError> {
-    change(db, id, now, |key| patch.apply(key)).await
+/// `Invalid` when the metadata is not JSON, or a new budget lacks its limit or its period; else as any call
+/// to the store.
+pub async fn update(db: &Db, id: &str, mut patch: KeyPatch, now: UnixMs) -> Result<Option<KeyRow>, StoreError> {
+    let budget = patch.budget.take();
+    change(db, id, now, budget, |key| patch.apply(key)).await
 }
 
 /// Gives a key a new secret; the old one stops working. A revoked key stays revoked.
@@ -102,7 +114,7 @@ pub async fn update(db: &Db, id: &str, patch: KeyPatch, now: UnixMs) -> Result<O
 /// # Errors
 /// `Conflict` when another key has that hash; else as any call to the store.
 pub async fn rotate(db: &Db, id: &str, secret: NewSecret, now: UnixMs) -> Result<Option<KeyRow>, StoreError> {
-    change(db, id, now, |key| {
+    change(db, id, now, None, |key| {
         key.hash = secret.hash;
         key.prefix = secret.prefix;
         key.last4 = secret.last4;
@@ -115,7 +127,7 @@ pub async fn rotate(db: &Db, id: &str, secret: NewSecret, now: UnixMs) -> Result
 /// # Errors
 /// As any call to the store.
 pub async fn revoke(db: &Db, id: &str, now: UnixMs) -> Result<Option<KeyRow>, StoreError> {
-    change(db, id, now, |key| key.revoked_at = key.revoked_at.or(Some(now))).await
+    change(db, id, now, None, |key| key.revoked_at = key.revoked_at.or(Some(now))).await
 }
 
 /// Keys changed after revision `rev`, oldest change first; at most `limit` (1 to 1001). Ask again
@@ -136,8 +148,14 @@ pub async fn current_rev(db: &Db) -> Result<i64, StoreError> {
     found.map(|(rev,)| rev).ok_or_else(record::no_counter)
 }
 
-/// Reads, changes and writes one key under the counter's lock, so that no change is lost.
-async fn change(db: &Db, id: &str, now: UnixMs, apply: impl FnOnce(&mut KeyRow)) -> Result<Option<KeyRow>, StoreError> {
+/// Reads, changes and writes one key, and its budget, under the counter's lock, so that no change is lost.
+async fn change(
+    db: &Db,
+    id: &str,
+    now: UnixMs,
+    budget: Option<Option<BudgetPatch>>,
+    apply: impl FnOnce(&mut KeyRow),
+) -> Result<Option<KeyRow>, StoreError> {
     let mut tx = db.begin().await?;
     let rev = next_rev(&mut tx).await?;
     let Some(mut key) = find(&mut tx, id).await? else {
@@ -147,17 +165,21 @@ async fn change(db: &Db, id: &str, now: UnixMs, apply: impl FnOnce(&mut KeyRow))
     apply(&mut key);
     key.updated_at = now;
     key.rev = rev;
-    match tx.execute(write(UPDATE, &key)?).await {
-        Ok(_) => tx.commit().await.map(|()| Some(key)),
-        Err(e) => Err(undone(tx, e).await),
+    match write_both(&mut tx, write(UPDATE, &key)?, &key, budget).await {
+        Ok(()) => tx.commit().await.map(|()| Some(key)),
+        Err(e) => Err(tx.undone(e).await),
     }
 }
 
-/// Rolls back after `error`, which is what the caller is told.
-async fn undone(tx: Tx, error: StoreError) -> StoreError {
-    // When even that fails, dropping the transaction closes its connection.
-    let _ = tx.rollback().await;
-    error
+/// Writes a key, then its budget. Always in this order: each holds a counter's lock.
+async fn write_both(
+    tx: &mut Tx,
+    statement: Statement,
+    key: &KeyRow,
+    budget: Option<Option<BudgetPatch>>,
+) -> Result<(), StoreError> {
+    tx.execute(statement).await?;
+    budgets::of_key::set(tx, &key.id, &key.name, budget, key.updated_at).await
 }
 
 async fn next_rev(tx: &mut Tx) -> Result<i64, StoreError> {
@@ -198,5 +220,6 @@ fn write(text: &'static str, key: &KeyRow) -> Result<Statement, StoreError> {
         .bind(metadata)
         .bind(key.created_at)
         .bind(key.updated_at)
-        .bind(key.rev))
+        .bind(key.rev)
+        .bind(key.organization_id.as_deref()))
 }

@@ -141,6 +141,13 @@ impl Tx {
         self.end("ROLLBACK").await
     }
 
+    /// Undoes it after `error`, which is what the caller is told.
+    pub(crate) async fn undone(self, error: StoreError) -> StoreError {
+        // When even that fails, dropping the transaction closes its connection.
+        let _ = self.rollback().await;
+        error
+    }
+
     async fn end(&mut self, how: &'static str) -> Result<(), StoreError> {
         let ended = self.0.execute(Statement::new(how)).await;
         self.0.in_transaction = ended.is_err();

@@ -3,7 +3,7 @@
 //! The sums are written in the same transaction as the rows and count only rows that were really
 //! inserted, so they always agree with them, however often a batch is sent again.
 
-mod bulk;
+pub(super) mod bulk;
 mod calendar;
 mod filter;
 mod page;

@@ -37,7 +37,7 @@ fn the_version_is_told() {
 
 #[test]
 fn every_command_has_its_help() {
-    for command in ["serve", "check", "config", "keys", "usage", "prices", "doctor"] {
+    for command in ["serve", "check", "config", "keys", "usage", "prices", "alerts", "doctor"] {
         let said = Home::new().run(&[command, "--help"]);
         succeeds(&said);
         assert!(said.out.contains("Usage: weir"), "{said:?}");

@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use weir::clock::Clock;
 use weir::config::{Config, ConfigSource, EXAMPLE, Format};
+use weir::money::NanoUsd;
 use weir::snapshot::Snapshot;
 
 use crate::support::database::Database;
@@ -30,12 +31,55 @@ const EPOCH: i64 = 1_795_000_000_000;
 /// Each key of `config/schema.json`, and the test that sets it and sees it act. `*` is a name of the
 /// user's choice.
 const SHOWN_BY: &[(&str, &str)] = &[
+    ("alerts[].email.from", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.allow_plaintext", "plain_text_leaves_the_machine_only_where_that_is_said"),
+    ("alerts[].email.smtp.host", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.password", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.port", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.tls", "mail_goes_through_tls_as_configured"),
+    ("alerts[].email.smtp.username", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.to", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].events", "events_and_receivers_are_listed"),
+    ("alerts[].name", "events_and_receivers_are_listed"),
+    ("alerts[].retry.attempts", "what_is_not_taken_is_tried_again_and_then_put_aside"),
+    ("alerts[].retry.backoff", "waits_are_as_long_as_configured"),
+    ("alerts[].retry.max_backoff", "waits_are_as_long_as_configured"),
+    ("alerts[].webhook.allow_http", "plain_text_leaves_the_machine_only_where_that_is_said"),
+    ("alerts[].webhook.headers", "an_event_is_posted_signed_and_once"),
+    ("alerts[].webhook.headers.*", "an_event_is_posted_signed_and_once"),
+    ("alerts[].webhook.secret", "an_event_is_posted_signed_and_once"),
+    ("alerts[].webhook.url", "an_event_is_posted_signed_and_once"),
     ("auth.admin_key", "the_configured_admin_key_is_the_one"),
     ("auth.required", "without_required_keys_everybody_may_call_on_loopback"),
+    ("brake.idle", "the_policy_and_the_brake_reach_the_gateway"),
+    ("brake.repeats", "the_policy_and_the_brake_reach_the_gateway"),
+    ("brake.session_turns", "the_policy_and_the_brake_reach_the_gateway"),
+    ("brake.session_usd", "the_policy_and_the_brake_reach_the_gateway"),
+    ("budget_policy.unknown", "the_policy_and_the_brake_reach_the_gateway"),
+    ("budget_policy.unpriced", "the_policy_and_the_brake_reach_the_gateway"),
+    ("budgets", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].carry_over", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].key", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].model", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].name", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].organization", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].period", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].provider", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].tag", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].team", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].thresholds", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].time_zone", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].usd", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].user", "declared_budgets_are_those_of_the_database"),
     ("database.max_connections", "the_database_gets_so_many_connections_and_no_more"),
     ("database.url", "another_replica_follows_within_a_second"),
     ("include", "an_included_file_counts_and_the_including_one_wins"),
     ("keys", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
+    ("keys[].budget.carry_over", "declared_budgets_are_those_of_the_database"),
+    ("keys[].budget.period", "declared_budgets_are_those_of_the_database"),
+    ("keys[].budget.thresholds", "declared_budgets_are_those_of_the_database"),
+    ("keys[].budget.time_zone", "declared_budgets_are_those_of_the_database"),
+    ("keys[].budget.usd", "declared_budgets_are_those_of_the_database"),
     ("keys[].expires_at", "a_declared_key_has_rights_limits_and_an_end"),
     ("keys[].key", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("keys[].limits.concurrency", "a_declared_key_has_rights_limits_and_an_end"),
@@ -44,6 +88,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("keys[].metadata", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("keys[].models", "a_declared_key_has_rights_limits_and_an_end"),
     ("keys[].name", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
+    ("keys[].organization_id", "a_declared_keys_organization_reaches_the_gate"),
     ("keys[].team_id", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("keys[].user_id", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("logging.format", "the_log_has_the_form_and_the_level_that_are_configured"),
@@ -210,6 +255,7 @@ fn the_example_resolves_to_the_last_price() {
     let env = |name: &str| match name {
         "WEIR_LOG" => None,
         "DATABASE_URL" => Some("sqlite://x.db".to_owned()),
+        "ALERT_WEBHOOK_SECRET" => Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()),
         _ => Some("value".to_owned()),
     };
     let source = ConfigSource::Text { name: "example.yaml".into(), text: EXAMPLE.into(), format: Format::Yaml };
@@ -248,6 +294,26 @@ async fn with(url: &str, settings: &str) -> (Gateway, String) {
     let gateway = Setup::new(yaml).start().await;
     let key = gateway.plain_key().await;
     (gateway, key)
+}
+
+#[tokio::test]
+async fn a_declared_keys_organization_reaches_the_gate() {
+    let gateway = Setup::new("keys: [{ name: ci, key: any-text, organization_id: acme }]\n").start().await;
+    let slot = gateway.app.gateway.keys.slot("config:ci").unwrap();
+    assert_eq!(slot.data().organization_id.as_deref(), Some("acme"));
+}
+
+#[tokio::test]
+async fn the_policy_and_the_brake_reach_the_gateway() {
+    let yaml = "budget_policy: { unpriced: allow, unknown: allow }\n\
+                brake: { session_usd: \"1.5\", session_turns: 7, repeats: 3, idle: 10m }\n";
+    let gateway = Setup::new(yaml).start().await;
+    let config = &gateway.app.gateway.config;
+    let allow = weir::config::Policy::Allow;
+    assert_eq!((config.budget_policy.unpriced, config.budget_policy.unknown), (allow, allow));
+    let brake = &config.brake;
+    assert_eq!((brake.session_usd, brake.session_turns), (Some(NanoUsd(1_500_000_000)), Some(7)));
+    assert_eq!((brake.repeats, brake.idle), (Some(3), Duration::from_secs(600)));
 }
 
 #[expect(clippy::disallowed_methods, reason = "the runtime of the test ends its tasks")]

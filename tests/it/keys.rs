@@ -44,7 +44,7 @@ fn refused(reply: &Reply, status: StatusCode, code: &str) {
 async fn a_key_lives_its_life(db: Database) {
     let gateway = Setup::new(PLAIN).database(&db.url).start().await;
     let body = json!({"name": "app", "models": ["demo/*"], "team_id": "t1", "user_id": "u1",
-        "limits": {"rpm": 100, "tpm": 100_000, "concurrency": 5}, "expires_at": "2090-01-01T00:00:00Z",
+        "organization_id": "o1", "limits": {"rpm": 100, "tpm": 100_000, "concurrency": 5}, "expires_at": "2090-01-01T00:00:00Z",
         "metadata": {"cost_center": "42"}});
     let made = gateway.admin(Method::POST, "/admin/v1/keys", body).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
@@ -57,7 +57,7 @@ async fn a_key_lives_its_life(db: Database) {
     let shown = gateway.admin(Method::GET, &path, Value::Null).await;
     assert!(!shown.text().contains(secret), "the secret is shown once");
     let shown = shown.json();
-    for field in ["name", "models", "team_id", "user_id", "limits", "metadata"] {
+    for field in ["name", "models", "team_id", "user_id", "organization_id", "limits", "metadata"] {
         assert_eq!(shown[field], made[field], "{field}");
     }
     assert_eq!((&shown["status"], &shown["last4"]), (&json!("active"), &json!(secret[secret.len() - 4..])));
@@ -279,6 +279,12 @@ async fn fields_of_a_key_are_checked_and_named() {
         (json!({"name": "a", "limits": {"rpm": -1}}), "limits.rpm"),
         (json!({"name": "a", "limits": {"tpm": 1e30}}), "limits.tpm"),
         (json!({"name": "a", "team_id": ""}), "team_id"),
+        (json!({"name": "a", "organization_id": "o\n"}), "organization_id"),
+        (json!({"name": "a", "budget": {"usd": "-1", "period": "day"}}), "budget.usd"),
+        (json!({"name": "a", "budget": {"usd": 1, "period": "day"}}), "budget.usd"),
+        (json!({"name": "a", "budget": {"usd": "1", "period": "year"}}), "budget.period"),
+        (json!({"name": "a", "budget": {"usd": "1", "period": "day", "time_zone": "Berlin"}}), "budget.time_zone"),
+        (json!({"name": "a", "budget": {"usd": "1", "period": "day", "thresholds": [0]}}), "budget.thresholds"),
         (json!({"name": "a", "metadata": {"x": "y".repeat(9000)}}), "metadata"),
     ] {
         let reply = gateway.admin(Method::POST, "/admin/v1/keys", body.clone()).await;

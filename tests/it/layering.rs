@@ -5,19 +5,21 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `budget`, `error`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 5] = ["budget", "clock", "error", "money", "record"];
+/// Imported by all: `budget`, `error`, `events`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 6] = ["budget", "clock", "error", "events", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
-    ("admin", &["flight", "gate", "store"]),
+    ("admin", &["alerts", "flight", "gate", "store"]),
+    ("alerts", &["config", "snapshot", "upstream"]),
     ("budget", &[]),
     ("catalog", &[]),
     ("clock", &[]),
     ("config", &[]),
     ("demo", &["upstream"]),
-    ("dispatch", &["catalog", "flight", "gate", "meter", "snapshot", "upstream"]),
+    ("dispatch", &["catalog", "flight", "gate", "meter", "price", "snapshot", "upstream"]),
     ("error", &[]),
+    ("events", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
     ("gate", &[]),
     (
@@ -37,7 +39,7 @@ const MAP: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("jobs", &["flight", "meter", "state", "store"]),
+    ("jobs", &["alerts", "flight", "gate", "meter", "state", "store"]),
     ("lifecycle", &[]),
     ("meter", &["price"]),
     ("money", &[]),
@@ -45,7 +47,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("route", &["snapshot"]),
     ("snapshot", &["catalog", "config", "gate", "price"]),
-    ("state", &["config", "dispatch", "flight", "gate", "snapshot", "store"]),
+    ("state", &["alerts", "config", "dispatch", "flight", "gate", "snapshot", "store"]),
     ("store", &[]),
     ("upstream", &[]),
 ];

@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy.toml lets tests unwrap, but does not see that these functions are")]
 
+mod budgets;
 mod db;
 mod keys;
 mod objects;
+mod outbox;
 mod settings;
 mod totals;
 mod usage_read;

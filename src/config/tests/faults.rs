@@ -286,11 +286,55 @@ fn keys() {
 }
 
 #[test]
-fn what_does_nothing_yet_is_refused() {
+fn budgets() {
     check(
-        "keys: [{name: a, key: x, budget: {usd: '5.00', period: day}}]",
-        &["1:34: keys[0].budget: not supported by this version; remove it"],
+        "keys: [{name: a, key: x, budget: {period: moth}}]",
+        &[
+            "1:34: keys[0].budget: the key `usd` is missing",
+            "1:43: keys[0].budget.period: expected one of hour, day, week, month, total, did you mean `month`?",
+        ],
     );
+    check(
+        "keys: [{name: a, key: x, budget: {usd: -1, period: day, time_zone: Berlin}}]",
+        &[
+            "1:40: keys[0].budget.usd: expected text, found a number; put it in quotes",
+            "1:68: keys[0].budget.time_zone: expected a time zone of the IANA database, such as \"UTC\" or \"Europe/Berlin\"",
+        ],
+    );
+    fn b(yaml: &str, expected: &str) {
+        check(&format!("budgets: [{{{yaml}}}]"), &[expected]);
+    }
+    let one = "a budget is for exactly one of key, user, team, organization, provider, model, tag";
+    b("name: b, usd: '1', period: day", &format!("1:11: budgets[0]: {one}"));
+    b("name: b, usd: '1', period: day, team: t, user: u", &format!("1:11: budgets[0]: {one}"));
+    b("name: b, usd: '1', period: day, tag: t", "1:49: budgets[0].tag: the subject of a tag's budget is `name=value`");
+    b(
+        "name: 'key:b', usd: '1', period: day, team: t",
+        "1:18: budgets[0].name: a budget's name must not begin with `key:`",
+    );
+    b("usd: '1', period: day, team: t", "1:11: budgets[0]: the key `name` is missing");
+    b(
+        "name: b, usd: '-1', period: day, team: t",
+        "1:26: budgets[0].usd: an amount must be at least 0 and at most 1000000000 US dollars",
+    );
+    b(
+        "name: b, usd: '1', period: day, team: t, thresholds: [0]",
+        "1:66: budgets[0].thresholds[0]: must be at least 1 and at most 100",
+    );
+    b(
+        "name: b, usd: '1', period: day, team: t, thresholds: [1,2,3,4,5,6,7,8,9,10,11]",
+        "1:65: budgets[0].thresholds: thresholds are at most 10 whole percents from 1 to 100",
+    );
+    b(
+        "name: b, usd: '1', period: day, provider: demmo",
+        "1:54: budgets[0].provider: no provider is called `demmo`, did you mean `demo`?",
+    );
+    check(
+        "budgets: [{name: b, usd: '1', period: day, team: t}, {name: b, usd: '1', period: day, team: u}]",
+        &["1:61: budgets[1].name: another budget is called `b` already"],
+    );
+    check("brake: {repeats: 0}", &["1:18: brake.repeats: must be at least 1"]);
+    check("budget_policy: {unpriced: maybe}", &["1:27: budget_policy.unpriced: expected one of refuse, allow"]);
 }
 
 #[test]

@@ -49,6 +49,8 @@ fn the_words_of_a_choice_are_those_it_is_shown_with() {
     check::<Strategy>();
     check::<Http2>();
     check::<Faults>();
+    check::<Policy>();
+    check::<crate::budget::Period>();
     assert!(<LogLevel as read::Choice>::ALL.iter().all(|(word, level)| level.as_str() == *word));
 }
 
@@ -165,10 +167,63 @@ fn keys() {
     k("limits: {concurrency: 3}", "/limits/concurrency", "3");
     k("team_id: t", "/team_id", r#""t""#);
     k("user_id: u", "/user_id", r#""u""#);
+    k("organization_id: o", "/organization_id", r#""o""#);
+    k("budget: {usd: '5.00', period: day}", "/budget/usd", r#""5.000000000""#);
+    k("budget: {usd: '5.00', period: day}", "/budget/period", r#""day""#);
+    k("budget: {usd: '5.00', period: day, time_zone: europe/berlin}", "/budget/time_zone", r#""Europe/Berlin""#);
+    k("budget: {usd: '5.00', period: day, carry_over: true}", "/budget/carry_over", "true");
+    k("budget: {usd: '5.00', period: day, thresholds: [90, 10]}", "/budget/thresholds", "[10,90]");
     k("expires_at: 2030-01-01T02:00:00+02:00", "/expires_at", r#""2030-01-01T00:00:00Z""#);
     k("metadata: {a: {b: ['${SET}', 1, ~, true]}}", "/metadata/a/b", r#"["from-env",1,null,true]"#);
     let config = load("keys: [{name: ci, key: '${SECRET}'}]");
     assert_eq!(config.keys[0].key.expose_secret(), "hunter2");
+}
+
+#[test]
+fn budgets() {
+    fn b(yaml: &str, pointer: &str, expected: &str) {
+        let yaml = format!("budgets: [{{name: b, usd: '${{PORT}}.5', period: week, {yaml}}}]");
+        check(&yaml, &format!("/budgets/0{pointer}"), expected);
+    }
+    b("team: t", "/name", r#""b""#);
+    b("team: t", "/usd", r#""9000.500000000""#);
+    b("team: t", "/period", r#""week""#);
+    b("team: t", "/time_zone", r#""UTC""#);
+    b("team: t", "/thresholds", "[50,80,100]");
+    b("team: t, time_zone: Asia/Kolkata", "/time_zone", r#""Asia/Kolkata""#);
+    b("team: t, carry_over: true", "/carry_over", "true");
+    b("team: t, thresholds: []", "/thresholds", "[]");
+    for (scope, subject) in [
+        ("key", "config:ci"),
+        ("user", "u"),
+        ("team", "t"),
+        ("organization", "o"),
+        ("provider", "demo"),
+        ("model", "demo/chat"),
+        ("tag", "app=x=y"),
+    ] {
+        b(&format!("{scope}: {subject}"), &format!("/{scope}"), &format!("{subject:?}"));
+        let config = load(&format!("budgets: [{{name: b, usd: '1', period: total, {scope}: {subject}}}]"));
+        let found = config.budgets[0].subject().map(|(scope, subject)| (scope.as_str(), subject));
+        assert_eq!(found, Some((scope, subject)));
+    }
+    for (period, _) in <crate::budget::Period as read::Choice>::ALL {
+        let config = load(&format!("budgets: [{{name: b, usd: '1', period: {period}, team: t}}]"));
+        assert_eq!(config.budgets[0].period.as_str(), *period);
+    }
+}
+
+#[test]
+fn budget_policy_and_brake() {
+    check("budget_policy: {unpriced: allow}", "/budget_policy/unpriced", r#""allow""#);
+    check("budget_policy: {unknown: allow}", "/budget_policy/unknown", r#""allow""#);
+    let strict = load("budget_policy: {unpriced: refuse, unknown: refuse}").budget_policy;
+    assert_eq!(strict, BudgetPolicy::default());
+    check("brake: {session_usd: '5.00'}", "/brake/session_usd", r#""5.000000000""#);
+    check("brake: {session_turns: 7}", "/brake/session_turns", "7");
+    check("brake: {repeats: 3}", "/brake/repeats", "3");
+    check("brake: {idle: 10m}", "/brake/idle", r#""10m""#);
+    assert_eq!(load("brake: {}").brake.idle, Duration::from_secs(3600));
 }
 
 #[test]

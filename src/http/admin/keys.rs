@@ -89,7 +89,11 @@ fn answer(gateway: &Gateway, done: Done) -> Result<Response, ApiError> {
     Ok(json(done.object.to_string()))
 }
 
-async fn read_body<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, ApiError> {
+/// A JSON body of the admin plane; what is wrong with it is told with its field.
+///
+/// # Errors
+/// 400 for what is no such body, 413 for one that is too large.
+pub(super) async fn read_body<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
     let limits = BodyLimits { max: MAX_BODY, idle: gateway.config.server.body_idle_timeout };
     let bytes = body::read(&head.headers, body, limits).await?;

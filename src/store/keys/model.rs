@@ -1,6 +1,7 @@
 //! What a virtual key is, and how it can change.
 
 use crate::clock::UnixMs;
+use crate::store::budgets::BudgetPatch;
 
 /// SHA-256 of a whole secret. Not a secret itself, but not for logs either.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +32,8 @@ pub struct KeyRow {
     pub team_id: Option<String>,
     /// The user it belongs to.
     pub user_id: Option<String>,
+    /// The organisation it belongs to.
+    pub organization_id: Option<String>,
     /// Most requests a minute.
     pub rpm: Option<u64>,
     /// Most tokens a minute.
@@ -62,6 +65,8 @@ pub struct KeyPatch {
     pub team_id: Option<Option<String>>,
     /// New user.
     pub user_id: Option<Option<String>>,
+    /// New organisation.
+    pub organization_id: Option<Option<String>>,
     /// New request rate.
     pub rpm: Option<Option<u64>>,
     /// New token rate.
@@ -72,6 +77,8 @@ pub struct KeyPatch {
     pub expires_at: Option<Option<UnixMs>>,
     /// New metadata (JSON text).
     pub metadata: Option<Option<String>>,
+    /// What becomes of the key's own budget: changed, made if there is none, or ended.
+    pub budget: Option<Option<BudgetPatch>>,
 }
 
 /// The parts of a key that its secret determines.
@@ -86,6 +93,7 @@ pub struct NewSecret {
 }
 
 impl KeyPatch {
+    /// All but the budget, which has a row of its own.
     pub(super) fn apply(self, key: &mut KeyRow) {
         fn set<T>(field: &mut T, value: Option<T>) {
             if let Some(value) = value {
@@ -96,6 +104,7 @@ impl KeyPatch {
         set(&mut key.models, self.models);
         set(&mut key.team_id, self.team_id);
         set(&mut key.user_id, self.user_id);
+        set(&mut key.organization_id, self.organization_id);
         set(&mut key.rpm, self.rpm);
         set(&mut key.tpm, self.tpm);
         set(&mut key.concurrency, self.concurrency);

@@ -92,10 +92,16 @@ def test_a_model_that_the_key_may_not_use(client_with):
     assert caught.value.code == "model_not_allowed"
 
 
-def test_a_budget_is_refused_rather_than_ignored():
-    response = weir.call("POST", "/admin/v1/keys", weir.ADMIN_KEY, json={"name": "poor", "budget": {"usd": "0.01", "period": "day"}})
+def test_a_budget_is_kept_and_a_wrong_one_refused():
+    def create(budget):
+        return weir.call("POST", "/admin/v1/keys", weir.ADMIN_KEY, json={"name": "poor", "budget": budget})
+
+    response = create({"usd": "0.01", "period": "day"})
+    assert response.status_code == 201, response.text
+    assert response.json()["budget"]["remaining_usd"] == "0.010000000"
+    response = create({"usd": "0.01", "period": "year"})
     assert response.status_code == 400, response.text
-    assert response.json()["error"]["param"] == "budget"
+    assert response.json()["error"]["param"] == "budget.period"
 
 
 def test_a_revoked_key_is_refused_at_once(client_with):

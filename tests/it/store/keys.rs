@@ -28,6 +28,7 @@ fn key(n: u8) -> KeyRow {
         models: vec!["demo/*".to_owned(), "gpt-*".to_owned()],
         team_id: Some("team".to_owned()),
         user_id: None,
+        organization_id: Some("org".to_owned()),
         rpm: Some(60),
         tpm: Some(u64::try_from(i64::MAX).unwrap()),
         concurrency: None,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+
 use super::postgres;
 
 /// Where gateways under test keep their data.
@@ -21,6 +23,18 @@ impl Database {
 
     pub(crate) async fn postgres() -> Self {
         Self { url: postgres::fresh_database().await, folder: None }
+    }
+
+    /// Does something to it behind the gateway's back.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.folder.is_some() {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query(sql).execute(&mut connection).await.unwrap();
+        }
     }
 
     /// The files of a SQLite database.

@@ -74,7 +74,7 @@ impl Ask {
 }
 
 /// RFC 3339, or a span before now: `90m`, `12h`, `7d`, `4w`.
-pub(super) fn time(text: &str, now: UnixMs) -> Result<UnixMs, String> {
+pub(in crate::http) fn time(text: &str, now: UnixMs) -> Result<UnixMs, String> {
     let expected = || "must be a time such as 2026-11-21T00:00:00Z, a date, or a span such as 12h or 7d".to_owned();
     if let Some(unit) = text.chars().last().filter(char::is_ascii_lowercase) {
         let count: i64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
