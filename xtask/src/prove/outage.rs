@@ -155,7 +155,7 @@ async fn away(lab: &Lab) -> Result {
 /// Connections are cut again and again, transactions with them.
 async fn cut(lab: &Lab) -> Result {
     let suffering = Suffering::begin(lab, "outage-cut", Database::Postgres, Disk::Plain).await?;
-    let over = Instant::now() + lab.size(Duration::from_secs(2), Duration::from_secs(30));
+    let over = Instant::now() + lab.size(Duration::from_secs(1), Duration::from_secs(30));
     let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'outage_cut'";
     while Instant::now() < over {
         lab.postgres()?.as_ref().ok_or("the cluster is gone")?.query(cut)?;
