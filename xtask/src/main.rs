@@ -7,6 +7,7 @@ mod catalog;
 mod clients;
 mod gateway;
 mod postgres;
+mod prove;
 mod sdk_suite;
 mod setup;
 mod shell;
@@ -18,6 +19,7 @@ usage: cargo xtask <task>
   test                   everything: format, lints, tests, drift, clients, the SDK's own suite
   catalog [--check]      generate the catalogue's data, or check that it has not drifted
   clients                the official SDKs against a started gateway, on SQLite and PostgreSQL
+  prove [--help]         load the real binary, break it, and hold its ledger against the truth
   sdk-suite [--direct]   the SDK's own tests on a mock and through Weir; --direct: on the mock alone";
 
 fn main() -> ExitCode {
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::setup(),
         ["test"] => test::test(),
         ["clients"] => clients::clients(),
+        ["prove", ..] => prove::prove(&arguments[1..]),
         ["catalog", ..] => catalog::run(&arguments[1..]).map_err(Into::into),
         ["sdk-suite"] => sdk_suite::sdk_suite(false),
         ["sdk-suite", "--direct"] => sdk_suite::sdk_suite(true),

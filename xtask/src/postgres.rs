@@ -37,6 +37,30 @@ impl Postgres {
         format!("postgres://weir@127.0.0.1:{}/postgres", self.port)
     }
 
+    /// Makes an empty database; its URL.
+    pub(crate) fn create_database(&self, name: &str) -> Result<String> {
+        self.query(&format!("CREATE DATABASE {name}"))?;
+        Ok(format!("postgres://weir@127.0.0.1:{}/{name}", self.port))
+    }
+
+    /// Runs a statement as the cluster's owner; its rows as text.
+    pub(crate) fn query(&self, statement: &str) -> Result<String> {
+        let mut psql = Command::new(self.bin.join("psql"));
+        capture(psql.args(["-qtAX", "-d", &self.url(), "-c", statement]))
+    }
+
+    /// Stops the server at once, as a crash would; the data stays.
+    pub(crate) fn halt(&mut self) {
+        let mut stop = self.program("pg_ctl");
+        succeeds(stop.args(["stop", "-m", "immediate", "-D"]).arg(&self.data));
+        self.service = None;
+    }
+
+    /// Starts a server that was stopped.
+    pub(crate) fn resume(&mut self) -> Result {
+        self.serve()
+    }
+
     fn program(&self, name: &str) -> Command {
         as_postgres(&self.bin.join(name).to_string_lossy())
     }
@@ -67,9 +91,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // Immediate: connections that are still open do not hold it up.
-        let mut stop = self.program("pg_ctl");
-        succeeds(stop.args(["stop", "-m", "immediate", "-D"]).arg(&self.data));
-        self.service = None;
+        self.halt();
         if let Err(error) = run(Command::new("rm").arg("-rf").arg(&self.data)) {
             eprintln!("{error}");
         }
