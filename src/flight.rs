@@ -514,7 +514,7 @@ pub fn price_row(row: &mut UsageRow, price: Option<&Prices>, tier: Option<&str>)
     match price {
         Some(price) => {
             let cost = price.cost(&row.usage, tier, row.at);
-            row.cost = Some(cost.nano);
+            row.cost = cost.amount();
             row.price_version = Some(price.version().to_owned());
             row.unpriced = cost.unpriced;
         }
