@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
@@ -96,6 +97,8 @@ pub struct Draft {
     pub sunk: Option<Box<Sunk>>,
     /// What to count if no usage was reported.
     pub count: Option<CountJob>,
+    /// The prompt, where it is for a model: what is counted if the client leaves while an upstream works.
+    pub prompt: Option<Bytes>,
     /// The prompt's tokens, by size: what is estimated where the provider does not say.
     pub prompt_tokens: u64,
     /// The most that the try under way can use, by which budgets hold it.
@@ -285,8 +288,13 @@ impl Flight {
     /// A try that was under way when the client left.
     fn give_up_trying(&self) {
         let trying = self.draft().trying.take();
-        if let Some((target, started)) = trying {
-            self.attempt(&target.provider, &target.model, "cancelled", started);
+        let Some((target, started)) = trying else { return };
+        self.attempt(&target.provider, &target.model, "cancelled", started);
+        let mut draft = self.draft();
+        // The upstream had it, and bills it: the prompt for certain, and what was made of it nobody has seen.
+        if let Some(prompt) = draft.prompt.clone().filter(|_| draft.usage.is_none() && draft.count.is_none()) {
+            let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.clone());
+            draft.count = Some(CountJob { prompt, tokenizer, ..CountJob::default() });
         }
     }
 
@@ -384,7 +392,13 @@ impl Serialize for Interrupted<'_> {
         row.serialize_entry("tags", &draft.tags)?;
         row.serialize_entry("model", &draft.model)?;
         row.serialize_entry("provider", &draft.provider.as_ref().map(|provider| &*provider.id))?;
-        row.serialize_entry("attempts", &draft.attempts)?;
+        let trying = draft.trying.as_ref().map(|(target, _)| Attempt {
+            provider: target.provider.id.to_string(),
+            model: bounded(&target.model, MAX_TEXT),
+            outcome: "interrupted".to_owned(),
+            ms: 0,
+        });
+        row.serialize_entry("attempts", &draft.attempts.iter().chain(&trying).collect::<Vec<_>>())?;
         row.serialize_entry("usage", &usage)?;
         row.serialize_entry("cost", &cost.map(|cost| cost.0))?;
         row.serialize_entry("price_version", &price.map(|price| price.version()))?;
@@ -520,7 +534,7 @@ pub fn price_row(row: &mut UsageRow, price: Option<&Prices>, tier: Option<&str>)
     match price {
         Some(price) => {
             let cost = price.cost(&row.usage, tier, row.at);
-            row.cost = Some(cost.nano);
+            row.cost = cost.amount();
             row.price_version = Some(price.version().to_owned());
             row.unpriced = cost.unpriced;
         }

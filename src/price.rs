@@ -98,6 +98,14 @@ pub struct Cost {
     pub unpriced: bool,
 }
 
+impl Cost {
+    /// The amount; none where nothing that was used has a price, for that is not free.
+    #[must_use]
+    pub fn amount(&self) -> Option<NanoUsd> {
+        (!self.unpriced || self.nano.0 > 0).then_some(self.nano)
+    }
+}
+
 /// The prices of one model, ready for arithmetic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prices {

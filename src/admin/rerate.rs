@@ -140,11 +140,11 @@ fn verdict(book: &Book, row: &RatedRow, upstream: Option<&str>) -> Verdict {
         return Verdict::Skipped("without_price");
     };
     let cost = price.cost(&row.usage, row.tier.as_deref(), row.at);
-    if old.cost == Some(cost.nano) && old.unpriced == cost.unpriced {
+    if old.cost == cost.amount() && old.unpriced == cost.unpriced {
         return Verdict::Same;
     }
     Verdict::New(Rating {
-        cost: Some(cost.nano),
+        cost: cost.amount(),
         price_version: Some(price.version().to_owned()),
         unpriced: cost.unpriced,
     })

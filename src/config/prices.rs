@@ -120,19 +120,19 @@ impl JsonSchema for PriceHistory {
     }
 }
 
-/// What an editor is told of a price list. The components' names speak for themselves.
+/// What an editor is told of a price list.
 fn sheet_schema() -> Schema {
-    let price = || json_schema!({ "type": "string", "pattern": r"^\d+(\.\d{1,9})?$|\$\{" });
-    let list = || json_schema!({ "type": "object", "propertyNames": { "enum": PRICE_COMPONENTS }, "additionalProperties": price() });
-    let steps = || json_schema!({ "type": "object", "additionalProperties": list() });
-    let tier = json_schema!({ "type": "object", "additionalProperties": { "anyOf": [price(), steps()] } });
     let mut properties: serde_json::Map<String, serde_json::Value> =
         PRICE_COMPONENTS.iter().map(|name| ((*name).to_owned(), component(name))).collect();
+    let tier = json_schema!({
+        "type": "object",
+        "additionalProperties": { "anyOf": [price_schema(), { "type": "object", "additionalProperties": list_schema("") }] },
+    });
     let further = json_schema!({
         "above": {
             "description": "What holds in place of these for the whole request when its prompt has more than so many tokens. What is left out follows `input`.",
             "type": "object",
-            "additionalProperties": list(),
+            "additionalProperties": list_schema(""),
         },
         "tiers": {
             "description": "The prices of service tiers, by the tier that the answer names: `batch`, `flex`, `priority`, `fast`, `ultrafast`; each may have an `above`. What is left out follows `input`.",
@@ -140,20 +140,39 @@ fn sheet_schema() -> Schema {
             "propertyNames": { "enum": PRICE_TIERS },
             "additionalProperties": tier,
         },
-        "off_peak": {
-            "type": "object",
-            "required": ["hours_utc", "prices"],
-            "additionalProperties": false,
-            "properties": {
-                "hours_utc": { "description": "Hours in which other prices hold, UTC: `16:30-00:30`.", "type": "array", "items": { "type": "string" } },
-                "weekdays": { "description": "On which days they begin: 1 is Monday, 7 Sunday.", "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 7 }, "default": [1, 2, 3, 4, 5, 6, 7] },
-                "prices": { "description": "The prices of these hours.", "type": "object", "propertyNames": { "enum": PRICE_COMPONENTS }, "additionalProperties": price() },
-            },
-        },
+        "off_peak": off_peak_schema(),
         "effective_from": { "description": "From when on the list holds: a day or a time. Several lists, each with another day, are a list.", "type": "string" },
     });
     properties.extend(further.to_value().as_object().cloned().unwrap_or_default());
     json_schema!({ "type": "object", "additionalProperties": false, "properties": properties })
+}
+
+fn off_peak_schema() -> Schema {
+    let hours = "Hours in which other prices hold, UTC: `16:30-00:30`.";
+    let days = "On which days they begin: 1 is Monday, 7 Sunday.";
+    let day = json_schema!({ "type": "integer", "minimum": 1, "maximum": 7 });
+    json_schema!({
+        "type": "object",
+        "required": ["hours_utc", "prices"],
+        "additionalProperties": false,
+        "properties": {
+            "hours_utc": { "description": hours, "type": "array", "items": { "type": "string" } },
+            "weekdays": { "description": days, "type": "array", "items": day, "default": [1, 2, 3, 4, 5, 6, 7] },
+            "prices": list_schema("The prices of these hours."),
+        },
+    })
+}
+
+fn list_schema(what: &str) -> Schema {
+    let mut schema = json_schema!({ "type": "object", "propertyNames": { "enum": PRICE_COMPONENTS }, "additionalProperties": price_schema() });
+    if !what.is_empty() {
+        schema.insert("description".to_owned(), what.into());
+    }
+    schema
+}
+
+fn price_schema() -> Schema {
+    json_schema!({ "type": "string", "pattern": r"^\d+(\.\d{1,9})?$|\$\{" })
 }
 
 fn component(name: &str) -> serde_json::Value {
@@ -181,7 +200,9 @@ fn component(name: &str) -> serde_json::Value {
         "per_web_search" => "One search of the web that the provider runs.",
         _ => "A price.",
     };
-    serde_json::json!({ "description": what, "type": "string", "pattern": r"^\d+(\.\d{1,9})?$|\$\{" })
+    let mut schema = price_schema();
+    schema.insert("description".to_owned(), what.into());
+    schema.to_value()
 }
 
 pub(super) fn read(section: &mut Section<'_>) -> Prices {

@@ -79,6 +79,7 @@ impl Dispatcher {
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         if forward.spends {
+            forward.flight.draft().prompt = Some(forward.prompt.clone());
             attempt::begin(&forward.flight, &forward.target, started)?;
         } else {
             attempt::trying(&forward.flight, &forward.target, started);

@@ -91,7 +91,12 @@ async fn job(
         Operation::EmbedContent => weir_wire::estimate::tokens(&body),
         _ => peek.prompt_size(&body).estimated_tokens,
     };
-    flight.draft().prompt_tokens = prompt_tokens;
+    if spends {
+        let mut draft = flight.draft();
+        draft.prompt_tokens = prompt_tokens;
+        draft.prompt =
+            Some(peek.prompt.map_or_else(|| body.clone(), |prompt| body.slice(prompt.span.start..prompt.span.end)));
+    }
     let estimate = with_output(prompt_tokens, &peek);
     if spends {
         take_tokens(flight, estimate)?;

@@ -57,7 +57,7 @@ pub(super) const PER_MILLION: [(&str, Component); 16] = [
 
 /// Catalogue names priced per unit, with the billed units in one of theirs. An hour or a minute is
 /// the published figure; the second was rounded from it upstream, so it comes last.
-const PER_UNIT: [(&str, Component, u128); 8] = [
+pub(super) const PER_UNIT: [(&str, Component, u128); 8] = [
     ("hour_input", Component::AudioMs, 3_600 * SECOND),
     ("minute_input", Component::AudioMs, 60 * SECOND),
     ("second_input", Component::AudioMs, SECOND),

@@ -262,6 +262,69 @@ fn every_price_of_the_catalogue_is_exact_and_no_priced_model_is_free() {
     assert!(priced > 4_400 && providers > 50, "{priced} {providers}");
 }
 
+/// What the catalogue lists and no usage report tells apart, as docs/prices.md says.
+const NOT_TOLD_APART: [&str; 24] = [
+    "audio_cache_read",
+    "audio_cache_write",
+    "image_cache_read",
+    "explicit_cache_read",
+    "video_input",
+    "video_output",
+    "citation",
+    "web_search_query_low",
+    "web_search_query_high",
+    "maps_grounding_query",
+    "code_interpreter_session",
+    "text_message",
+    "page",
+    "annotation_page",
+    "pixel_input",
+    "pixel_output",
+    "image_input",
+    "image_output",
+    "second",
+    "second_output",
+    "video_second_input",
+    "video_second_output",
+    "regional_endpoint",
+    "minimax_free_input_images",
+];
+
+#[test]
+fn every_class_of_the_catalogue_is_billed_or_said_to_be_not() {
+    let page = include_str!("../../docs/prices.md");
+    assert_eq!(NOT_TOLD_APART.iter().filter(|name| !page.contains(&format!("`{name}`"))).count(), 0);
+    let untold = |name: &String| {
+        let name = name.split('@').next().unwrap_or_default();
+        !NOT_TOLD_APART.contains(&name)
+    };
+    for provider in Catalog::embedded().providers_in_table() {
+        for row in Catalog::embedded().models_of(provider) {
+            let model = row.parse().unwrap();
+            let cheap = model.off_peak.iter().flat_map(|cheap| cheap.mtok.keys());
+            for name in model.prices.iter().flat_map(|entry| entry.mtok.keys()).chain(cheap) {
+                let billed = PER_MILLION.iter().any(|(known, _)| known == name);
+                assert!(billed || !untold(name), "{provider} {} {name}", row.id);
+            }
+            for name in model.prices.iter().flat_map(|entry| entry.unit.keys()) {
+                let billed = rates::PER_UNIT.iter().any(|(known, ..)| known == name);
+                assert!(billed || !untold(name), "{provider} {} {name}", row.id);
+            }
+            for name in model.multipliers.keys() {
+                assert!(name == "fast" || page.contains(&format!("`{name}`")), "{provider} {} {name}", row.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_no_price_at_all_is_no_amount() {
+    let speech = config(&[("per_second", "1")]).unwrap();
+    assert_eq!(speech.cost(&tokens(10, 10), None, 0).amount(), None);
+    assert_eq!(config(&[("input", "1")]).unwrap().cost(&tokens(10, 10), None, 0).amount(), Some(NanoUsd(10_000)));
+    assert_eq!(config(&[("input", "0")]).unwrap().cost(&tokens(10, 0), None, 0).amount(), Some(NanoUsd(0)));
+}
+
 fn never_free(model: &Model, prices: &Prices, tier: Tier) {
     for long in [0, 1_000_000] {
         let usage = Usage { input: full_usage().input + long, ..full_usage() };

@@ -22,9 +22,7 @@ pub use find::{Found, find};
 pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
 pub use rerate::{Range, RatedRow, Rating, Run, rate, rated_rows};
-pub use totals::{
-    Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, cached, series, top, totals, totals_from_rows,
-};
+pub use totals::{Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, cached, series, top, totals, totals_from_rows};
 pub use write::{Batch, Inserted, Told, insert, insert_batch};
 
 use super::db::Engine;

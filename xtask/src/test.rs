@@ -19,6 +19,7 @@ const STAGES: &[Stage] = &[
     ("tests", tests),
     ("drift of the catalog", || cargo(&["xtask", "catalog", "--check"])),
     ("binary", gateway::build),
+    ("proofs, short", || crate::prove::prove(&["--short".to_owned()])),
     ("clients", clients),
     ("the SDK's own suite", || sdk_suite(false)),
 ];

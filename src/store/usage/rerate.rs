@@ -170,7 +170,8 @@ pub async fn rated_rows(
 ) -> Result<Vec<RatedRow>, StoreError> {
     let (at, id) = after.unwrap_or((UnixMs::MIN, ""));
     let statement = Statement::new(select())
-        .bind(range.from)
+        // The second condition says it already, but not as plainly to every engine.
+        .bind(range.from.max(at))
         .bind(range.to)
         .bind(at)
         .bind(id)
