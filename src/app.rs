@@ -35,6 +35,7 @@ use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::outbox::OutboxKeeper;
 use crate::jobs::price_watch::PriceWatch;
+use crate::jobs::reconcile::Reconcile;
 use crate::jobs::reports::Reports;
 use crate::jobs::usage_writer::told::Teller;
 use crate::jobs::usage_writer::{self, UsageWriter};
@@ -154,6 +155,7 @@ impl App {
         accounting(&gateway, &lifecycle, demands);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         send_events(&gateway, &lifecycle);
+        lifecycle.job(Reconcile::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;

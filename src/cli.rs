@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod invoices;
 pub mod keys;
 pub mod prices;
+pub mod reconcile;
 pub mod serve;
 pub mod table;
 pub mod usage;
@@ -53,6 +54,8 @@ enum Command {
     Prices(prices::PricesArgs),
     /// Show receivers of alerts and what they never took, send again, test.
     Alerts(alerts::AlertsArgs),
+    /// Compare rows, sums, budgets and leases, to the nano-dollar.
+    Reconcile(reconcile::ReconcileArgs),
     /// Check database, providers, clock and file limits.
     Doctor(doctor::DoctorArgs),
 }
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(args, &env, &mut out, &mut err),
         Some(Command::Alerts(args)) => alerts::run(args, &env, &mut out, &mut err),
+        Some(Command::Reconcile(args)) => reconcile::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),
     };
     ExitCode::from(code)

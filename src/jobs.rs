@@ -6,5 +6,6 @@ pub mod journal_sync;
 pub mod key_watch;
 pub mod outbox;
 pub mod price_watch;
+pub mod reconcile;
 pub mod reports;
 pub mod usage_writer;

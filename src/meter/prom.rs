@@ -34,6 +34,8 @@ pub struct Metrics {
     pub journal_pending: IntGauge,
     /// Records of the journal that could not be read.
     pub journal_damaged: IntGauge,
+    /// Sums that differ from what they are of, as of the last look.
+    pub ledger_mismatches: IntGauge,
     /// How often the journal was brought to the disk.
     pub journal_syncs: IntCounter,
     budget_rejected: IntCounterVec,
@@ -173,6 +175,11 @@ impl Metrics {
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
             journal_damaged: gauge(&r, "weir_usage_journal_damaged", "Places in the journal that could not be read"),
+            ledger_mismatches: gauge(
+                &r,
+                "weir_ledger_mismatches",
+                "Sums that differ from their rows, as of the last look",
+            ),
             journal_syncs: counter(&r, "weir_usage_journal_syncs_total", "Times the journal was brought to the disk"),
             budget_rejected: int(&r, "weir_budget_rejected_total", "Requests refused by a budget", &["scope"]),
             usage_dropped: counter(

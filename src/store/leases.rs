@@ -30,6 +30,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     RELEASE_WINDOWS,
     RELEASE,
     LIVE,
+    FIRST_SEEN,
     TELL_IDLE,
     FORGET_REPLICA,
     WINDOWS_OF,
@@ -97,6 +98,8 @@ const RELEASE_WINDOWS: &str =
 const RELEASE: &str = "DELETE FROM budget_leases WHERE budget_id = $1 AND starts_at = $2 AND replica = $3";
 
 const LIVE: &str = "SELECT COUNT(*) FROM replicas WHERE seen_at > $1";
+
+const FIRST_SEEN: &str = "SELECT MIN(id) FROM replicas WHERE seen_at > $1";
 
 const TELL_IDLE: &str = "\
 UPDATE budget_leases SET idle_nano = $4, synced_at = $5 WHERE budget_id = $1 AND starts_at = $2 AND replica = $3";
@@ -321,6 +324,16 @@ pub async fn renew(db: &Db, by: Lessee<'_>, since: UnixMs) -> Result<i64, StoreE
     session.execute(Statement::new(RENEW).bind(by.replica).bind(by.expires_at)).await?;
     let live: Option<(i64,)> = session.fetch_optional(Statement::new(LIVE).bind(since)).await?;
     Ok(live.map_or(1, |(live,)| live.max(1)))
+}
+
+/// The first, by name, of the replicas seen since `since`: what one does for all it does.
+///
+/// # Errors
+/// As any call to the store.
+pub async fn first_seen(db: &Db, since: UnixMs) -> Result<Option<String>, StoreError> {
+    let found: Option<(Option<String>,)> =
+        db.reader().await?.fetch_optional(Statement::new(FIRST_SEEN).bind(since)).await?;
+    Ok(found.and_then(|(id,)| id))
 }
 
 /// Says what this replica does not need of its leases.

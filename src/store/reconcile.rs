@@ -141,7 +141,7 @@ type Sums = (i64, i64, i64, i64, i64);
 /// As any call to the store.
 pub async fn reconcile(db: &Db, from: UnixMs, to: UnixMs) -> Result<Reconciled, StoreError> {
     let mut session = db.reader().await?;
-    let (from, to) = (from - from.rem_euclid(DAY), to + (DAY - to.rem_euclid(DAY)) % DAY);
+    let (from, to) = (from - from.rem_euclid(DAY), to - to.rem_euclid(DAY) + DAY);
     let mut out = Reconciled::default();
     let first: Option<(Option<i64>,)> = session.fetch_optional(Statement::new(FIRST_ROW)).await?;
     let first = first.and_then(|(at,)| at).unwrap_or(to);

@@ -148,7 +148,9 @@ async fn every_budget_of_the_line_counts() {
         \x20 - { name: model, model: up/priced, usd: \"1.25\", period: week }\n\
         \x20 - { name: up, provider: up, usd: \"1.05\", period: total }\n\
         \x20 - { name: user, user: ada, usd: \"0.25\", period: hour }\n\
-        \x20 - { name: org, organization: acme, usd: \"0.25\", period: hour }\n";
+        \x20 - { name: org, organization: acme, usd: \"0.25\", period: hour }\n\
+        \x20 - { name: own, key: \"config:ci\", usd: \"0.05\", period: hour }\n\
+        keys: [{ name: ci, key: a-declared-key-of-the-test }]\n";
     let gateway = gateway(&db, &upstream, more).await;
     let (_, plain) = gateway.key(json!({})).await;
     let (_, team) = gateway.key(json!({"team_id": "search"})).await;
@@ -163,6 +165,7 @@ async fn every_budget_of_the_line_counts() {
             _ => reply.json()["error"]["message"].as_str().unwrap().split('\'').nth(1).unwrap().to_owned(),
         }
     };
+    assert_eq!(ask("a-declared-key-of-the-test", "").await, "own");
     assert_eq!(ask(&team, "").await, "ok");
     assert_eq!(ask(&team, "env=dev").await, "ok");
     assert_eq!(ask(&team, "").await, "search");
@@ -253,6 +256,38 @@ async fn before_budgets_are_known_requests_are_refused_or_allowed() {
             assert_eq!(reply.code(), "budget_unavailable");
         }
     }
+}
+
+on_both!(what_budgets_come_to_is_told);
+
+async fn what_budgets_come_to_is_told(db: Database) {
+    let upstream = upstream(100_000).await;
+    let more = "keys:\n  - { name: ci, key: a-declared-key-of-the-test, organization_id: acme, \
+        budget: { usd: \"0.50\", period: month, thresholds: [30, 100] } }\n\
+        budgets: [{ name: all-of-acme, organization: acme, usd: \"10\", period: total }]\n";
+    let gateway = gateway(&db, &upstream, more).await;
+    let key = "a-declared-key-of-the-test";
+    for status in [StatusCode::OK, StatusCode::OK, StatusCode::PAYMENT_REQUIRED] {
+        assert_eq!(gateway.post(key, "/v1/chat/completions", chat(100_000)).await.status, status);
+    }
+    // No price is known for this one, and no budget has a say in it.
+    let body = json!({"model": "up/nobody-knows", "messages": [{"role": "user", "content": "hi"}]});
+    assert_eq!(gateway.post(&gateway.plain_key().await, "/v1/chat/completions", body).await.status, StatusCode::OK);
+    gateway.rows().await;
+    let events = async |kind: &str| {
+        let path = format!("/admin/v1/alerts/events?kind={kind}");
+        gateway.admin(Method::GET, &path, Value::Null).await.json()["data"].as_array().unwrap().clone()
+    };
+    let reached = eventually("a threshold", async || events("budget.threshold").await.first().cloned()).await;
+    let told = &reached["data"];
+    assert_eq!((&told["percent"], &told["budget"]["name"]), (&json!(30), &json!("ci")), "{reached}");
+    assert_eq!((&told["spent_usd"], &told["limit_usd"]), (&json!("0.200000000"), &json!("0.500000000")));
+    let refused = events("budget.exceeded").await;
+    assert_eq!((refused.len(), &refused[0]["data"]["budget"]["scope"]), (1, &json!("key")), "{refused:?}");
+    let unknown = events("price.unknown").await;
+    assert_eq!((unknown.len(), &unknown[0]["data"]["provider"]), (1, &json!("up")), "{unknown:?}");
+    let listed = gateway.admin(Method::GET, "/admin/v1/budgets?scope=organization", Value::Null).await.json();
+    assert_eq!(listed["data"][0]["window"]["spent_usd"], "0.400000000");
 }
 
 #[tokio::test]
@@ -355,6 +390,16 @@ async fn the_books_agree_and_a_difference_is_found() {
             (&json!(true), &json!(6), &json!("1.000000000"))
         );
         disturb(&db).await;
+        let job = weir::jobs::reconcile::Reconcile::new(std::sync::Arc::clone(&gateway.app.gateway));
+        assert_eq!(
+            job.look().await.unwrap(),
+            1,
+            "the hour's sum; the budget has no end and is not looked at each hour"
+        );
+        assert!(gateway.get("", "/metrics").await.text().contains("weir_ledger_mismatches 1"));
+        let events =
+            gateway.admin(Method::GET, "/admin/v1/alerts/events?kind=ledger.mismatch", Value::Null).await.json();
+        assert_eq!(events["data"].as_array().unwrap().len(), 1, "{events}");
         let found = check().await.json();
         assert_eq!(found["agrees"], false);
         let told: Vec<&str> =

@@ -37,7 +37,9 @@ fn the_version_is_told() {
 
 #[test]
 fn every_command_has_its_help() {
-    for command in ["serve", "check", "config", "keys", "budgets", "usage", "invoices", "prices", "alerts", "doctor"] {
+    for command in
+        ["serve", "check", "config", "keys", "budgets", "usage", "invoices", "prices", "reconcile", "alerts", "doctor"]
+    {
         let said = Home::new().run(&[command, "--help"]);
         succeeds(&said);
         assert!(said.out.contains("Usage: weir"), "{said:?}");
@@ -270,6 +272,9 @@ async fn usage_is_shown_in_every_form() {
         assert_eq!(usage(&["--format", "csv", "--model", "other"]).out.lines().count(), 1);
         let sums = usage(&["--group-by", "model,status", "--format", "json"]).json();
         assert_eq!((&sums["data"][0]["model"], &sums["data"][0]["requests"]), (&json!("demo/chat"), &json!(2)));
+        let books = home.run(&[&["reconcile"], way].concat());
+        succeeds(&books);
+        assert!(books.out.starts_with("2 rows") && books.out.contains("everything agrees"), "{}", books.out);
         let table = usage(&["--group-by", "model", "--since", "1d"]).out;
         assert!(table.starts_with("model ") && table.lines().count() == 2, "{table}");
         let bad = home.run(&[&["usage", "--since", "whenever"], way].concat());

@@ -51,35 +51,35 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("alerts[].webhook.url", "an_event_is_posted_signed_and_once"),
     ("auth.admin_key", "the_configured_admin_key_is_the_one"),
     ("auth.required", "without_required_keys_everybody_may_call_on_loopback"),
-    ("brake.idle", "the_policy_and_the_brake_reach_the_gateway"),
-    ("brake.repeats", "the_policy_and_the_brake_reach_the_gateway"),
-    ("brake.session_turns", "the_policy_and_the_brake_reach_the_gateway"),
-    ("brake.session_usd", "the_policy_and_the_brake_reach_the_gateway"),
-    ("budget_policy.unknown", "the_policy_and_the_brake_reach_the_gateway"),
-    ("budget_policy.unpriced", "the_policy_and_the_brake_reach_the_gateway"),
-    ("budgets", "declared_budgets_are_those_of_the_database"),
+    ("brake.idle", "a_session_that_runs_away_is_stopped"),
+    ("brake.repeats", "a_session_that_runs_away_is_stopped"),
+    ("brake.session_turns", "a_session_that_runs_away_is_stopped"),
+    ("brake.session_usd", "a_session_that_runs_away_is_stopped"),
+    ("budget_policy.unknown", "before_budgets_are_known_requests_are_refused_or_allowed"),
+    ("budget_policy.unpriced", "what_has_no_price_is_refused_under_a_budget_or_allowed"),
+    ("budgets", "every_budget_of_the_line_counts"),
     ("budgets[].carry_over", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].key", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].model", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].name", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].organization", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].period", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].provider", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].tag", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].team", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].key", "every_budget_of_the_line_counts"),
+    ("budgets[].model", "every_budget_of_the_line_counts"),
+    ("budgets[].name", "every_budget_of_the_line_counts"),
+    ("budgets[].organization", "every_budget_of_the_line_counts"),
+    ("budgets[].period", "every_budget_of_the_line_counts"),
+    ("budgets[].provider", "every_budget_of_the_line_counts"),
+    ("budgets[].tag", "every_budget_of_the_line_counts"),
+    ("budgets[].team", "every_budget_of_the_line_counts"),
     ("budgets[].thresholds", "declared_budgets_are_those_of_the_database"),
     ("budgets[].time_zone", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].usd", "declared_budgets_are_those_of_the_database"),
-    ("budgets[].user", "declared_budgets_are_those_of_the_database"),
+    ("budgets[].usd", "every_budget_of_the_line_counts"),
+    ("budgets[].user", "every_budget_of_the_line_counts"),
     ("database.max_connections", "the_database_gets_so_many_connections_and_no_more"),
     ("database.url", "another_replica_follows_within_a_second"),
     ("include", "an_included_file_counts_and_the_including_one_wins"),
     ("keys", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("keys[].budget.carry_over", "declared_budgets_are_those_of_the_database"),
-    ("keys[].budget.period", "declared_budgets_are_those_of_the_database"),
-    ("keys[].budget.thresholds", "declared_budgets_are_those_of_the_database"),
+    ("keys[].budget.period", "what_budgets_come_to_is_told"),
+    ("keys[].budget.thresholds", "what_budgets_come_to_is_told"),
     ("keys[].budget.time_zone", "declared_budgets_are_those_of_the_database"),
-    ("keys[].budget.usd", "declared_budgets_are_those_of_the_database"),
+    ("keys[].budget.usd", "what_budgets_come_to_is_told"),
     ("keys[].expires_at", "a_declared_key_has_rights_limits_and_an_end"),
     ("keys[].key", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("keys[].limits.concurrency", "a_declared_key_has_rights_limits_and_an_end"),
@@ -88,9 +88,12 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("keys[].metadata", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("keys[].models", "a_declared_key_has_rights_limits_and_an_end"),
     ("keys[].name", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
-    ("keys[].organization_id", "a_declared_keys_organization_reaches_the_gate"),
+    ("keys[].organization_id", "what_budgets_come_to_is_told"),
     ("keys[].team_id", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
     ("keys[].user_id", "a_declared_key_works_and_leaves_its_metadata_in_the_row"),
+    ("ledger.durability", "where_power_losses_must_be_survived_answers_wait_for_the_disk"),
+    ("ledger.journal", "what_a_dead_process_left_is_written_once"),
+    ("ledger.max_size", "a_full_journal_refuses_what_is_new_and_takes_it_again_when_there_is_room"),
     ("logging.format", "the_log_has_the_form_and_the_level_that_are_configured"),
     ("logging.level", "the_log_has_the_form_and_the_level_that_are_configured"),
     ("models", "fallbacks_of_the_route_and_of_the_body_come_after_its_targets"),
@@ -311,26 +314,6 @@ async fn with(url: &str, settings: &str) -> (Gateway, String) {
     let gateway = Setup::new(yaml).start().await;
     let key = gateway.plain_key().await;
     (gateway, key)
-}
-
-#[tokio::test]
-async fn a_declared_keys_organization_reaches_the_gate() {
-    let gateway = Setup::new("keys: [{ name: ci, key: any-text, organization_id: acme }]\n").start().await;
-    let slot = gateway.app.gateway.keys.slot("config:ci").unwrap();
-    assert_eq!(slot.data().organization_id.as_deref(), Some("acme"));
-}
-
-#[tokio::test]
-async fn the_policy_and_the_brake_reach_the_gateway() {
-    let yaml = "budget_policy: { unpriced: allow, unknown: allow }\n\
-                brake: { session_usd: \"1.5\", session_turns: 7, repeats: 3, idle: 10m }\n";
-    let gateway = Setup::new(yaml).start().await;
-    let config = &gateway.app.gateway.config;
-    let allow = weir::config::Policy::Allow;
-    assert_eq!((config.budget_policy.unpriced, config.budget_policy.unknown), (allow, allow));
-    let brake = &config.brake;
-    assert_eq!((brake.session_usd, brake.session_turns), (Some(NanoUsd(1_500_000_000)), Some(7)));
-    assert_eq!((brake.repeats, brake.idle), (Some(3), Duration::from_secs(600)));
 }
 
 #[expect(clippy::disallowed_methods, reason = "the runtime of the test ends its tasks")]

@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::admin::keys::store_error;
+use crate::clock::UnixMs;
 use crate::error::ApiError;
 use crate::http::generate::json as answer;
 use crate::http::openai::usage::ask::time;
@@ -24,9 +25,17 @@ pub async fn show(State(gateway): State<Shared>, request: Request) -> Result<Res
     let now = gateway.clock().unix_ms();
     let params = Params::read(request.uri().query(), &["from", "to"])?;
     let from = params.parsed("from", |text| time(text, now))?.unwrap_or(now - DEFAULT_SPAN);
-    let to = params.parsed("to", |text| time(text, now))?.unwrap_or(now + 1);
+    let to = params.parsed("to", |text| time(text, now))?.unwrap_or(now);
     let found = reconcile::settled(&gateway.db, from, to).await.map_err(store_error)?;
     Ok(answer(describe(&found).to_string()))
+}
+
+/// The time that a text names, to now.
+///
+/// # Errors
+/// What the text should be.
+pub fn span(since: &str, now: UnixMs) -> Result<(UnixMs, UnixMs), String> {
+    time(since, now).map(|from| (from, now))
 }
 
 /// What was compared, and what does not agree.
