@@ -13,13 +13,14 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, Durability, Key};
+use crate::config::{Config, Durability, Policy, Key};
 use crate::demo::Demo;
-use crate::dispatch::afford::Policy;
-use crate::dispatch::{Dispatcher, Senders};
+use crate::dispatch::{Dispatcher, Senders, afford};
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
+use crate::gate::brake::{self, Brake};
 use crate::gate::budget::{self, Budgets, Demand};
 use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
 use crate::gate::limit::Limits;
@@ -27,10 +28,13 @@ use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
 use crate::http::server::{Listening, Routers, serve};
+use crate::jobs::alerts::Deliverer;
 use crate::jobs::budget_keeper::{self, BudgetKeeper};
 use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
+use crate::jobs::outbox::OutboxKeeper;
 use crate::jobs::price_watch::PriceWatch;
+use crate::jobs::reports::Reports;
 use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
 use crate::meter::journal::{self, Journal};
@@ -47,8 +51,6 @@ use secrecy::ExposeSecret as _;
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// Key look-ups in the database at once.
 const KEY_LOOKUPS: usize = 16;
-/// Budgets that are read at once.
-const BUDGETS: u32 = 1_000;
 /// How long a replica can go on spending at its present rate while the database is away.
 const AUTONOMY: Duration = Duration::from_secs(600);
 /// Setting that holds the admin key's hash.
@@ -149,6 +151,8 @@ impl App {
         let welcome = set_up(&gateway, &lifecycle).await?;
         accounting(&gateway, &lifecycle, demands);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        send_events(&gateway, &lifecycle);
+        lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;
         let (listener, addr) = listen(server.listen).await?;
@@ -176,6 +180,16 @@ impl App {
     }
 }
 
+/// The jobs of the outbox: one keeps it, one for each receiver empties it.
+fn send_events(gateway: &Shared, lifecycle: &Lifecycle) {
+    let (keeper, head) = OutboxKeeper::new(Arc::clone(gateway));
+    lifecycle.job(keeper.run(lifecycle.jobs_stop.clone()));
+    for receiver in gateway.alerts.iter() {
+        let deliverer = Deliverer::new(Arc::clone(gateway), Arc::clone(receiver), head.clone());
+        lifecycle.job(deliverer.run(lifecycle.jobs_stop.clone()));
+    }
+}
+
 fn gateway(
     start: Start,
     snapshot: Snapshot,
@@ -200,9 +214,14 @@ fn gateway(
         hard_stop: lifecycle.hard_stop.clone(),
         max_answer: MAX_ANSWER,
         budgets: Arc::clone(&budgets),
-        policy: Policy::default(),
+        policy: afford::Policy {
+            allow_unpriced: start.config.budget_policy.unpriced == Policy::Allow,
+            allow_unknown: start.config.budget_policy.unknown == Policy::Allow,
+        },
     };
+    let roots = (start.env)("SSL_CERT_FILE");
     Ok(Gateway {
+        alerts: Receivers::new(&start.config, roots.as_deref()).map_err(StartError::Config)?,
         anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
         snapshot: ArcSwap::from_pointee(snapshot.priced(snapshot.book(), start.clock.unix_ms())),
         prices: PriceDesk::default(),
@@ -210,6 +229,12 @@ fn gateway(
         keys,
         budgets,
         recent_ids: RecentIds::default(),
+        brake: Arc::new(Brake::new(brake::Limits {
+            spend: start.config.brake.session_usd,
+            turns: start.config.brake.session_turns,
+            repeats: start.config.brake.repeats,
+            idle: start.config.brake.idle,
+        })),
         key_lookups: Semaphore::new(KEY_LOOKUPS),
         db,
         admin,
@@ -381,25 +406,11 @@ async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
     let now = gateway.clock().unix_ms();
     store::budgets::declare(&gateway.db, &budgets::declared(&gateway.config, now), now).await?;
     let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
-    // Before the first request, so that it is priced as all others.
+    // Before the first request, so that it is priced as all others; and what nobody knows of limits nobody.
     gateway.follow_prices().await?;
-    know_budgets(gateway).await?;
+    gateway.follow_budgets().await?;
     gateway.readiness.database_is_up();
     Ok(welcome)
-}
-
-/// Before the first request: what nobody knows of limits nobody.
-async fn know_budgets(gateway: &Gateway) -> Result<(), StoreError> {
-    let mut rev = 0;
-    loop {
-        let budgets = store::budgets::changed_since(&gateway.db, rev, BUDGETS).await?;
-        let Some(last) = budgets.last().map(|budget| budget.rev) else {
-            gateway.budgets.apply(budgets);
-            return Ok(());
-        };
-        gateway.budgets.learn(budgets);
-        rev = last;
-    }
 }
 
 /// The admin key's hash from the database; on the very first start a new key, and a first virtual

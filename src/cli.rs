@@ -1,10 +1,12 @@
 //! The command line, one file per subcommand.
 
 pub mod budgets;
+pub mod alerts;
 pub mod check;
 pub mod config;
 pub mod connect;
 pub mod doctor;
+pub mod invoices;
 pub mod keys;
 pub mod prices;
 pub mod serve;
@@ -43,10 +45,14 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Manage budgets.
     Budgets(budgets::BudgetsArgs),
+    /// Compare providers' invoices with the ledger.
+    Invoices(invoices::InvoicesArgs),
     /// Show usage and cost.
     Usage(usage::UsageArgs),
     /// Show and manage prices.
     Prices(prices::PricesArgs),
+    /// Show receivers of alerts and what they never took, send again, test.
+    Alerts(alerts::AlertsArgs),
     /// Check database, providers, clock and file limits.
     Doctor(doctor::DoctorArgs),
 }
@@ -70,8 +76,10 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args, &env, &known, &mut out, &mut err),
         Some(Command::Keys(args)) => keys::run(args, &env, &mut out, &mut err),
         Some(Command::Budgets(args)) => budgets::run(args, &env, &mut out, &mut err),
+        Some(Command::Invoices(args)) => invoices::run(args, &env, &mut out, &mut err),
         Some(Command::Usage(args)) => usage::run(args, &env, &mut out, &mut err),
         Some(Command::Prices(args)) => prices::run(args, &env, &mut out, &mut err),
+        Some(Command::Alerts(args)) => alerts::run(args, &env, &mut out, &mut err),
         Some(Command::Doctor(args)) => doctor::run(args, &env, &mut out, &mut err),
     };
     ExitCode::from(code)

@@ -4,6 +4,7 @@
 //! and each section reads its part of the tree (`read`), leaving a [`Fault`] wherever it cannot.
 //! Every fault is told, each with file, line and column. A key that does nothing is refused.
 
+mod alerts;
 mod auth;
 mod brake;
 mod budgets;
@@ -24,6 +25,7 @@ mod prices;
 mod providers;
 mod read;
 mod reference;
+mod reports;
 mod schema;
 mod secret;
 mod server;
@@ -35,6 +37,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, webhook_key};
 pub use auth::Auth;
 pub use brake::Brake;
 pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
@@ -50,6 +53,7 @@ pub use parse::Format;
 pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistory, PriceSheet, Prices, TierPrices};
 pub use providers::{AuthOverride, Faults, Http2, Pool, Provider, Providers, Timeouts};
 pub use reference::reference;
+pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::Server;
@@ -103,6 +107,12 @@ pub struct Config {
     pub prices: Prices,
     /// How usage is kept until it is in the database.
     pub ledger: Ledger,
+    /// Who is told of events such as a budget's end, by webhook or e-mail.
+    pub alerts: Vec<Alert>,
+    /// Reports of what usage came to, made on a schedule.
+    pub reports: Vec<Report>,
+    /// How receipts are signed.
+    pub receipts: Receipts,
     /// Where data is kept; from the environment, not the file.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -218,6 +228,9 @@ impl Config {
             ledger: section
                 .section("ledger", |section| Ledger::read(section, &data_dir))
                 .unwrap_or_else(|| Ledger::in_folder(&data_dir)),
+            alerts: alerts::read(section),
+            reports: reports::read(section),
+            receipts: section.section("receipts", Receipts::read).unwrap_or_else(|| Receipts::from_env(env)),
             data_dir,
             files: Vec::new(),
         }
@@ -233,6 +246,7 @@ pub fn default_config(env: &dyn Fn(&str) -> Option<String>) -> Config {
         database: Database::in_folder(&data_dir),
         ledger: Ledger::in_folder(&data_dir),
         auth: Auth::from_env(env),
+        receipts: Receipts::from_env(env),
         data_dir,
         ..Config::default()
     }

@@ -19,6 +19,7 @@ use weir_wire::usage::Usage;
 
 use crate::clock::{Clock, MonoNs, UnixMs};
 use crate::error::ApiError;
+use crate::gate::brake::{Brake, SessionId};
 use crate::gate::budget::Reservation;
 use crate::gate::headers;
 use crate::gate::keys::{KeyData, KeySlot};
@@ -99,6 +100,8 @@ pub struct Draft {
     pub prompt_tokens: u64,
     /// The most that the try under way can use, by which budgets hold it.
     pub worst: Usage,
+    /// The session it belongs to, where sessions are watched.
+    pub session: Option<(Arc<Brake>, SessionId)>,
     /// What is held of the caller's budgets.
     pub reservation: Option<Reservation>,
     /// Something was done that costs and that nobody measured.
@@ -317,9 +320,12 @@ impl Flight {
         let mut draft = std::mem::take(&mut *self.draft());
         let status = draft.status.unwrap_or(Status::Cancelled);
         release(&draft, status, now);
-        let reservation = draft.reservation.take();
+        let (reservation, session) = (draft.reservation.take(), draft.session.take());
         let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
         let mut entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
+        if let Some((brake, session)) = session {
+            brake.spent(session, entry.row.cost.unwrap_or_default());
+        }
         if let Some(reservation) = reservation {
             entry.row.charges = reservation.settle(entry.row.cost.unwrap_or_default());
         }

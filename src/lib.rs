@@ -5,6 +5,7 @@
 //! `flight`, which settles into the ledger of `meter`.
 
 pub mod admin;
+pub mod alerts;
 pub mod app;
 pub mod budget;
 pub mod catalog;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod demo;
 pub mod dispatch;
 pub mod error;
+pub mod events;
 pub mod flight;
 pub mod gate;
 pub mod http;
@@ -23,6 +25,7 @@ pub mod meter;
 pub mod money;
 pub mod price;
 pub mod record;
+pub mod reports;
 pub mod route;
 pub mod snapshot;
 pub mod state;

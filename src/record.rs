@@ -1,5 +1,7 @@
 //! The usage row: what is kept of one request, whatever its outcome.
 
+pub mod json;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

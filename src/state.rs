@@ -8,20 +8,25 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
+use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy, UnixMs};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
+use crate::gate::brake::Brake;
 use crate::gate::budget::Budgets;
 use crate::gate::keys::{KeyData, KeyRing};
 use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::KeyHash;
 use crate::snapshot::Snapshot;
-use crate::store::Db;
+use crate::store::{Db, StoreError, budgets};
 use crate::store::keys::KeyRow;
 pub use prices::{PriceDesk, read_book};
+
+/// Budgets that are read at once.
+const BUDGETS: u32 = 1_000;
 
 /// The gateway.
 #[derive(Debug)]
@@ -40,12 +45,16 @@ pub struct Gateway {
     pub keys: KeyRing,
     /// Budgets, and what is leased of them.
     pub budgets: Arc<Budgets>,
+    /// What stops agents that run away.
+    pub brake: Arc<Brake>,
     /// Request ids that clients named lately.
     pub recent_ids: RecentIds,
     /// Bounds concurrent key look-ups in the database.
     pub key_lookups: Semaphore,
     /// The database.
     pub db: Db,
+    /// Who is told of events.
+    pub alerts: Receivers,
     /// Hash of the admin key; not there until the database that holds it was reached.
     pub admin: OnceLock<KeyHash>,
     /// Who calls without a key, where that is allowed.
@@ -94,6 +103,22 @@ impl Gateway {
     #[must_use]
     pub fn is_admin(&self, hash: &KeyHash) -> bool {
         self.admin.get().is_some_and(|admin| admin.matches(hash))
+    }
+
+    /// Takes over what has changed of budgets. Whoever looks a key up does so, too: a key does not work
+    /// before its budget does.
+    ///
+    /// # Errors
+    /// As any call to the store.
+    pub async fn follow_budgets(&self) -> Result<(), StoreError> {
+        loop {
+            let changed = budgets::changed_since(&self.db, self.budgets.rev(), BUDGETS).await?;
+            if changed.len() < BUDGETS as usize {
+                self.budgets.apply(changed);
+                return Ok(());
+            }
+            self.budgets.learn(changed);
+        }
     }
 
     /// The clock.

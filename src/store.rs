@@ -7,11 +7,14 @@
 pub mod budgets;
 mod db;
 mod error;
+pub mod invoices;
 pub mod keys;
 pub mod leases;
 pub mod objects;
+pub mod outbox;
 pub mod prices;
 pub mod reconcile;
+pub mod reports;
 pub mod responses;
 mod session;
 pub mod settings;
@@ -33,9 +36,13 @@ pub fn statements(engine: Engine) -> Vec<String> {
         leases::STATEMENTS,
         reconcile::STATEMENTS,
         objects::STATEMENTS,
+        reports::STATEMENTS,
         prices::STATEMENTS,
         responses::STATEMENTS,
     ]
     .concat();
-    fixed.into_iter().map(str::to_owned).chain(budgets::shapes()).chain(usage::statements(engine)).collect()
+    let built =
+        [budgets::shapes().to_vec(), invoices::statements(engine), usage::statements(engine), outbox::statements(engine)]
+            .concat();
+    fixed.into_iter().map(str::to_owned).chain(built).collect()
 }

@@ -243,7 +243,7 @@ fn describe(budget: &Budget, state: &State, now: UnixMs) -> Value {
             "starts_at": rfc3339(state.window.end.map_or(budget.created_at, |_| state.window.start)),
             "ends_at": state.window.end.map(rfc3339),
             "spent_usd": state.spent,
-            "reserved_usd": state.leased,
+            "reserved_usd": state.reserved,
             "carried_usd": state.carried,
             "remaining_usd": state.remaining(budget, now),
         },
@@ -262,7 +262,7 @@ pub(super) fn describe_of_key(budget: &Budget, state: &State, now: UnixMs) -> Va
         "carry_over": budget.carry_over,
         "thresholds": budget.thresholds,
         "spent_usd": state.spent,
-        "reserved_usd": state.leased,
+        "reserved_usd": state.reserved,
         "remaining_usd": state.remaining(budget, now),
         "resets_at": state.window.end.map(rfc3339),
     })

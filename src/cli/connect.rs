@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 
@@ -128,28 +129,48 @@ impl Remote {
     /// # Errors
     /// The exit code, and what the gateway says is wrong.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, (u8, String)> {
-        let (status, text) = self.send(method, path, body).await.map_err(|why| (FAILED, why))?;
-        if status.is_success() { Ok(text) } else { Err((exit_code(status), told(status, &text))) }
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let answer = self.exchange(method, path, "application/json", body).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// The same with any body and any answer.
+    ///
+    /// # Errors
+    /// As [`Remote::call`].
+    pub async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<Bytes, (u8, String)> {
+        let (status, answer) = self.send(method, path, content_type, body).await.map_err(|why| (FAILED, why))?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        Err((exit_code(status), told(status, &String::from_utf8_lossy(&answer))))
     }
 
     async fn send(
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
-    ) -> Result<(http::StatusCode, String), String> {
+        content_type: &'static str,
+        body: Bytes,
+    ) -> Result<(http::StatusCode, Bytes), String> {
         let mut headers = HeaderMap::new();
         let auth = HeaderValue::from_str(&format!("Bearer {}", self.admin_key.trim()))
             .map_err(|_| "the admin key has characters no header can carry".to_owned())?;
         headers.insert(header::AUTHORIZATION, auth);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         let uri = format!("{}{path}", self.base).parse().map_err(|e| format!("{}{path}: {e}", self.base))?;
-        let body = body.map_or_else(CallBody::empty, |b| CallBody::from(bytes::Bytes::from(b.to_string())));
+        let body = if body.is_empty() { CallBody::empty() } else { CallBody::from(body) };
         let call = Call { method, uri, headers, body, first_byte: Duration::from_secs(60), signer: None };
         let mut answer = self.client.send(call).await.map_err(|e| format!("{}: {e}", self.base))?;
         let text =
             collect(&mut answer.body, 1 << 30).await.map_err(|_| format!("{}: the answer broke off", self.base))?;
-        Ok((answer.status, String::from_utf8_lossy(&text).into_owned()))
+        Ok((answer.status, text))
     }
 }
 

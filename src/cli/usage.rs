@@ -1,6 +1,9 @@
 //! `weir usage`: usage and cost, over `--url` or straight on the database.
 
+pub mod verify;
+
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use http::Method;
 use serde_json::Value;
@@ -9,11 +12,15 @@ use super::connect::{ConnectArgs, Connection, Local, block_on};
 use super::{BAD_USAGE, FAILED, table};
 use crate::http::openai::usage::answer;
 use crate::http::openai::usage::ask::{Ask, Format as Written};
+use crate::reports::parquet::Encoder;
 use crate::store::usage::{export, page, totals};
 
 /// Shows usage and cost.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct UsageArgs {
+    #[command(subcommand)]
+    command: Option<UsageCommand>,
     /// From when: a span such as 7d, a date, or a time.
     #[arg(long, default_value = "7d")]
     since: String,
@@ -45,8 +52,17 @@ pub struct UsageArgs {
     /// How it is written.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// Where it is written instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     connect: ConnectArgs,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum UsageCommand {
+    /// Check a receipt of /v1/usage/{request_id}.
+    Verify(verify::VerifyArgs),
 }
 
 /// How usage is written.
@@ -60,30 +76,67 @@ enum Format {
     Csv,
     /// A JSON object a line, all rows.
     Ndjson,
+    /// An Apache Parquet file, all rows.
+    Parquet,
 }
 
 /// Runs `weir usage`. Answers the exit code.
 pub fn run(args: UsageArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let mut told = Vec::new();
-    let code = block_on(async { work(args, env, out, &mut told).await }, err);
+    let code = block_on(async { to_output(args, env, out, &mut told).await }, err);
     // What could not be told to anybody changes nothing about the code.
     let _ = err.write_all(&told);
     code
 }
 
-async fn work(args: UsageArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+/// To the file that was named, or to standard output.
+async fn to_output(
+    mut args: UsageArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let Some(path) = args.output.take() else { return work(args, env, out, err).await };
+    match std::fs::File::create(&path) {
+        Ok(mut file) => work(args, env, &mut file, err).await,
+        Err(error) => {
+            let _ = writeln!(err, "weir: {}: {error}", path.display());
+            FAILED
+        }
+    }
+}
+
+async fn work(
+    mut args: UsageArgs,
+    env: &dyn Fn(&str) -> Option<String>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    if let Some(UsageCommand::Verify(verify)) = args.command.take() {
+        return verify::run(verify, args.connect, env, out, err).await;
+    }
     let query = args.query();
     let (format, grouped) = (args.format, args.group_by.is_some());
     let connection = match args.connect.connect(env, err).await {
         Ok(connection) => connection,
         Err(code) => return code,
     };
-    let text = match connection {
-        Connection::Remote(remote) => remote.call(Method::GET, &format!("/admin/v1/usage?{query}"), None).await,
-        Connection::Local(local) => on_database(&query, &local).await,
+    let path = format!("/admin/v1/usage?{query}");
+    let written = match (connection, format) {
+        (Connection::Remote(remote), Format::Parquet) => {
+            let file = remote.exchange(Method::GET, &path, "application/json", bytes::Bytes::new()).await;
+            file.map(|file| out.write_all(&file))
+        }
+        (Connection::Local(local), Format::Parquet) => parquet(&query, &local, out).await,
+        (Connection::Remote(remote), _) => {
+            remote.call(Method::GET, &path, None).await.map(|text| print(&text, format, grouped, out))
+        }
+        (Connection::Local(local), _) => {
+            on_database(&query, &local).await.map(|text| print(&text, format, grouped, out))
+        }
     };
-    match text {
-        Ok(text) => print(&text, format, grouped, out).map_or(FAILED, |()| 0),
+    match written {
+        Ok(written) => written.map_or(FAILED, |()| 0),
         Err((code, why)) => {
             let _ = writeln!(err, "weir: {why}");
             code
@@ -98,6 +151,7 @@ impl UsageArgs {
             Format::Table | Format::Json => "json",
             Format::Csv => "csv",
             Format::Ndjson => "ndjson",
+            Format::Parquet => "parquet",
         };
         let pairs = [
             ("from", Some(self.since.as_str())),
@@ -117,6 +171,22 @@ impl UsageArgs {
     }
 }
 
+/// The rows as a Parquet file, a row group at a time.
+async fn parquet(query: &str, local: &Local, out: &mut dyn Write) -> Result<io::Result<()>, (u8, String)> {
+    let ask = Ask::read(Some(query), local.clock.unix_ms()).map_err(|e| (BAD_USAGE, e.message))?;
+    let failed = |e: &dyn std::error::Error| (FAILED, e.to_string());
+    let mut encoder = Encoder::new().map_err(|e| failed(&e))?;
+    let mut rows = export(&local.db, ask.filter);
+    while let Some(rows) = rows.next().await.map_err(|e| (FAILED, format!("database: {e}")))? {
+        let ready = encoder.push(rows).map_err(|e| failed(&e))?;
+        if let Err(error) = out.write_all(&ready) {
+            return Ok(Err(error));
+        }
+    }
+    let rest = encoder.finish().map_err(|e| failed(&e))?;
+    Ok(out.write_all(&rest))
+}
+
 async fn on_database(query: &str, local: &Local) -> Result<String, (u8, String)> {
     let ask = Ask::read(Some(query), local.clock.unix_ms()).map_err(|e| (BAD_USAGE, e.message))?;
     let failed = |e: crate::store::StoreError| (FAILED, format!("database: {e}"));
@@ -125,7 +195,7 @@ async fn on_database(query: &str, local: &Local) -> Result<String, (u8, String)>
         return Ok(match ask.format {
             Written::Json => answer::totals(&ask.group_by, &sums),
             Written::Csv => answer::totals_csv(&ask.group_by, &sums),
-            Written::Ndjson => answer::totals_ndjson(&ask.group_by, &sums),
+            Written::Ndjson | Written::Parquet => answer::totals_ndjson(&ask.group_by, &sums),
         });
     }
     if ask.format == Written::Json {
@@ -142,7 +212,7 @@ async fn on_database(query: &str, local: &Local) -> Result<String, (u8, String)>
 
 fn print(text: &str, format: Format, grouped: bool, out: &mut dyn Write) -> io::Result<()> {
     match format {
-        Format::Csv | Format::Ndjson => out.write_all(text.as_bytes()),
+        Format::Csv | Format::Ndjson | Format::Parquet => out.write_all(text.as_bytes()),
         Format::Json => writeln!(out, "{:#}", serde_json::from_str::<Value>(text).unwrap_or_default()),
         Format::Table => {
             let answer: Value = serde_json::from_str(text).unwrap_or_default();

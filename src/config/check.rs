@@ -10,6 +10,13 @@ pub(super) fn check(cx: &Context<'_>, config: &Config) {
     one_default(cx, config);
     fallbacks(cx, config);
     cycles(cx, config);
+    receipt_key(cx, config);
+}
+
+fn receipt_key(cx: &Context<'_>, config: &Config) {
+    if let Some(problem) = config.receipts.problem() {
+        cx.fault_of("receipts.signing_key", problem, None);
+    }
 }
 
 fn open_to_all(cx: &Context<'_>, config: &Config) {

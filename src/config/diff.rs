@@ -14,7 +14,8 @@ use super::{AuthOverride, Config, Key, Provider};
 /// One value that differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The key, such as `providers.openai.limits.rpm`. A declared key or budget stands under its name.
+    /// The key, such as `providers.openai.limits.rpm`. A declared key, a budget or a receiver of alerts
+    /// stands under its name.
     pub path: String,
     /// The old value as JSON, `***` for a secret; `None` where there was none.
     pub old: Option<String>,
@@ -71,7 +72,7 @@ fn flatten_json(path: &str, json: &Json, leaves: &mut BTreeMap<String, Leaf>) {
     match json {
         Json::Null => {}
         Json::Object(map) => map.iter().for_each(|(key, value)| flatten_json(&join(path, key), value, leaves)),
-        Json::Array(items) if path == "keys" || path == "budgets" => items.iter().for_each(|item| {
+        Json::Array(items) if ["keys", "budgets", "alerts"].contains(&path) => items.iter().for_each(|item| {
             let name = item.get("name").and_then(Json::as_str).unwrap_or_default();
             flatten_json(&join(path, name), item, leaves);
         }),
@@ -94,6 +95,10 @@ fn secrets(config: &Config) -> Vec<(String, &str)> {
     }
     for Key { name, key, .. } in &config.keys {
         found.push((format!("{}.key", join("keys", name)), key.expose_secret()));
+    }
+    for alert in &config.alerts {
+        let path = join("alerts", &alert.name);
+        found.extend(alert.secrets().into_iter().map(|(key, secret)| (format!("{path}.{key}"), secret)));
     }
     found
 }

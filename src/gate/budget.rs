@@ -11,8 +11,8 @@
 mod account;
 mod index;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot};
@@ -34,6 +34,8 @@ pub struct Budgets {
     /// Whether they were read from the database.
     known: AtomicBool,
     keeper: mpsc::Sender<Demand>,
+    /// The last change that is known.
+    rev: AtomicI64,
     /// Whoever changes the index goes one by one.
     changing: Mutex<()>,
     /// Odd while the writer brings costs to the database.
@@ -158,13 +160,7 @@ impl Budgets {
     /// No budgets, until they are known; `keeper` takes the demands.
     #[must_use]
     pub fn new(keeper: mpsc::Sender<Demand>) -> Self {
-        Self {
-            index: ArcSwap::from_pointee(Index::default()),
-            known: AtomicBool::new(false),
-            keeper,
-            changing: Mutex::new(()),
-            writing: AtomicU64::new(0),
-        }
+        Self { index: ArcSwap::from_pointee(Index::default()), known: AtomicBool::new(false), keeper, rev: AtomicI64::new(0), changing: Mutex::new(()), writing: AtomicU64::new(0) }
     }
 
     /// Whether they were read from the database.
@@ -179,10 +175,18 @@ impl Budgets {
         self.index.load_full()
     }
 
+    /// The last change that is known: what comes after it is news.
+    #[must_use]
+    pub fn rev(&self) -> i64 {
+        self.rev.load(Ordering::Acquire)
+    }
+
     /// Takes over some budgets; there are more.
     pub fn learn(&self, changed: Vec<Budget>) {
         if !changed.is_empty() {
             let _order = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            let rev = changed.iter().map(|budget| budget.rev).max().unwrap_or(0);
+            self.rev.fetch_max(rev, Ordering::AcqRel);
             self.index.store(Arc::new(self.index.load().with(changed)));
         }
     }

@@ -1,26 +1,42 @@
 //! The admin plane, `/admin/v1`: for the admin key alone.
 
+pub mod alerts;
 pub mod budgets;
+pub mod costs;
+pub mod invoices;
 pub mod keys;
 pub mod prices;
 pub mod providers;
+pub mod reconcile;
+pub mod reports;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use super::auth;
 use crate::error::ApiError;
 use crate::gate::secret::KeyHash;
 use crate::state::{Gateway, Shared};
 
+/// A page's `limit`.
+pub(super) fn page_limit(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| "must be a number from 1 to 1000".to_owned())
+}
+
 /// Lets only the admin key in.
 pub async fn require_admin(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    match check_admin(&gateway, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+    if let Err(error) = check_admin(&gateway, request.headers()) {
+        return error.into_response();
     }
+    let changes = request.method() != Method::GET;
+    let response = next.run(request).await;
+    // This replica takes a change over at once; if it cannot now, its keeper does within a second.
+    if changes && let Err(error) = gateway.follow_budgets().await {
+        tracing::warn!(%error, "changed budgets could not be read: {error}");
+    }
+    response
 }
 
 /// Whether a request carries the admin key.

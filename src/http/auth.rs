@@ -79,6 +79,10 @@ async fn look_up(gateway: &Gateway, hash: KeyHash) -> Result<Found, ApiError> {
         asked = now;
         data = read_key(gateway, &hash).await?;
     }
+    if data.is_some() {
+        // A key does not work before its budget does.
+        gateway.follow_budgets().await.map_err(|_| ApiError::database_away())?;
+    }
     Ok(gateway.keys.learn(hash, data, asked))
 }
 

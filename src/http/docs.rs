@@ -62,6 +62,11 @@ const fn passed(method: &'static str, path: &'static str, summary: &'static str)
 const REST: &str = "Any other path of OpenAI's API; it goes to the provider that the model names, that holds the object, \
                     or that is the default";
 
+const RECONCILE_QUERY: &[(&str, &str)] = &[
+    ("from", "first moment, moved to its day's begin: RFC 3339, a date, or a span such as 7d; 35d without it"),
+    ("to", "last moment, moved to its day's end; now without it"),
+];
+
 const USAGE_QUERY: &[(&str, &str)] = &[
     ("from", "first moment: RFC 3339, a date, or a span such as 7d"),
     ("to", "first moment no longer included"),
@@ -79,11 +84,44 @@ const USAGE_QUERY: &[(&str, &str)] = &[
         "group_by",
         "list of key, team, user, model, provider, endpoint, status, tag, hour, day, month: totals instead of rows",
     ),
-    ("format", "json, csv or ndjson"),
+    ("format", "json, csv or ndjson; parquet for rows"),
     ("since", "another name of from"),
+];
+const COSTS_QUERY: &[(&str, &str)] = &[
+    ("from", "first moment: RFC 3339, a date, or a span such as 7d; 30 days before 'to' without it"),
+    ("to", "first moment no longer included; now without it"),
+    ("since", "another name of from"),
+    ("key_id", "virtual key"),
+    ("team_id", "team"),
+    ("user", "the key's user"),
+    ("model", "model as asked for"),
+    ("provider", "provider that served it"),
+    ("endpoint", "endpoint, such as chat/completions"),
+    ("status", "ok, client_error, rejected, upstream_error, timeout, cancelled or interrupted"),
+    ("tag", "name or name=value; then at most 92 days"),
+    ("group_by", "list of at most three of key, team, user, model, provider, endpoint, status, tag; model without it"),
+    ("bucket", "hour, day or month; at most 1000 of them"),
+    ("top", "how many groups have a series of their own, 1 to 50; the others are one"),
+    ("time_zone", "where days and months begin, such as Europe/Berlin; UTC without it"),
+];
+const REPORTS_QUERY: &[(&str, &str)] = &[
+    ("name", "only reports of this name"),
+    ("limit", "reports of a page, 1 to 1000; 20 without it"),
+    ("cursor", "next_cursor of the page before"),
 ];
 const PAGE_QUERY: &[(&str, &str)] =
     &[("limit", "entries of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")];
+const EVENTS_QUERY: &[(&str, &str)] = &[
+    ("kind", "kind of event, such as budget.exceeded"),
+    ("since", "first moment: RFC 3339"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
+const DEAD_QUERY: &[(&str, &str)] = &[
+    ("sink", "name of the receiver"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
 
 const PRICES_QUERY: &[(&str, &str)] = &[
     ("model", "provider/model, or a model's own name"),
@@ -200,6 +238,14 @@ pub const ROUTES: &[Described] = &[
             Access::Either,
         )
     },
+    route(
+        "get",
+        "/v1/usage/{id}",
+        "Usage",
+        "One request's row as a signed receipt, by its x-request-id; 'at' tells rows of one id apart",
+        Access::Either,
+    ),
+    route("get", "/v1/usage/receipts/key", "Usage", "The public key of receipts, as a JWK", Access::Either),
     Described {
         body: Some("ChatRequest"),
         ..route(
@@ -282,7 +328,80 @@ pub const ROUTES: &[Described] = &[
         ..route("post", "/admin/v1/budgets/{id}/raise", "Admin", "Allow more for a while; 0 ends that", Access::Admin)
     },
     Described { query: USAGE_QUERY, ..route("get", "/admin/v1/usage", "Admin", "Usage of everybody", Access::Admin) },
+    Described {
+        query: COSTS_QUERY,
+        ..route(
+            "get",
+            "/admin/v1/costs",
+            "Admin",
+            "Costs over time: series, dearest groups, savings by caches, failures, forecast",
+            Access::Admin,
+        )
+    },
+    Described {
+        query: REPORTS_QUERY,
+        ..route(
+            "get",
+            "/admin/v1/reports",
+            "Admin",
+            "Scheduled reports that were made, the newest first",
+            Access::Admin,
+        )
+    },
+    Described {
+        query: PAGE_QUERY,
+        ..route("get", "/admin/v1/invoices", "Admin", "Providers' invoices that were imported", Access::Admin)
+    },
+    Described {
+        success: 201,
+        ..route(
+            "post",
+            "/admin/v1/invoices",
+            "Admin",
+            "Import a provider's usage or cost CSV: ?provider=NAME and format=openai, anthropic or auto",
+            Access::Admin,
+        )
+    },
+    route(
+        "get",
+        "/admin/v1/invoices/{id}/difference",
+        "Admin",
+        "An invoice beside the ledger, by day and model",
+        Access::Admin,
+    ),
+    route("delete", "/admin/v1/invoices/{id}", "Admin", "Forget an invoice", Access::Admin),
     route("get", "/admin/v1/providers", "Admin", "Configured providers and how they do", Access::Admin),
+    Described {
+        query: RECONCILE_QUERY,
+        ..route("get", "/admin/v1/reconcile", "Admin", "Whether rows, sums, budgets and leases agree", Access::Admin)
+    },
+    route("get", "/admin/v1/alerts", "Alerts", "Receivers of alerts and how they do", Access::Admin),
+    Described {
+        query: EVENTS_QUERY,
+        ..route("get", "/admin/v1/alerts/events", "Alerts", "Events, the newest first", Access::Admin)
+    },
+    Described {
+        query: DEAD_QUERY,
+        ..route("get", "/admin/v1/alerts/dead", "Alerts", "Events that a receiver never took", Access::Admin)
+    },
+    route("post", "/admin/v1/alerts/dead/{id}/replay", "Alerts", "Send one of them again", Access::Admin),
+    Described {
+        body: Some("AlertReplay"),
+        ..route(
+            "post",
+            "/admin/v1/alerts/replay",
+            "Alerts",
+            "Send a receiver everything since a moment again",
+            Access::Admin,
+        )
+    },
+    route(
+        "post",
+        "/admin/v1/alerts/{name}/test",
+        "Alerts",
+        "Send a receiver a test and say what came of it",
+        Access::Admin,
+    ),
     route("get", "/health", "Operations", "Alive", Access::Open),
     route("get", "/health/ready", "Operations", "Ready for traffic; 503 while draining", Access::Open),
     route("get", "/health/details", "Operations", "Each component and provider", Access::Admin),
@@ -404,6 +523,8 @@ fn schemas() -> Value {
         "BudgetUpdate": budget(&[], &["name"]),
         "BudgetRaise": {"type": "object", "required": ["usd"], "additionalProperties": false, "properties": {"usd": usd(),
             "until": {"type": "string", "description": "RFC 3339, or a span from now such as 2d; needed unless usd is 0"}}},
+        "AlertReplay": {"type": "object", "required": ["sink", "since"], "additionalProperties": false, "properties": {
+            "sink": text(), "since": {"type": "string", "format": "date-time"}}},
         "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "object",
             "required": ["message", "type", "param", "code"], "properties": {
                 "message": text(), "type": text(), "param": {"type": ["string", "null"]}, "code": {"type": ["string", "null"]}}}}},

@@ -1,6 +1,7 @@
 //! Requests whose body Weir reads, in every dialect that comes in: read what Weir needs, plan, dispatch.
 //! Where caller and target speak one dialect the bodies themselves pass through.
 
+mod brake;
 mod fit;
 mod plan;
 
@@ -80,6 +81,9 @@ async fn job(
     }
     let peek = read(flight, &body, &ask, spends)?;
     note(flight, &peek);
+    if spends {
+        brake::check(gateway, flight, &client, &peek, &body)?;
+    }
     let snapshot = gateway.snapshot_at(flight.at);
     let mut plan = plan::of(gateway, &snapshot, flight, &peek, ask.operation)?;
     let prompt_tokens = match ask.operation {

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::admin::budgets;
@@ -47,7 +47,9 @@ pub fn router(gateway: &Shared) -> Router {
     let reads = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1beta/models", get(models::list))
-        .route("/v1/usage", get(openai::usage::list));
+        .route("/v1/usage", get(openai::usage::list))
+        .route("/v1/usage/{id}", get(openai::usage::receipt::show))
+        .route("/v1/usage/receipts/key", get(openai::usage::receipt::key));
     let admin = Router::new()
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
         .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
@@ -59,7 +61,19 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/budgets/{id}", get(budgets::show).patch(budgets::update).delete(budgets::delete))
         .route("/admin/v1/budgets/{id}/raise", post(budgets::raise))
         .route("/admin/v1/usage", get(openai::usage::admin))
+        .route("/admin/v1/costs", get(admin::costs::show))
+        .route("/admin/v1/reports", get(admin::reports::list))
+        .route("/admin/v1/invoices", get(admin::invoices::list).post(admin::invoices::import))
+        .route("/admin/v1/invoices/{id}", delete(admin::invoices::remove))
+        .route("/admin/v1/invoices/{id}/difference", get(admin::invoices::difference))
         .route("/admin/v1/providers", get(admin::providers::list))
+        .route("/admin/v1/reconcile", get(admin::reconcile::show))
+        .route("/admin/v1/alerts", get(admin::alerts::list))
+        .route("/admin/v1/alerts/events", get(admin::alerts::events))
+        .route("/admin/v1/alerts/dead", get(admin::alerts::dead))
+        .route("/admin/v1/alerts/dead/{id}/replay", post(admin::alerts::replay_one))
+        .route("/admin/v1/alerts/replay", post(admin::alerts::replay))
+        .route("/admin/v1/alerts/{name}/test", post(admin::alerts::test))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
     if gateway.config.server.metrics_listen.is_none() {

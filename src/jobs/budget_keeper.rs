@@ -60,7 +60,6 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct BudgetKeeper {
     parts: Parts,
-    rev: i64,
     parked: Vec<Parked>,
     needs: HashMap<(String, UnixMs), Need>,
     replicas: i64,
@@ -91,7 +90,6 @@ impl BudgetKeeper {
         let wanted_since = parts.clock.unix_ms();
         Self {
             parts,
-            rev: 0,
             parked: Vec::new(),
             needs: HashMap::new(),
             replicas: 1,
@@ -189,7 +187,9 @@ impl BudgetKeeper {
             return refuse(waiting);
         }
         let demands = waiting.iter().map(|parked| parked.demand.amount).collect();
-        match self.lease(&account, window, demands, 0).await {
+        // What is idle here is not enough for one of them, but it counts.
+        let idle = account.take_idle(window.start, 0);
+        match self.lease(&account, window, demands, idle).await {
             None => refuse(waiting),
             Some(leased) => self.tell(&account, window, waiting, &leased),
         }
@@ -313,14 +313,12 @@ impl BudgetKeeper {
     /// Follows changes of the budgets.
     async fn follow(&mut self) {
         loop {
-            let changed = budgets::changed_since(&self.parts.db, self.rev, PAGE);
+            let changed = budgets::changed_since(&self.parts.db, self.parts.budgets.rev(), PAGE);
             let Some(changed) = self.call(changed).await else {
                 self.away_until = self.now().saturating_add(AWAY);
                 return;
             };
-            let more = changed.len() >= PAGE as usize;
-            self.rev = changed.iter().map(|budget| budget.rev).max().unwrap_or(self.rev).max(self.rev);
-            if !more {
+            if changed.len() < PAGE as usize {
                 return self.parts.budgets.apply(changed);
             }
             self.parts.budgets.learn(changed);

@@ -45,6 +45,9 @@ pub struct Metrics {
     pub shed: IntCounterVec,
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
     pub breaker_state: IntGaugeVec,
+    alert_deliveries: IntCounterVec,
+    /// Events that a receiver of alerts has not been told of yet; counted up to ten thousand.
+    pub alerts_pending: IntGaugeVec,
     /// Usage writer failures.
     pub writer_errors: IntCounter,
     /// Seconds since the epoch at which the process started.
@@ -134,6 +137,8 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).expect("registered once");
         let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a provider: 0 closed, 1 open, 2 half open");
+        let alerts =
+            Opts::new("weir_alerts_pending", "Events that a receiver has not been told of, up to ten thousand");
         let started = Gauge::new("weir_start_time_seconds", "When the gateway started, Unix seconds");
         Self {
             requests: int(
@@ -178,6 +183,13 @@ impl Metrics {
             keys_cached: gauge(&r, "weir_keys_cached", "Virtual keys in memory"),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
             breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider"]).expect("valid")),
+            alert_deliveries: int(
+                &r,
+                "weir_alert_deliveries_total",
+                "Tries to tell a receiver of an event, by outcome",
+                &["sink", "outcome"],
+            ),
+            alerts_pending: register(&r, IntGaugeVec::new(alerts, &["sink"]).expect("valid")),
             writer_errors: counter(
                 &r,
                 "weir_usage_writer_errors_total",
@@ -272,6 +284,12 @@ impl Metrics {
     /// Counts a request that a limit refused.
     pub fn rate_limited(&self, scope: &str) {
         self.rate_limited.with_label_values(&[scope]).inc();
+    }
+
+    /// Counts tries to tell a receiver of alerts: `delivered`, `failed` (and tried again) or `dead`. Receivers
+    /// come from the configuration, which has at most 32.
+    pub fn alert(&self, sink: &str, outcome: &str, tries: u64) {
+        self.alert_deliveries.with_label_values(&[sink, outcome]).inc_by(tries);
     }
 
     /// The Prometheus text format (version 0.0.4).

@@ -8,6 +8,7 @@ use super::error::StoreError;
 use super::session::Session;
 use super::statement::Statement;
 use crate::clock::UnixMs;
+use crate::record::rfc3339;
 use sqlx::types::Json;
 
 pub(super) const STATEMENTS: &[&str] =
@@ -76,7 +77,7 @@ const MAX_TOLD: usize = 1_000;
 /// Something that should be equal and is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What: `requests of hour 1795...`, `spent of budget bud_1 since 1795...`.
+    /// What: `requests of hour 2026-11-18T11:00:00.000Z`, `spent of budget bud_1 since ...`.
     pub what: String,
     /// What the rows say.
     pub expected: i64,
@@ -116,6 +117,19 @@ impl Reconciled {
     }
 }
 
+/// [`reconcile`], twice where the first look finds something: rows that are being written are no
+/// disagreement.
+///
+/// # Errors
+/// As any call to the store.
+pub async fn settled(db: &Db, from: UnixMs, to: UnixMs) -> Result<Reconciled, StoreError> {
+    let first = reconcile(db, from, to).await?;
+    if first.mismatches.is_empty() {
+        return Ok(first);
+    }
+    Ok(reconcile(db, from, to).await?.persisting(&first))
+}
+
 type Sums = (i64, i64, i64, i64, i64);
 
 /// Compares everything between two moments, which are moved to the day's begin: the sums of rows with
@@ -144,7 +158,7 @@ pub async fn reconcile(db: &Db, from: UnixMs, to: UnixMs) -> Result<Reconciled, 
     windows(&mut session, &mut out, &charged, from, to).await?;
     let wrong: Vec<(String, i64, i64, i64)> = session.fetch_all(Statement::new(LEASES)).await?;
     for (id, start, found, expected) in wrong {
-        out.compare(|| format!("leased of budget {id} since {start}"), expected, found, true);
+        out.compare(|| format!("leased of budget {id} since {}", rfc3339(start)), expected, found, true);
     }
     Ok(out)
 }
@@ -170,7 +184,7 @@ async fn sums(
             out.cost = out.cost.saturating_add(expected[3]);
         }
         for (i, name) in ["requests", "input_tokens", "output_tokens", "cost"].into_iter().enumerate() {
-            out.compare(|| format!("{name} of {grain} {start}"), expected[i], found[i], name == "cost");
+            out.compare(|| format!("{name} of {grain} {}", rfc3339(start)), expected[i], found[i], name == "cost");
         }
     }
     Ok(())
@@ -215,7 +229,7 @@ async fn windows(
     for (id, start, spent) in found {
         out.windows += 1;
         let expected = charged.get(&(id.clone(), start)).copied().unwrap_or(0);
-        out.compare(|| format!("spent of budget {id} since {start}"), expected, spent, true);
+        out.compare(|| format!("spent of budget {id} since {}", rfc3339(start)), expected, spent, true);
     }
     Ok(())
 }

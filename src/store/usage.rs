@@ -3,9 +3,10 @@
 //! The sums are written in the same transaction as the rows and count only rows that were really
 //! inserted, so they always agree with them, however often a batch is sent again.
 
-mod bulk;
+pub(super) mod bulk;
 mod calendar;
 mod filter;
+mod find;
 mod page;
 mod partitions;
 mod prepare;
@@ -17,10 +18,13 @@ mod totals;
 mod write;
 
 pub use filter::{Filter, TagFilter};
+pub use find::{Found, find};
 pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
 pub use rerate::{Range, RatedRow, Rating, Run, rate, rated_rows};
-pub use totals::{GroupBy, MAX_GROUPS, Sums, Total, totals, totals_from_rows};
+pub use totals::{
+    Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, Unit, cached, series, top, totals, totals_from_rows,
+};
 pub use write::{Batch, Inserted, insert, insert_batch};
 
 use super::db::Engine;
@@ -31,6 +35,7 @@ pub(super) fn statements(engine: Engine) -> Vec<String> {
         write::statements(engine),
         quarantine::statements(),
         page::statements(),
+        find::statements(),
         rerate::statements(),
         totals::statements(),
     ]

@@ -37,7 +37,9 @@ fn the_version_is_told() {
 
 #[test]
 fn every_command_has_its_help() {
-    for command in ["serve", "check", "config", "keys", "usage", "prices", "doctor"] {
+    for command in
+        ["serve", "check", "config", "keys", "budgets", "usage", "invoices", "prices", "alerts", "doctor"]
+    {
         let said = Home::new().run(&[command, "--help"]);
         succeeds(&said);
         assert!(said.out.contains("Usage: weir"), "{said:?}");
@@ -130,6 +132,7 @@ fn the_example_the_schema_and_the_reference_are_printed() {
         "CI_KEY",
     ];
     let home = variables.iter().fold(Home::new(), |home, name| home.env(name, "some-value"));
+    let home = home.env("WEIR_RECEIPT_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let example = home.run(&["config", "example"]);
     succeeds(&example);
     home.file("weir.yaml", &example.out);

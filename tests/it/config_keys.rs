@@ -31,6 +31,24 @@ const EPOCH: i64 = 1_795_000_000_000;
 /// Each key of `config/schema.json`, and the test that sets it and sees it act. `*` is a name of the
 /// user's choice.
 const SHOWN_BY: &[(&str, &str)] = &[
+    ("alerts[].email.from", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.allow_plaintext", "plain_text_leaves_the_machine_only_where_that_is_said"),
+    ("alerts[].email.smtp.host", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.password", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.port", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.smtp.tls", "mail_goes_through_tls_as_configured"),
+    ("alerts[].email.smtp.username", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].email.to", "an_event_comes_as_a_mail_that_people_can_read"),
+    ("alerts[].events", "events_and_receivers_are_listed"),
+    ("alerts[].name", "events_and_receivers_are_listed"),
+    ("alerts[].retry.attempts", "what_is_not_taken_is_tried_again_and_then_put_aside"),
+    ("alerts[].retry.backoff", "waits_are_as_long_as_configured"),
+    ("alerts[].retry.max_backoff", "waits_are_as_long_as_configured"),
+    ("alerts[].webhook.allow_http", "plain_text_leaves_the_machine_only_where_that_is_said"),
+    ("alerts[].webhook.headers", "an_event_is_posted_signed_and_once"),
+    ("alerts[].webhook.headers.*", "an_event_is_posted_signed_and_once"),
+    ("alerts[].webhook.secret", "an_event_is_posted_signed_and_once"),
+    ("alerts[].webhook.url", "an_event_is_posted_signed_and_once"),
     ("auth.admin_key", "the_configured_admin_key_is_the_one"),
     ("auth.required", "without_required_keys_everybody_may_call_on_loopback"),
     ("brake.idle", "the_policy_and_the_brake_reach_the_gateway"),
@@ -152,6 +170,13 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("providers.*.usage", "every_usage_rule_acts"),
     ("providers.*.vars", "the_deployments_form_of_azure_has_the_model_in_its_path"),
     ("providers.*.vars.*", "the_deployments_form_of_azure_has_the_model_in_its_path"),
+    ("receipts.signing_key", "a_receipts_key_is_made_once_and_may_be_configured"),
+    ("reports", "a_report_is_made_once_for_each_period"),
+    ("reports[].at", "a_report_is_made_once_for_each_period"),
+    ("reports[].every", "a_report_is_made_once_for_each_period"),
+    ("reports[].group_by", "a_report_is_made_once_for_each_period"),
+    ("reports[].name", "a_report_is_made_once_for_each_period"),
+    ("reports[].time_zone", "a_report_is_made_once_for_each_period"),
     ("server.body_idle_timeout", "a_body_that_stalls_is_given_up"),
     ("server.body_limit", "large_requests_are_refused"),
     ("server.drain_timeout", "a_stream_that_outlives_the_drain_is_interrupted"),
@@ -246,6 +271,8 @@ fn the_example_resolves_to_the_last_price() {
     let env = |name: &str| match name {
         "WEIR_LOG" => None,
         "DATABASE_URL" => Some("sqlite://x.db".to_owned()),
+        "ALERT_WEBHOOK_SECRET" => Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()),
+        "WEIR_RECEIPT_KEY" => Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned()),
         _ => Some("value".to_owned()),
     };
     let source = ConfigSource::Text { name: "example.yaml".into(), text: EXAMPLE.into(), format: Format::Yaml };

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `budget`, `error`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 5] = ["budget", "clock", "error", "money", "record"];
+/// Imported by all: `budget`, `error`, `events`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 6] = ["budget", "clock", "error", "events", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
-    ("admin", &["flight", "gate", "price", "store"]),
+    ("admin", &["alerts", "flight", "gate", "price", "store"]),
+    ("alerts", &["config", "snapshot", "upstream"]),
     ("budget", &[]),
     ("catalog", &[]),
     ("clock", &[]),
@@ -18,6 +19,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("demo", &["upstream"]),
     ("dispatch", &["catalog", "flight", "gate", "meter", "price", "snapshot", "upstream"]),
     ("error", &[]),
+    ("events", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
     ("gate", &[]),
     (
@@ -31,6 +33,7 @@ const MAP: &[(&str, &[&str])] = &[
             "gate",
             "lifecycle",
             "price",
+            "reports",
             "route",
             "snapshot",
             "state",
@@ -38,15 +41,16 @@ const MAP: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("jobs", &["flight", "gate", "meter", "state", "store"]),
+    ("jobs", &["alerts", "config", "flight", "gate", "meter", "reports", "state", "store"]),
     ("lifecycle", &[]),
     ("meter", &["price"]),
     ("money", &[]),
     ("price", &["catalog"]),
     ("record", &[]),
+    ("reports", &["config", "price", "snapshot", "store"]),
     ("route", &["snapshot"]),
     ("snapshot", &["catalog", "config", "gate", "price"]),
-    ("state", &["config", "dispatch", "flight", "gate", "price", "snapshot", "store"]),
+    ("state", &["alerts", "config", "dispatch", "flight", "gate", "price", "snapshot", "store"]),
     ("store", &[]),
     ("upstream", &[]),
 ];

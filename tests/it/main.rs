@@ -1,8 +1,10 @@
 //! The integration tests, in one binary: one file per feature.
 #![expect(clippy::unwrap_used, reason = "tests, and what helps them: clippy knows only the former by itself")]
 
+mod alerts;
 mod bad_input;
 mod budgets_admin;
+mod budgets;
 mod chat;
 mod cli;
 mod config_keys;
@@ -18,6 +20,7 @@ mod limits;
 mod models;
 mod operations;
 mod passthrough;
+mod reports;
 mod prices;
 mod rerank;
 mod routes;

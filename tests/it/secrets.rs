@@ -18,6 +18,7 @@ const DECLARED: &str = "declared-secret/Wt6+Oz4=";
 const ADMIN: &str = "admin-secret/Vu5+Pa3=";
 const PASSWORD: &str = "dbsecretUv4Qb2";
 const IN_URL: &str = "urlsecretTw3Rc1";
+const SIGNING: &str = "c2lnbmluZy1zZWNyZXQvUncxU2UtMTIzNDU2Nzg5MA==";
 const GRANTED: &str = "granted-secret.Sx2Sd0";
 
 /// A secret as it is, and in the forms in which it could be read all the same.
@@ -77,6 +78,9 @@ fn the_search_finds_every_form() {
 
 /// Repeats the credentials it was given, as careless upstreams do, in headers and body.
 fn echo(seen: &Seen) -> Script {
+    if seen.path.starts_with("/hook/") {
+        return Script::status(500, format!("no {} for {:?}", seen.path, seen.headers));
+    }
     let model = seen.json()["model"].as_str().unwrap_or_default().to_owned();
     let auth = seen.headers.get("authorization").map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
     let body = json!({"error": {"message": format!("wrong key provided: {auth}"), "type": "x", "param": null, "code": "invalid"}});
@@ -121,8 +125,11 @@ async fn configured() -> (Home, Upstream, String) {
          providers:\n  up: {{ kind: openai-compatible, base_url: \"{}\", api_key: \"${{UP_KEY}}\", keys: [\"file:{second}\"], \
          headers: {{ x-team: \"{HEADER}\" }}, default: true }}\n  \
          gone: {{ kind: openai-compatible, base_url: \"http://127.0.0.1:1/v1\", api_key: \"${{UP_KEY}}\" }}\n\
-         keys: [{{ name: own, key: \"{DECLARED}\" }}]\n",
-        upstream.url()
+         keys: [{{ name: own, key: \"{DECLARED}\" }}]\n\
+         alerts:\n  - name: hook\n    webhook: {{ url: \"http://{}/hook/{IN_URL}?token={SECOND}\", secret: \"whsec_{SIGNING}\", \
+         headers: {{ authorization: \"Bearer {HEADER}\" }} }}\n",
+        upstream.url(),
+        upstream.addr
     );
     let file = home.file("weir.yaml", &yaml);
     (home, upstream, file)
@@ -159,12 +166,16 @@ async fn reads(gateway: &Running, id: &str, gathered: &mut Gathered) {
         "/admin/v1/usage?format=csv",
         "/admin/v1/usage?group_by=key,model",
         "/admin/v1/providers",
+        "/admin/v1/alerts",
+        "/admin/v1/alerts/dead",
         &format!("/admin/v1/keys/{id}"),
         "/nothing",
     ] {
         let reply = gateway.request(Method::GET, path, &admin, "").await;
         gathered.reply(path, &reply);
     }
+    let reply = gateway.request(Method::POST, "/admin/v1/alerts/hook/test", &admin, "").await;
+    gathered.reply("a test of alerts", &reply);
     let patched = gateway.request(Method::PATCH, &format!("/admin/v1/keys/{id}"), &admin, r#"{"name":"b"}"#).await;
     assert_eq!(patched.status, StatusCode::OK, "{}", patched.text());
     gathered.reply("the changed key", &patched);
@@ -236,6 +247,8 @@ async fn no_secret_is_in_any_log_answer_or_output() {
         &["keys", "list"],
         &["keys", "show", id],
         &["usage", "--format", "csv"],
+        &["alerts", "list"],
+        &["alerts", "test", "hook"],
     ] {
         let said = home.run(&[command, &["--config", &file]].concat());
         gathered.add(&command.join(" "), format!("{}{}", said.out, said.err));
@@ -244,7 +257,8 @@ async fn no_secret_is_in_any_log_answer_or_output() {
     let said = home.run(&["config", "diff", &file, &other]);
     assert_eq!(said.code, 0, "{said:?}");
     gathered.add("config diff", format!("{}{}", said.out, said.err));
-    clean(&[UPSTREAM, SECOND, HEADER, DECLARED, ADMIN, PASSWORD, key], &gathered.0);
+    assert!(gathered.0.iter().any(|(_, text)| text.contains("it answered 500") && text.contains("[redacted]")));
+    clean(&[UPSTREAM, SECOND, HEADER, DECLARED, ADMIN, PASSWORD, IN_URL, SIGNING, key], &gathered.0);
 }
 
 /// Repeats what proves the gateway's identity, as signature errors do; grants tokens at `/token`.

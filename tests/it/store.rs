@@ -6,6 +6,7 @@ mod budgets;
 mod db;
 mod keys;
 mod objects;
+mod outbox;
 mod settings;
 mod totals;
 mod usage_read;

@@ -51,6 +51,8 @@ fn the_words_of_a_choice_are_those_it_is_shown_with() {
     check::<Faults>();
     check::<Policy>();
     check::<crate::budget::Period>();
+    check::<Every>();
+    check::<Dimension>();
     assert!(<LogLevel as read::Choice>::ALL.iter().all(|(word, level)| level.as_str() == *word));
 }
 
@@ -233,6 +235,28 @@ fn prices() {
     assert_eq!(price["input"].to_string(), "0.050000000");
     assert_eq!(price["cache_write_5m"].to_string(), "1.000000000");
     assert_eq!(price["output"].to_string(), "0.000000000");
+}
+
+#[test]
+fn reports() {
+    fn r(yaml: &str, pointer: &str, expected: &str) {
+        check(&format!("reports: [{{name: r, every: week, {yaml}}}]"), &format!("/reports/0{pointer}"), expected);
+    }
+    r("", "/name", r#""r""#);
+    r("", "/every", r#""week""#);
+    r("", "/at", r#""06:00""#);
+    r("at: '23:59'", "/at", r#""23:59""#);
+    r("time_zone: America/New_York", "/time_zone", r#""America/New_York""#);
+    r("group_by: [tag, key, endpoint]", "/group_by", r#"["tag","key","endpoint"]"#);
+    r("", "/group_by", r#"["model"]"#);
+}
+
+#[test]
+fn receipts() {
+    let key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    check(&format!("receipts: {{signing_key: '{key}'}}"), "/receipts/signing_key", r#""***""#);
+    let config = default_config(&|name| (name == "WEIR_RECEIPT_KEY").then(|| key.to_owned()));
+    assert_eq!(config.receipts.signing_key.unwrap().expose_secret(), key);
 }
 
 #[test]

@@ -13,6 +13,8 @@ fn everything_set(name: &str) -> Option<String> {
     match name {
         "WEIR_LOG" | "WEIR_DATA_DIR" => None,
         "DATABASE_URL" => Some("postgres://weir:x@db/weir".into()),
+        "ALERT_WEBHOOK_SECRET" => Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".into()),
+        "WEIR_RECEIPT_KEY" => Some("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".into()),
         _ => Some(format!("value of {name}")),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod ask;
+pub mod receipt;
 
 use std::time::Duration;
 
@@ -17,13 +18,16 @@ use crate::error::ApiError;
 use crate::http::auth::{Identity, identify};
 use crate::http::generate::json;
 use crate::record::UsageRow;
+use crate::reports::parquet::Encoder;
 use crate::state::{Gateway, Shared};
 use crate::store::StoreError;
 use crate::store::usage::{Cursor, Export, Filter, export, page, totals};
 use ask::{Ask, Format};
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Longest wait for rows that are on their way to the database.
-const FLUSH: Duration = Duration::from_secs(2);
+pub(crate) const FLUSH: Duration = Duration::from_secs(2);
 
 /// `GET /v1/usage`
 ///
@@ -59,6 +63,7 @@ async fn serve(gateway: &Gateway, query: Option<&str>, key: Option<String>) -> R
     gateway.meter.ledger.flush(FLUSH).await;
     match (ask.group_by.is_empty(), ask.format) {
         (true, Format::Json) => one_page(gateway, ask.filter, ask.cursor, ask.limit).await,
+        (true, Format::Parquet) => parquet(gateway, ask.filter),
         (true, format) => Ok(exported(gateway, ask.filter, format)),
         (false, format) => grouped(gateway, &ask.filter, &ask.group_by, format).await,
     }
@@ -79,8 +84,41 @@ async fn grouped(
     Ok(match format {
         Format::Json => json(answer::totals(group_by, &totals)),
         Format::Csv => text("text/csv; charset=utf-8", answer::totals_csv(group_by, &totals).into()),
-        Format::Ndjson => text("application/x-ndjson", answer::totals_ndjson(group_by, &totals).into()),
+        // A query that asks for totals as Parquet was refused.
+        Format::Ndjson | Format::Parquet => {
+            text("application/x-ndjson", answer::totals_ndjson(group_by, &totals).into())
+        }
     })
+}
+
+/// Rows as a Parquet file, a row group at a time.
+fn parquet(gateway: &Gateway, filter: Filter) -> Result<Response, ApiError> {
+    let encoder = Encoder::new().map_err(|error| defect(&error))?;
+    let state = Some((export(&gateway.db, filter), encoder));
+    let pieces = futures_util::stream::unfold(state, |state| async move {
+        let (mut export, encoder) = state?;
+        match parquet_piece(&mut export, encoder).await {
+            Ok((bytes, encoder)) => Some((Ok(bytes), encoder.map(|encoder| (export, encoder)))),
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    Ok(text("application/vnd.apache.parquet", Body::from_stream(pieces)))
+}
+
+/// The next bytes of the file, and its encoder unless they are the last. Encoding is work for the
+/// processor: it is done where it holds up no other request.
+async fn parquet_piece(export: &mut Export, mut encoder: Encoder) -> Result<(Bytes, Option<Encoder>), BoxError> {
+    loop {
+        let rows = export.next().await?;
+        let work = move || match rows {
+            Some(rows) => encoder.push(rows).map(|bytes| (bytes, Some(encoder))),
+            None => encoder.finish().map(|bytes| (bytes, None)),
+        };
+        match tokio::task::spawn_blocking(work).await?? {
+            (bytes, Some(more)) if bytes.is_empty() => encoder = more,
+            (bytes, more) => return Ok((bytes.into(), more)),
+        }
+    }
 }
 
 /// Rows, page by page, as the client reads them: bounded memory however many there are.
@@ -111,6 +149,13 @@ fn row_pages(export: Export, write: fn(&UsageRow, &mut String)) -> impl Stream<I
             Err(error) => Some((Err(error), None)),
         }
     })
+}
+
+/// 500: it can only be a fault of ours. The log says what it is.
+fn defect(why: &dyn std::fmt::Display) -> ApiError {
+    tracing::error!(%why, "an answer could not be made: {why}");
+    let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+    ApiError::new(status, "server_error", "internal_error", "the gateway failed on this request; this is a defect")
 }
 
 fn text(content_type: &'static str, body: Body) -> Response {

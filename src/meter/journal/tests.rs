@@ -133,7 +133,7 @@ async fn with_power_losses_in_mind_settling_waits_for_the_disk() {
     journal.sync().unwrap();
     assert!(futures_util::poll!(&mut waiting).is_ready());
     let other = TempDir::new().unwrap();
-    assert!(super::tests::journal(&other, "b", SMALL).durable(position).is_none());
+    assert!(self::journal(&other, "b", SMALL).durable(position).is_none());
 }
 
 proptest! {

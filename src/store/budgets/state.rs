@@ -21,8 +21,8 @@ pub struct State {
     pub carried: NanoUsd,
     /// What is settled.
     pub spent: NanoUsd,
-    /// What gateways have leased and not settled yet.
-    pub leased: NanoUsd,
+    /// What requests in flight hold, what is settled and not written yet, and what replicas that died had.
+    pub reserved: NanoUsd,
 }
 
 impl State {
@@ -30,7 +30,7 @@ impl State {
     #[must_use]
     pub fn remaining(&self, budget: &Budget, now: UnixMs) -> NanoUsd {
         let allowed = budget.allowance(self.carried, now).0;
-        NanoUsd(allowed.saturating_sub(self.spent.0).saturating_sub(self.leased.0).max(0))
+        NanoUsd(allowed.saturating_sub(self.spent.0).saturating_sub(self.reserved.0).max(0))
     }
 }
 
@@ -41,6 +41,7 @@ struct Row {
     carried_nano: i64,
     spent_nano: i64,
     leased_nano: i64,
+    idle_nano: i64,
 }
 
 /// The current window of each budget, in their order. One that nothing was charged to in its window has no row
@@ -54,7 +55,7 @@ pub async fn state(db: &Db, budgets: &[Budget], now: UnixMs) -> Result<Vec<State
     for chunk in windows.chunks(CHUNK) {
         let ask = chunk
             .iter()
-            .fold(Statement::new(windows_text(chunk.len())), |s, (id, window)| s.bind(*id).bind(window.start));
+            .fold(Statement::new(windows_text(chunk.len())).bind(now), |s, (id, window)| s.bind(*id).bind(window.start));
         let found = db.reader().await?.fetch_all::<Row>(ask).await?;
         rows.extend(found.into_iter().map(|row| ((row.budget_id.clone(), row.starts_at), row)));
     }
@@ -65,7 +66,7 @@ pub async fn state(db: &Db, budgets: &[Budget], now: UnixMs) -> Result<Vec<State
             window,
             carried: amount(|row| row.carried_nano),
             spent: amount(|row| row.spent_nano),
-            leased: amount(|row| row.leased_nano),
+            reserved: amount(|row| row.leased_nano.saturating_sub(row.idle_nano).max(0)),
         }
     };
     Ok(windows.into_iter().map(of).collect())
@@ -73,10 +74,13 @@ pub async fn state(db: &Db, budgets: &[Budget], now: UnixMs) -> Result<Vec<State
 
 /// The text that asks for `count` windows by id and start.
 pub(super) fn windows_text(count: usize) -> String {
-    let one = |n: usize| format!("(budget_id = ${} AND starts_at = ${})", 2 * n + 1, 2 * n + 2);
+    let one = |n: usize| format!("(w.budget_id = ${} AND w.starts_at = ${})", 2 * n + 2, 2 * n + 3);
     let pairs: Vec<String> = (0..count).map(one).collect();
     format!(
-        "SELECT budget_id, starts_at, carried_nano, spent_nano, leased_nano FROM budget_windows WHERE {}",
+        "SELECT w.budget_id, w.starts_at, w.carried_nano, w.spent_nano, w.leased_nano, CAST(COALESCE(( \
+         SELECT SUM(l.idle_nano) FROM budget_leases l WHERE l.budget_id = w.budget_id AND l.starts_at = w.starts_at \
+         AND l.expires_at > $1 AND l.idle_nano <= l.granted_nano), 0) AS BIGINT) AS idle_nano \
+         FROM budget_windows w WHERE {}",
         pairs.join(" OR ")
     )
 }

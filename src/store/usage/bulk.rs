@@ -14,7 +14,7 @@ const SIZES: [usize; 4] = [64, 16, 4, 1];
 ///
 /// The one place where the placeholders differ: SQLite takes `$1` for a name, and looks names up one
 /// by one, so eleven thousand of them cost more than the insert does. A bare `?` has no name.
-pub(super) struct Bulk {
+pub(in crate::store) struct Bulk {
     width: usize,
     sqlite: [String; SIZES.len()],
     postgres: [String; SIZES.len()],
@@ -22,7 +22,7 @@ pub(super) struct Bulk {
 
 impl Bulk {
     /// `tail` follows the values: what to do on conflict, what to return.
-    pub(super) fn new(table: &str, columns: &[&str], tail: &str) -> Self {
+    pub(in crate::store) fn new(table: &str, columns: &[&str], tail: &str) -> Self {
         let head = format!("INSERT INTO {table} ({}) VALUES", columns.join(", "));
         let width = columns.len();
         let texts = |engine| SIZES.map(|rows| text(engine, &head, rows, width, tail));
@@ -30,12 +30,12 @@ impl Bulk {
     }
 
     /// Values of one row.
-    pub(super) fn width(&self) -> usize {
+    pub(in crate::store) fn width(&self) -> usize {
         self.width
     }
 
     /// The statements that insert these values, given row after row.
-    pub(super) fn statements(&'static self, engine: Engine, values: Vec<Arg>) -> Vec<Statement> {
+    pub(in crate::store) fn statements(&'static self, engine: Engine, values: Vec<Arg>) -> Vec<Statement> {
         let mut rows = values.len() / self.width;
         let mut values = values.into_iter();
         let mut statements = Vec::new();
@@ -49,7 +49,7 @@ impl Bulk {
         statements
     }
 
-    pub(super) fn texts(&self, engine: Engine) -> &[String] {
+    pub(in crate::store) fn texts(&self, engine: Engine) -> &[String] {
         match engine {
             Engine::Sqlite => &self.sqlite,
             Engine::Postgres => &self.postgres,

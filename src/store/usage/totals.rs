@@ -4,18 +4,21 @@
 //! the range from rows; so a month costs a few thousand sums and not ten million rows. Where tags
 //! are involved there are no sums, and rows are read.
 
+mod bucket;
 mod group;
 mod plan;
 mod sql;
 
 use sqlx::{ColumnIndex, Decode, FromRow, Type};
 
+pub use self::bucket::{Bucket, Unit};
 pub use self::group::GroupBy;
-use self::plan::{Part, parts};
-use self::sql::statement;
+use self::plan::{Part, hourly_parts, parts};
+use self::sql::{Question, Series};
 use super::filter::{Filter, TagFilter};
 use super::rollup;
 use super::{CLASSES, calendar, usage_of};
+use crate::clock::UnixMs;
 use crate::money::NanoUsd;
 use crate::store::db::Db;
 use crate::store::error::{StoreError, StoreErrorKind};
@@ -58,20 +61,78 @@ pub struct Sums {
 /// # Errors
 /// `Invalid` when there are more than [`MAX_GROUPS`]; else as any call to the store.
 pub async fn totals(db: &Db, filter: &Filter, group_by: &[GroupBy]) -> Result<Vec<Total>, StoreError> {
-    answer(db, statement(filter, group_by, &parts(filter, group_by)), group_by).await
+    let question = Question { filter: Some(filter), group_by, ..Question::default() };
+    answer(db, question.statement(&parts(filter, group_by)), group_by).await
+}
+
+/// The `n` dearest groups, the dearest first, however many there are. `group_by` names no time.
+///
+/// # Errors
+/// As any call to the store.
+pub async fn top(db: &Db, filter: &Filter, group_by: &[GroupBy], n: u32) -> Result<Vec<Total>, StoreError> {
+    let question = Question { filter: Some(filter), group_by, top: Some(n), ..Question::default() };
+    answer(db, question.statement(&parts(filter, group_by)), group_by).await
+}
+
+/// The sums by provider and model of those that read something from a cache.
+///
+/// # Errors
+/// As [`totals`].
+pub async fn cached(db: &Db, filter: &Filter) -> Result<Vec<Total>, StoreError> {
+    let group_by = &[GroupBy::Provider, GroupBy::Model];
+    let question = Question { filter: Some(filter), group_by, cached: true, ..Question::default() };
+    answer(db, question.statement(&parts(filter, group_by)), group_by).await
+}
+
+/// The sums of a group in a bucket of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// The bucket, as [`Bucket`] says it.
+    pub bucket: UnixMs,
+    /// The group's values; `None` for all groups together that were not asked for.
+    pub group: Option<Vec<Option<String>>>,
+    /// What they add up to.
+    pub sums: Sums,
+}
+
+/// The sums by bucket of time, of the groups in `only` each for itself and of all others together, in no
+/// order. Buckets without rows are left out. `group_by` names no time.
+///
+/// # Errors
+/// `Invalid` when that is more than [`MAX_GROUPS`]; else as any call to the store.
+pub async fn series(
+    db: &Db,
+    filter: &Filter,
+    group_by: &[GroupBy],
+    only: &[Vec<Option<String>>],
+    bucket: &Bucket,
+) -> Result<Vec<Point>, StoreError> {
+    let series = Some(Series { bucket, only });
+    let question = Question { filter: Some(filter), group_by, series, ..Question::default() };
+    let parts = if bucket.needs_hours() { hourly_parts(filter, group_by) } else { parts(filter, group_by) };
+    let found: Vec<Found> = db.reader().await?.fetch_all(question.statement(&parts)).await?;
+    if found.len() > MAX_GROUPS {
+        return Err(too_many());
+    }
+    Ok(found.into_iter().map(|found| found.point(group_by)).collect())
+}
+
+fn too_many() -> StoreError {
+    let message = format!("more than {MAX_GROUPS} groups: narrow the filter or group by less");
+    StoreError::new(StoreErrorKind::Invalid, message)
 }
 
 /// The same from rows alone, for the test that compares.
 #[doc(hidden)]
 pub async fn totals_from_rows(db: &Db, filter: &Filter, group_by: &[GroupBy]) -> Result<Vec<Total>, StoreError> {
-    answer(db, statement(filter, group_by, &[Part::rows(filter.from, filter.to)]), group_by).await
+    let question = Question { filter: Some(filter), group_by, ..Question::default() };
+    answer(db, question.statement(&[Part::rows(filter.from, filter.to)]), group_by).await
 }
 
 async fn answer(db: &Db, statement: Statement, group_by: &[GroupBy]) -> Result<Vec<Total>, StoreError> {
     let found: Vec<Found> = db.reader().await?.fetch_all(statement).await?;
     if found.len() > MAX_GROUPS {
-        let message = format!("more than {MAX_GROUPS} groups: narrow the filter or group by less");
-        return Err(StoreError::new(StoreErrorKind::Invalid, message));
+        return Err(too_many());
     }
     let mut totals: Vec<Found> = found.into_iter().map(|found| found.labelled(group_by)).collect();
     totals.sort_by(|a, b| a.group.cmp(&b.group));
@@ -111,6 +172,14 @@ impl Found {
             *value = value.take().and_then(|v| by.label(&v));
         }
         self
+    }
+
+    /// Its last two texts are the bucket and whether the group was asked for.
+    fn point(mut self, group_by: &[GroupBy]) -> Point {
+        let listed = self.group.pop().flatten().is_some_and(|flag| flag == "1");
+        let bucket = self.group.pop().flatten().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let total = Total::from(self.labelled(group_by));
+        Point { bucket, group: Some(total.group).filter(|_| listed), sums: total.sums }
     }
 
     /// Adds another group's numbers to its own.
@@ -155,7 +224,24 @@ pub(super) fn statements() -> Vec<String> {
     let mut texts = Vec::new();
     for filter in [Filter::default(), ranged, tagged] {
         for group_by in GroupBy::ALL.map(|by| vec![by]).into_iter().chain([vec![], GroupBy::ALL.to_vec()]) {
-            texts.push(statement(&filter, &group_by, &parts(&filter, &group_by)).text.into_owned());
+            let question = Question { filter: Some(&filter), group_by: &group_by, ..Question::default() };
+            let top = Question { top: Some(5), cached: true, ..question };
+            let parts = parts(&filter, &group_by);
+            texts.extend([question, top].map(|question| question.statement(&parts).text.into_owned()));
+        }
+        texts.extend(series_statements(&filter));
+    }
+    texts
+}
+
+fn series_statements(filter: &Filter) -> Vec<String> {
+    let only = [vec![Some("a".to_owned()), None], vec![None, Some("b".to_owned())]];
+    let mut texts = Vec::new();
+    for bucket in Bucket::samples() {
+        for group_by in [&[][..], &[GroupBy::Key, GroupBy::Model], &[GroupBy::Tag, GroupBy::Status]] {
+            let series = Some(Series { bucket: &bucket, only: &only });
+            let question = Question { filter: Some(filter), group_by, series, ..Question::default() };
+            texts.push(question.statement(&hourly_parts(filter, group_by)).text.into_owned());
         }
     }
     texts

@@ -298,7 +298,7 @@ async fn what_was_never_charged_is_all_zeros(db: &Db) {
         window: budget.window(NOW),
         carried: NanoUsd(0),
         spent: NanoUsd(0),
-        leased: NanoUsd(0),
+        reserved: NanoUsd(0),
     };
     assert_eq!(states, [zeros(&total), zeros(&day)]);
     assert_eq!(states[0].remaining(&total, NOW), NanoUsd(12_345_678_908), "with the raise");

@@ -25,6 +25,8 @@ pub enum Format {
     Csv,
     /// All rows or totals, one JSON object a line.
     Ndjson,
+    /// All rows, as an Apache Parquet file.
+    Parquet,
 }
 
 /// A usage query.
@@ -46,35 +48,46 @@ impl Ask {
     /// Reads a query string.
     pub fn read(query: Option<&str>, now: UnixMs) -> Result<Self, ApiError> {
         let params = Params::read(query, &KNOWN)?;
-        let text = |name: &str| params.get(name).map(ToOwned::to_owned);
         let from = params.parsed("from", |v| time(v, now))?;
         let since = params.parsed("since", |v| time(v, now))?;
+        let group_by = params.parsed("group_by", |v| group_by(v, &GroupBy::ALL))?.unwrap_or_default();
+        let format = params.parsed("format", format)?.unwrap_or_default();
+        if format == Format::Parquet && !group_by.is_empty() {
+            let message = "'format' must be json, csv or ndjson for totals: parquet is for rows";
+            return Err(ApiError::invalid("invalid_value", message).param("format"));
+        }
         Ok(Self {
-            filter: Filter {
-                from: from.or(since),
-                to: params.parsed("to", |v| time(v, now))?,
-                key_id: text("key_id"),
-                team_id: text("team_id"),
-                user: text("user"),
-                model: text("model"),
-                provider: text("provider"),
-                status: params.parsed("status", status)?,
-                endpoint: text("endpoint"),
-                tag: text("tag").map(tag),
-            },
-            group_by: params.parsed("group_by", group_by)?.unwrap_or_default(),
+            filter: Filter { from: from.or(since), to: params.parsed("to", |v| time(v, now))?, ..filter(&params)? },
+            group_by,
             cursor: params.parsed("cursor", |v| {
                 v.parse::<Cursor>()
                     .map_err(|_| "is not a cursor: pass next_cursor of the page before, unchanged".to_owned())
             })?,
             limit: params.parsed("limit", limit)?.unwrap_or(DEFAULT_LIMIT),
-            format: params.parsed("format", format)?.unwrap_or_default(),
+            format,
         })
     }
 }
 
+/// Which rows, whatever their time.
+pub(in crate::http) fn filter(params: &Params) -> Result<Filter, ApiError> {
+    let text = |name: &str| params.get(name).map(ToOwned::to_owned);
+    Ok(Filter {
+        from: None,
+        to: None,
+        key_id: text("key_id"),
+        team_id: text("team_id"),
+        user: text("user"),
+        model: text("model"),
+        provider: text("provider"),
+        status: params.parsed("status", status)?,
+        endpoint: text("endpoint"),
+        tag: text("tag").map(tag),
+    })
+}
+
 /// RFC 3339, or a span before now: `90m`, `12h`, `7d`, `4w`.
-pub(super) fn time(text: &str, now: UnixMs) -> Result<UnixMs, String> {
+pub(in crate::http) fn time(text: &str, now: UnixMs) -> Result<UnixMs, String> {
     let expected = || "must be a time such as 2026-11-21T00:00:00Z, a date, or a span such as 12h or 7d".to_owned();
     if let Some(unit) = text.chars().last().filter(char::is_ascii_lowercase) {
         let count: i64 = text[..text.len() - 1].parse().map_err(|_| expected())?;
@@ -104,11 +117,14 @@ fn tag(text: String) -> TagFilter {
     }
 }
 
-fn group_by(text: &str) -> Result<Vec<GroupBy>, String> {
-    let names = || GroupBy::ALL.map(GroupBy::as_str).join(", ");
+/// A list of dimensions, each among those known.
+pub(in crate::http) fn group_by(text: &str, known: &[GroupBy]) -> Result<Vec<GroupBy>, String> {
+    let names = || known.iter().map(|by| by.as_str()).collect::<Vec<_>>().join(", ");
     let mut out = Vec::new();
     for name in text.split(',').map(str::trim).filter(|n| !n.is_empty()) {
-        let by = GroupBy::parse(name).ok_or_else(|| format!("must be a list of {}", names()))?;
+        let by = GroupBy::parse(name)
+            .filter(|by| known.contains(by))
+            .ok_or_else(|| format!("must be a list of {}", names()))?;
         if !out.contains(&by) {
             out.push(by);
         }
@@ -128,7 +144,8 @@ fn format(text: &str) -> Result<Format, String> {
         "json" => Ok(Format::Json),
         "csv" => Ok(Format::Csv),
         "ndjson" => Ok(Format::Ndjson),
-        _ => Err("must be json, csv or ndjson".to_owned()),
+        "parquet" => Ok(Format::Parquet),
+        _ => Err("must be json, csv, ndjson or parquet".to_owned()),
     }
 }
 

@@ -27,9 +27,18 @@ impl Part {
 
 /// The fewest rows that answer: the coarsest sums in the middle, finer ones at the ends.
 pub(super) fn parts(filter: &Filter, group_by: &[GroupBy]) -> Vec<Part> {
+    cut(filter, group_by, false)
+}
+
+/// The same where days are too coarse: for hours, and for days that do not begin with UTC's.
+pub(super) fn hourly_parts(filter: &Filter, group_by: &[GroupBy]) -> Vec<Part> {
+    cut(filter, group_by, true)
+}
+
+fn cut(filter: &Filter, group_by: &[GroupBy], hourly: bool) -> Vec<Part> {
     let grains: &[Grain] = if filter.tag.is_some() || group_by.contains(&GroupBy::Tag) {
         &[]
-    } else if group_by.contains(&GroupBy::Hour) {
+    } else if hourly || group_by.contains(&GroupBy::Hour) {
         &[HOURLY]
     } else {
         &[DAILY, HOURLY]

@@ -1,0 +1,106 @@
+//! Keeps the outbox: gives numbers to events that are committed, remembers its receivers, forgets what is old.
+//! Any number of replicas may do so.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::UnixMs;
+use crate::state::Shared;
+use crate::store::outbox::deliveries::register;
+use crate::store::outbox::prune::{MAX_EVENTS, prune};
+use crate::store::outbox::{head, number};
+use crate::store::{Db, StoreError};
+
+/// How often new events are looked for.
+pub const INTERVAL: Duration = Duration::from_millis(250);
+/// How often it is cleared, by the gateway's clock.
+const CLEAR_EVERY: UnixMs = 60_000;
+/// How often receivers are remembered anew.
+const REMEMBER_EVERY: UnixMs = 3_600_000;
+
+/// The keeper.
+#[derive(Debug)]
+pub struct OutboxKeeper {
+    gateway: Shared,
+    head: watch::Sender<i64>,
+    remembered_at: Option<UnixMs>,
+    cleared_at: UnixMs,
+    failing: bool,
+}
+
+impl OutboxKeeper {
+    /// Its name in logs.
+    pub const NAME: &'static str = "outbox";
+
+    /// A keeper, and how far the numbers are as it goes on.
+    #[must_use]
+    pub fn new(gateway: Shared) -> (Self, watch::Receiver<i64>) {
+        let (head, follow) = watch::channel(0);
+        let cleared_at = gateway.clock().unix_ms();
+        (Self { gateway, head, remembered_at: None, cleared_at, failing: false }, follow)
+    }
+
+    /// Runs until it is stopped.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => self.round().await,
+            }
+        }
+    }
+
+    async fn round(&mut self) {
+        // Its tables are not there before.
+        if !self.gateway.readiness.database_was_up() {
+            return;
+        }
+        match self.keep().await {
+            Ok(()) if self.failing => {
+                self.failing = false;
+                tracing::info!(job = Self::NAME, "events are sent on again");
+            }
+            Ok(()) => {}
+            Err(error) if !self.failing => {
+                self.failing = true;
+                tracing::error!(job = Self::NAME, %error, "events wait in the outbox: {error}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn keep(&mut self) -> Result<(), StoreError> {
+        let db: &Db = &self.gateway.db;
+        let now = self.gateway.clock().unix_ms();
+        // Before the first number is given, so that a new receiver is told of what is new.
+        if self.remembered_at.is_none_or(|at| now - at >= REMEMBER_EVERY) {
+            for receiver in self.gateway.alerts.iter() {
+                register(db, &receiver.name, now).await?;
+            }
+            self.remembered_at = Some(now);
+        }
+        let mut seen = head(db).await?;
+        while seen.unnumbered {
+            number(db).await?;
+            seen = head(db).await?;
+        }
+        self.head.send_if_modified(|head| std::mem::replace(head, seen.seq) != seen.seq);
+        if now - self.cleared_at >= CLEAR_EVERY {
+            self.cleared_at = now;
+            let pruned = prune(db, now).await?;
+            if pruned.lost > 0 {
+                let events = pruned.lost;
+                tracing::error!(
+                    job = Self::NAME,
+                    events,
+                    "{events} events are gone that not everybody was told of: the outbox holds {MAX_EVENTS}"
+                );
+            }
+        }
+        Ok(())
+    }
+}
