@@ -277,6 +277,8 @@ impl BudgetKeeper {
             } else {
                 None
             },
+            // Whoever gives back without being asked for any does not take it again.
+            grow: !demands.is_empty() || give_back == 0,
             demands,
             give_back: NanoUsd(give_back),
             idle: NanoUsd(account.slice(window.start).map_or(0, |slice| slice.idle())),
@@ -429,7 +431,12 @@ impl BudgetKeeper {
             let Some(account) = self.parts.budgets.account(&id) else { continue };
             let Some(slice) = account.slice(start) else { continue };
             let spare = account.take_idle(start, 0);
-            self.lease(&account, slice.window, Vec::new(), spare).await;
+            if spare > 0 {
+                self.lease(&account, slice.window, Vec::new(), spare).await;
+            } else {
+                // Its word is what others wait for.
+                self.tell_idle(&[(&account, &slice)]).await;
+            }
         }
     }
 }

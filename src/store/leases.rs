@@ -127,6 +127,8 @@ pub struct Ask {
     pub give_back: NanoUsd,
     /// What it holds idle after that.
     pub idle: NanoUsd,
+    /// Whether it wants more than is demanded.
+    pub grow: bool,
 }
 
 /// The terms of a budget, which the store does not know.
@@ -206,7 +208,8 @@ async fn lease_in(tx: &mut Tx, by: Lessee<'_>, ask: &Ask, terms: &(dyn Terms + S
         })
         .collect();
     let refused = met.contains(&false);
-    let headroom = if refused { 0 } else { terms.headroom(NanoUsd(left)).0.clamp(0, left.max(0)) };
+    let grows = ask.grow && !refused;
+    let headroom = if grows { terms.headroom(NanoUsd(left)).0.clamp(0, left.max(0)) } else { 0 };
     left -= headroom;
     more = more.saturating_add(headroom).saturating_sub(ask.give_back.0);
     let idle = ask.idle.0.saturating_add(headroom);

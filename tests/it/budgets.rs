@@ -269,6 +269,8 @@ async fn what_budgets_come_to_is_told(db: Database) {
     let key = "a-declared-key-of-the-test";
     for status in [StatusCode::OK, StatusCode::OK, StatusCode::PAYMENT_REQUIRED] {
         assert_eq!(gateway.post(key, "/v1/chat/completions", chat(100_000)).await.status, status);
+        // Each written by itself, so that each is seen to reach what it reaches.
+        gateway.rows().await;
     }
     // No price is known for this one, and no budget has a say in it.
     let body = json!({"model": "up/nobody-knows", "messages": [{"role": "user", "content": "hi"}]});

@@ -17,7 +17,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use weir::clock::Clock;
 use weir::config::{Config, ConfigSource, EXAMPLE, Format};
-use weir::money::NanoUsd;
 use weir::snapshot::Snapshot;
 
 use crate::support::database::Database;

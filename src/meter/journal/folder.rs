@@ -11,6 +11,8 @@ use super::Position;
 
 const LOCK: &str = "lock";
 const SUFFIX: &str = "wal";
+/// How the names of folders begin that are being made.
+const HIDDEN: char = '.';
 
 /// A locked folder.
 #[derive(Debug)]
@@ -28,9 +30,14 @@ impl Folder {
     /// When it exists, or cannot be made.
     pub(super) fn create(root: &Path, id: &str) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        let path = root.join(id);
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Self::lock(path, id)?.ok_or_else(|| io::ErrorKind::AlreadyExists.into())
+        // Under a name that nobody looks at until it is locked: else another process that starts at the same
+        // moment would take it for one whose process is no more.
+        let hidden = root.join(format!("{HIDDEN}{id}"));
+        DirBuilder::new().mode(0o700).create(&hidden)?;
+        let mut folder = Self::lock(hidden.clone(), id)?.ok_or(io::ErrorKind::AlreadyExists)?;
+        folder.path = root.join(id);
+        std::fs::rename(&hidden, &folder.path)?;
+        Ok(folder)
     }
 
     /// Takes over the folder at `path`; `None` while its process lives.
@@ -129,6 +136,9 @@ pub fn orphans(root: &Path) -> io::Result<Vec<Folder>> {
     for entry in entries {
         let entry = entry?;
         let Some(id) = entry.file_name().to_str().map(ToOwned::to_owned) else { continue };
+        if id.starts_with(HIDDEN) {
+            continue;
+        }
         if entry.file_type()?.is_dir()
             && let Some(folder) = Folder::lock(entry.path(), &id)?
         {

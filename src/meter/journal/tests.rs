@@ -80,6 +80,25 @@ fn a_dead_process_leaves_its_rows_and_its_open_requests() {
 }
 
 #[test]
+fn processes_that_start_together_do_not_take_each_other_for_dead() {
+    let root = TempDir::new().unwrap();
+    std::thread::scope(|scope| {
+        for process in 0..4 {
+            let root = &root;
+            scope.spawn(move || {
+                let mut alive = Vec::new();
+                for n in 0..25 {
+                    alive.push(journal(root, &format!("{process}-{n}"), SMALL));
+                    assert!(orphans(root.path()).unwrap().is_empty());
+                }
+                // They live as long as the test.
+                std::mem::forget(alive);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_long_request_does_not_hold_the_journal_back() {
     let root = TempDir::new().unwrap();
     let journal = journal(&root, "a", SMALL);
