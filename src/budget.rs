@@ -200,6 +200,21 @@ impl Budget {
         NanoUsd(if self.carry_over { left.max(0) } else { 0 })
     }
 
+    /// When `allowance` is used up if spending goes on as it did since the window's begin (a total's: since it
+    /// was made); `None` when it lasts to the window's end, or is used up already.
+    #[must_use]
+    pub fn runs_out(&self, window: &Window, spent: NanoUsd, allowance: NanoUsd, now: UnixMs) -> Option<UnixMs> {
+        let begin = window.end.map_or(self.created_at, |_| window.start);
+        let left = i128::from(allowance.0) - i128::from(spent.0);
+        let elapsed = i128::from(now.saturating_sub(begin)).max(1);
+        if left <= 0 || spent.0 <= 0 {
+            return None;
+        }
+        let wait = i64::try_from(left * elapsed / i128::from(spent.0)).ok()?;
+        let at = now.checked_add(wait)?;
+        window.end.is_none_or(|end| at < end).then_some(at)
+    }
+
     fn kept(&self, carried: NanoUsd) -> i64 {
         if self.carry_over { carried.0 } else { 0 }
     }

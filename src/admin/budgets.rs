@@ -246,10 +246,17 @@ fn describe(budget: &Budget, state: &State, now: UnixMs) -> Value {
             "reserved_usd": state.reserved,
             "carried_usd": state.carried,
             "remaining_usd": state.remaining(budget, now),
+            "runs_out_at": runs_out(budget, state, now),
         },
         "created_at": rfc3339(budget.created_at),
         "updated_at": rfc3339(budget.updated_at),
     })
+}
+
+/// When it is used up, if it goes on like this.
+fn runs_out(budget: &Budget, state: &State, now: UnixMs) -> Option<String> {
+    let allowance = budget.allowance(state.carried, now);
+    budget.runs_out(&state.window, state.spent, allowance, now).map(rfc3339)
 }
 
 /// A key's own budget, as it is shown with the key.

@@ -93,3 +93,16 @@ fn a_window_contains_its_first_moment_and_not_its_end() {
     assert_eq!([4, 5, 6, 7].map(|at| window.contains(at)), [false, true, true, false]);
     assert!(Window { end: None, ..window }.contains(i64::MAX));
 }
+
+#[test]
+fn what_is_left_lasts_as_long_as_it_did_so_far() {
+    let window = Window { start: 1_000, end: Some(11_000) };
+    let budget = Budget { created_at: 500, ..budget() };
+    let out = |spent: i64, window: &Window| budget.runs_out(window, NanoUsd(spent), NanoUsd(100), 2_000);
+    assert_eq!(out(50, &window), Some(3_000));
+    assert_eq!(out(10, &window), None, "at the window's end it begins anew");
+    assert_eq!((out(0, &window), out(100, &window)), (None, None));
+    let total = Window { start: 0, end: None };
+    assert_eq!(out(10, &total), Some(2_000 + 13_500));
+    assert_eq!(budget.runs_out(&total, NanoUsd(1), NanoUsd(i64::MAX), i64::MAX), None);
+}

@@ -67,7 +67,7 @@ async fn a_budget_lives_its_life(db: Database) {
         "thresholds": [10, 90], "raise": null, "origin": "api",
         "window": {"starts_at": "2026-11-01T04:00:00.000Z", "ends_at": "2026-12-01T05:00:00.000Z",
             "spent_usd": "0.000000000", "reserved_usd": "0.000000000", "carried_usd": "0.000000000",
-            "remaining_usd": "12.500000000"},
+            "remaining_usd": "12.500000000", "runs_out_at": null},
         "created_at": "2026-11-18T11:06:40.000Z", "updated_at": "2026-11-18T11:06:40.000Z",
     });
     assert_eq!(made, expected);

@@ -70,7 +70,7 @@ fn reached(budget: &Budget, spent: &Spent, percent: u8, limit: NanoUsd, now: Uni
             percent: u32::from(percent),
             limit,
             spent: spent.now,
-            runs_out_at: runs_out(spent.now, limit, window, now),
+            runs_out_at: budget.runs_out(&budget.window(spent.start), spent.now, limit, now),
             window,
         },
     )
@@ -80,31 +80,4 @@ fn reached(budget: &Budget, spent: &Spent, percent: u8, limit: NanoUsd, now: Uni
 #[must_use]
 pub fn named(budget: &Budget) -> events::Budget<'_> {
     events::Budget { id: &budget.id, name: &budget.name, scope: budget.scope.as_str(), subject: &budget.subject }
-}
-
-/// When the budget is used up if it goes on as it did since the window's begin; `None` when it lasts to
-/// the window's end, or is used up already.
-fn runs_out(spent: NanoUsd, limit: NanoUsd, window: events::Window, now: UnixMs) -> Option<UnixMs> {
-    let left = i128::from(limit.0) - i128::from(spent.0);
-    let elapsed = i128::from(now.saturating_sub(window.starts_at)).max(1);
-    if left <= 0 || spent.0 <= 0 {
-        return None;
-    }
-    let at = now.saturating_add(i64::try_from(left * elapsed / i128::from(spent.0)).unwrap_or(i64::MAX));
-    window.ends_at.is_none_or(|end| at < end).then_some(at).filter(|at| *at < i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_lasts_as_long_as_it_did_so_far() {
-        let window = events::Window { starts_at: 1_000, ends_at: Some(11_000) };
-        assert_eq!(runs_out(NanoUsd(50), NanoUsd(100), window, 2_000), Some(3_000));
-        assert_eq!(runs_out(NanoUsd(10), NanoUsd(100), window, 2_000), None, "at the window's end it begins anew");
-        assert_eq!(runs_out(NanoUsd(100), NanoUsd(100), window, 2_000), None);
-        let forever = events::Window { ends_at: None, ..window };
-        assert_eq!(runs_out(NanoUsd(10), NanoUsd(100), forever, 2_000), Some(11_000));
-    }
 }
