@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::ser::SerializeMap as _;
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use weir_wire::usage::Usage;
 
@@ -362,6 +362,23 @@ pub fn ledger_full() -> ApiError {
     ApiError::overloaded("usage cannot be recorded at the moment, so nothing is accepted")
 }
 
+/// What an interrupted row says of itself.
+const DIED: &str = "the gateway died while this request was under way; its usage is an estimate";
+
+/// Tries, and the one under way.
+struct Chain<'a>(&'a [Attempt], Option<&'a Attempt>);
+
+impl Serialize for Chain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().chain(self.1))
+    }
+}
+
+/// An entry, if there is something to enter.
+fn some<M: SerializeMap>(map: &mut M, key: &'static str, value: Option<impl Serialize>) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(key, &value))
+}
+
 /// The row of a request whose process died while an upstream was at it. Whatever budgets held counts
 /// as used, for nobody can tell what was: that keeps them hard.
 struct Interrupted<'a> {
@@ -385,33 +402,32 @@ impl Serialize for Interrupted<'_> {
         row.serialize_entry("at", &flight.at)?;
         row.serialize_entry("endpoint", draft.endpoint)?;
         row.serialize_entry("status", &Status::Interrupted)?;
-        row.serialize_entry("key_id", &key.map(|key| &key.id))?;
-        row.serialize_entry("team_id", &key.and_then(|key| key.team_id.as_ref()))?;
-        row.serialize_entry("user_id", &key.and_then(|key| key.user_id.as_ref()))?;
-        row.serialize_entry("end_user", &draft.end_user)?;
-        row.serialize_entry("tags", &draft.tags)?;
-        row.serialize_entry("model", &draft.model)?;
-        row.serialize_entry("provider", &draft.provider.as_ref().map(|provider| &*provider.id))?;
+        if let Some(key) = key {
+            row.serialize_entry("key_id", &key.id)?;
+            some(&mut row, "team_id", key.team_id.as_ref())?;
+            some(&mut row, "user_id", key.user_id.as_ref())?;
+            some(&mut row, "metadata", key.metadata.as_ref())?;
+        }
+        some(&mut row, "end_user", draft.end_user.as_ref())?;
+        some(&mut row, "model", draft.model.as_ref())?;
+        some(&mut row, "provider", draft.provider.as_ref().map(|provider| &*provider.id))?;
+        some(&mut row, "tags", (!draft.tags.is_empty()).then_some(&draft.tags))?;
         let trying = draft.trying.as_ref().map(|(target, _)| Attempt {
             provider: target.provider.id.to_string(),
             model: bounded(&target.model, MAX_TEXT),
             outcome: "interrupted".to_owned(),
             ms: 0,
         });
-        row.serialize_entry("attempts", &draft.attempts.iter().chain(&trying).collect::<Vec<_>>())?;
+        row.serialize_entry("attempts", &Chain(&draft.attempts, trying.as_ref()))?;
         row.serialize_entry("usage", &usage)?;
-        row.serialize_entry("cost", &cost.map(|cost| cost.0))?;
-        row.serialize_entry("price_version", &price.map(|price| price.version()))?;
+        some(&mut row, "cost", cost.map(|cost| cost.0))?;
+        some(&mut row, "price_version", price.map(|price| price.version()))?;
         row.serialize_entry("estimated", &true)?;
-        row.serialize_entry("unpriced", &cost.is_none())?;
-        row.serialize_entry("stream", &draft.stream)?;
+        some(&mut row, "unpriced", cost.is_none().then_some(true))?;
+        some(&mut row, "stream", draft.stream.then_some(true))?;
         row.serialize_entry("error_code", "gateway_died")?;
-        row.serialize_entry(
-            "error_message",
-            "the gateway died while this request was under way; its usage is an estimate",
-        )?;
-        row.serialize_entry("metadata", &key.and_then(|key| key.metadata.as_ref()))?;
-        row.serialize_entry("charges", &held.map(Reservation::charges).unwrap_or_default())?;
+        row.serialize_entry("error_message", DIED)?;
+        some(&mut row, "charges", held.map(Reservation::charges))?;
         row.end()
     }
 }

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::MonoNs;
 use crate::flight::Meter;
 use crate::gate::budget::Budgets;
-use crate::meter::journal::{self, Folder, Reader, Record};
+use crate::meter::journal::{self, Folder, Position, Reader, Record};
+use crate::meter::ledger::Rows;
 use crate::record::UsageRow;
 use crate::store::usage::{self, Batch};
 use crate::store::{Db, leases};
@@ -33,6 +34,9 @@ const LOOK: u64 = 10_000_000_000;
 const LOOK_FOR_ROOM: Duration = Duration::from_millis(250);
 /// For the last tries after the gateway was told to stop; less than the stop waits for its jobs.
 const LAST_TRIES: Duration = Duration::from_secs(15);
+
+/// The begin of a journal.
+const START: Position = Position { segment: 1, offset: 0 };
 
 /// What the writer works with.
 #[derive(Debug)]
@@ -55,6 +59,8 @@ pub struct UsageWriter {
     parts: Parts,
     /// `None` while it reads, on another thread.
     own: Option<Reader>,
+    /// Everything before it is in the database.
+    applied: Position,
     /// When it looked for other journals last.
     looked: Option<MonoNs>,
     /// When the first try failed after the gateway was told to stop.
@@ -72,7 +78,7 @@ impl UsageWriter {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let own = Some(Reader::own(Arc::clone(parts.meter.ledger.journal())));
-        Self { parts, own, looked: None, stopping_since: None }
+        Self { parts, own, applied: START, looked: None, stopping_since: None }
     }
 
     /// Runs until it is stopped and everything is written.
@@ -115,29 +121,50 @@ impl UsageWriter {
         }
     }
 
-    /// Writes what this process's journal has.
+    /// Writes what this process has settled: what is in memory, and where that is not all, what is in its
+    /// journal.
     async fn own(&mut self, stop: &CancellationToken) -> Result<(), OutOfTime> {
         loop {
-            let Some(reader) = self.own.take() else { return Ok(()) };
-            let (reader, records) = read(reader).await;
-            let (position, damaged) = (reader.position(), reader.damaged());
-            self.own = Some(reader);
-            self.parts.meter.metrics.journal_damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
-            let Some(records) = records else { return Ok(()) };
-            if records.is_empty() {
-                // Begins alone move the position, too.
-                self.parts.meter.ledger.applied(position, 0);
-                return Ok(());
-            }
-            let read = records.len() as u64;
-            let rows = batch::complete(records, &self.parts.meter, &self.parts.budgets).await;
+            let (rows, position) = match self.parts.meter.ledger.take_recent(BATCH) {
+                Some(Rows { rows, .. }) if rows.is_empty() => return Ok(()),
+                Some(Rows { rows, end }) => (rows, end),
+                None => match self.read_back().await {
+                    Some(read) => read,
+                    None => return Ok(()),
+                },
+            };
+            let read = rows.len() as u64;
+            let rows = batch::complete(rows, &self.parts.meter, &self.parts.budgets).await;
             if let Err(out_of_time) = self.write(&rows, None, stop).await {
                 // What is not written stays where it is: the next start reads this folder.
                 self.own = None;
                 return Err(out_of_time);
             }
+            self.applied = position;
             self.parts.meter.ledger.applied(position, read);
         }
+    }
+
+    /// The next rows of this process's journal; `None` when there are no more.
+    async fn read_back(&mut self) -> Option<(Vec<(u64, UsageRow)>, Position)> {
+        let mut reader = self.own.take()?;
+        reader.seek(self.applied);
+        let (reader, records) = read(reader).await;
+        let (position, damaged) = (reader.position(), reader.damaged());
+        self.own = Some(reader);
+        let metrics = &self.parts.meter.metrics;
+        metrics.journal_damaged.set(i64::try_from(damaged).unwrap_or(i64::MAX));
+        let records = records?;
+        if records.is_empty() {
+            self.parts.meter.ledger.caught_up(position);
+            return None;
+        }
+        let count = records.len();
+        let rows = batch::parse(records);
+        metrics.usage_dropped.inc_by((count - rows.len()) as u64);
+        // What could not be parsed was told, and is dealt with.
+        self.parts.meter.ledger.applied(self.applied, (count - rows.len()) as u64);
+        Some((rows, position))
     }
 
     /// Writes the journals of processes that are no more.
@@ -180,11 +207,11 @@ impl UsageWriter {
             if records.is_empty() {
                 break;
             }
-            let rows = batch::parse(records);
+            let rows: Vec<UsageRow> = batch::parse(records).into_iter().map(|(_, row)| row).collect();
             settled += rows.len();
             self.write(&rows, Some(&id), stop).await?;
         }
-        let open: Vec<UsageRow> = batch::parse(reader.take_open());
+        let open: Vec<UsageRow> = batch::parse(reader.take_open()).into_iter().map(|(_, row)| row).collect();
         for rows in open.chunks(BATCH) {
             self.write(rows, Some(&id), stop).await?;
         }

@@ -170,7 +170,8 @@ impl Journal {
 
     /// Appends a request's row, and says up to where the journal must be synced for it to last. Where
     /// there is no room in spite of all reserves it waits in memory, and nothing new is accepted.
-    pub fn settle(&self, ticket: u64, json: Vec<u8>) -> Position {
+    /// `placed` is told of the place behind it (`None`: it waits) before anything else is appended.
+    pub fn settle(&self, ticket: u64, json: Vec<u8>, placed: impl FnOnce(Option<Position>)) -> Position {
         let mut state = self.state();
         state.open.remove(&ticket);
         let stuck = !state.overflow.is_empty();
@@ -178,6 +179,9 @@ impl Journal {
             self.close_door();
             state.overflow.push_back((ticket, json));
             self.waiting.store(state.overflow.len() as u64, Ordering::Relaxed);
+            placed(None);
+        } else {
+            placed(Some(state.end));
         }
         let end = state.end;
         drop(state);
@@ -279,6 +283,14 @@ impl Journal {
         self.waiting.store(state.overflow.len() as u64, Ordering::Relaxed);
         self.reserve(&mut state);
         self.has_room()
+    }
+
+    /// Runs `then` if everything up to the end was read, before anything else is appended.
+    pub fn at_end(&self, read: Position, then: impl FnOnce()) {
+        let state = self.state();
+        if state.overflow.is_empty() && read >= state.end {
+            then();
+        }
     }
 
     /// Where the next record will be.

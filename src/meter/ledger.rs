@@ -6,7 +6,7 @@
 //! database has been away for so long that the journal has reached its bound), new requests are refused
 //! with a 503 and nothing that ran is lost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,9 @@ use crate::record::{Sunk, UsageRow};
 /// estimated by size.
 const MAX_COUNTS: usize = 4096;
 const MAX_COUNT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most rows that the writer finds in memory; beyond it, it reads them back from the journal.
+const MAX_RECENT: usize = 16_384;
 
 /// A settled request.
 #[derive(Debug)]
@@ -59,9 +62,10 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     journal: Arc<Journal>,
     counts: Mutex<Counts>,
+    recent: Mutex<Recent>,
     settled: AtomicU64,
-    written: AtomicU64,
-    applied: watch::Sender<Position>,
+    /// Rows in the database, of those settled.
+    written: watch::Sender<u64>,
     hurry: Notify,
     /// Something was settled while nothing was pending.
     woken: Notify,
@@ -71,6 +75,32 @@ struct Inner {
 struct Counts {
     waiting: HashMap<u64, Count>,
     bytes: usize,
+}
+
+/// The last rows, in the journal's order, so that the writer need not read them back.
+#[derive(Debug, Default)]
+struct Recent {
+    rows: VecDeque<(Position, u64, UsageRow)>,
+    /// Something is in the journal that is not here.
+    gap: bool,
+}
+
+impl Recent {
+    fn push(&mut self, end: Option<Position>, ticket: u64, row: UsageRow) {
+        match end {
+            Some(end) if !self.gap && self.rows.len() < MAX_RECENT => self.rows.push_back((end, ticket, row)),
+            _ => self.gap = true,
+        }
+    }
+}
+
+/// Rows on their way to the database.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// With the tickets under which they may be counted.
+    pub rows: Vec<(u64, UsageRow)>,
+    /// Everything before it is among them, or was before.
+    pub end: Position,
 }
 
 /// A request's place in the journal.
@@ -95,9 +125,9 @@ impl Ledger {
         Self(Arc::new(Inner {
             journal,
             counts: Mutex::default(),
+            recent: Mutex::default(),
             settled: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            applied: watch::Sender::new(Position::default()),
+            written: watch::Sender::new(0),
             hurry: Notify::new(),
             woken: Notify::new(),
         }))
@@ -129,14 +159,14 @@ impl Ledger {
     /// Waits until everything settled so far is written, but no longer than `most`: while the
     /// database is away rows are held back.
     pub async fn flush(&self, most: Duration) {
-        let end = self.0.journal.end();
-        let mut applied = self.0.applied.subscribe();
-        if *applied.borrow_and_update() >= end {
+        let settled = self.0.settled.load(Ordering::Acquire);
+        let mut written = self.0.written.subscribe();
+        if *written.borrow_and_update() >= settled {
             return;
         }
         self.0.hurry.notify_one();
         // Whoever asks gets what is written so far, or the database's own failure.
-        let _ = tokio::time::timeout(most, applied.wait_for(|applied| *applied >= end)).await;
+        let _ = tokio::time::timeout(most, written.wait_for(|written| *written >= settled)).await;
     }
 
     /// For the writer: somebody waits for a flush.
@@ -152,15 +182,36 @@ impl Ledger {
     /// Rows settled and not yet written.
     #[must_use]
     pub fn pending(&self) -> u64 {
-        let written = self.0.written.load(Ordering::Acquire);
+        let written = *self.0.written.borrow();
         self.0.settled.load(Ordering::Acquire).saturating_sub(written)
     }
 
     /// The writer says how far it has come, and how many rows of this process that were.
     pub fn applied(&self, position: Position, rows: u64) {
-        self.0.written.fetch_add(rows, Ordering::AcqRel);
         self.0.journal.trim(position);
-        self.0.applied.send_replace(position);
+        self.0.written.send_modify(|written| *written += rows);
+    }
+
+    /// The next rows, at most `most`, as long as they are in memory; `None` when the next is only in the
+    /// journal.
+    #[must_use]
+    pub fn take_recent(&self, most: usize) -> Option<Rows> {
+        let mut recent = self.0.recent();
+        if recent.rows.is_empty() {
+            return if recent.gap { None } else { Some(Rows::default()) };
+        }
+        let count = recent.rows.len().min(most);
+        let mut out = Rows { rows: Vec::with_capacity(count), end: Position::default() };
+        for (end, ticket, row) in recent.rows.drain(..count) {
+            out.end = end;
+            out.rows.push((ticket, row));
+        }
+        Some(out)
+    }
+
+    /// The writer has read the journal to its end: from here on rows are in memory again.
+    pub fn caught_up(&self, read: Position) {
+        self.0.journal.at_end(read, || self.0.recent().gap = false);
     }
 
     /// What is to be counted for a request, if that is still known.
@@ -177,6 +228,11 @@ impl Inner {
     fn counts(&self) -> MutexGuard<'_, Counts> {
         // A panic while holding it leaves a map that is still whole.
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        // A panic while holding it leaves a queue that is still whole.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what is to be counted, if there is room.
@@ -198,7 +254,8 @@ impl Place {
     /// # Errors
     /// When there is no room for it: the request must not go on.
     pub fn begin(&self, row: &impl Serialize) -> Result<(), Full> {
-        let json = serde_json::to_vec(row).map_err(|_| Full)?;
+        let mut json = Vec::with_capacity(512);
+        serde_json::to_writer(&mut json, row).map_err(|_| Full)?;
         self.ledger.journal.begin(self.ticket, &json).map_err(|error| {
             tracing::error!(%error, "the journal has no room for a request: {error}");
             Full
@@ -209,12 +266,74 @@ impl Place {
     /// there is no room to keep it: then the row's estimates stand.
     pub fn settle(self, entry: Entry) -> (Settled, Option<Count>) {
         let left = entry.count.and_then(|count| self.ledger.keep(self.ticket, count));
-        let json = serde_json::to_vec(&entry.row).unwrap_or_default();
-        let settled = Settled(self.ledger.journal.settle(self.ticket, json));
+        let mut json = Vec::with_capacity(1024);
+        // A row has nothing in it that JSON could not say.
+        let _ = serde_json::to_writer(&mut json, &entry.row);
+        let (ticket, row) = (self.ticket, entry.row);
+        let placed = |end| self.ledger.recent().push(end, ticket, row);
+        let settled = Settled(self.ledger.journal.settle(ticket, json, placed));
         let before = self.ledger.settled.fetch_add(1, Ordering::AcqRel);
-        if before == self.ledger.written.load(Ordering::Acquire) {
+        if before <= *self.ledger.written.borrow() {
             self.ledger.woken.notify_one();
         }
         (settled, left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::journal::{Options, Reader};
+
+    fn entry(n: usize) -> Entry {
+        let row =
+            serde_json::json!({"id": format!("request-{n}"), "at": n, "endpoint": "chat/completions", "status": "ok"});
+        Entry { row: serde_json::from_value(row).unwrap(), count: None }
+    }
+
+    /// What the writer would do: from memory as long as all is there, else from the journal.
+    fn drain(ledger: &Ledger, reader: &mut Reader, applied: &mut Position) -> Vec<String> {
+        let mut ids = Vec::new();
+        loop {
+            match ledger.take_recent(500) {
+                Some(Rows { rows, .. }) if rows.is_empty() => return ids,
+                Some(Rows { rows, end }) => {
+                    ids.extend(rows.into_iter().map(|(_, row)| row.id));
+                    *applied = end;
+                }
+                None => {
+                    reader.seek(*applied);
+                    let records = reader.settles(500).unwrap();
+                    *applied = reader.position();
+                    if records.is_empty() {
+                        ledger.caught_up(*applied);
+                    }
+                    let rows = records.iter().map(|record| serde_json::from_slice::<UsageRow>(&record.json).unwrap());
+                    ids.extend(rows.map(|row| row.id));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_memory_does_not_hold_is_read_back_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::create(folder.path(), "test", Options::default()).unwrap());
+        let ledger = Ledger::new(Arc::clone(&journal));
+        let mut reader = Reader::own(journal);
+        let mut applied = Position { segment: 1, offset: 0 };
+        let mut next = 0;
+        for burst in [3, MAX_RECENT + 700, 2, MAX_RECENT + 1, 0, 5] {
+            let expected: Vec<String> = (next..next + burst).map(|n| format!("request-{n}")).collect();
+            for n in next..next + burst {
+                let place = ledger.reserve().unwrap();
+                place.begin(&serde_json::json!({"id": n})).unwrap();
+                let _ = place.settle(entry(n));
+            }
+            next += burst;
+            assert_eq!(drain(&ledger, &mut reader, &mut applied), expected);
+            ledger.applied(applied, burst as u64);
+            assert_eq!(ledger.pending(), 0);
+        }
     }
 }

@@ -171,7 +171,7 @@ async fn how_far_a_budget_is_spent_is_shown(db: Database) {
     let path = format!("{BUDGETS}/bud_{key}");
     let window = json!({"starts_at": "2026-11-18T00:00:00.000Z", "ends_at": "2026-11-19T00:00:00.000Z",
         "spent_usd": "3.500000001", "reserved_usd": "1.000000000", "carried_usd": "2.000000000",
-        "remaining_usd": "7.499999999"});
+        "remaining_usd": "7.499999999", "runs_out_at": null});
     assert_eq!(get(&gateway, &path).await["window"], window);
     assert_eq!(get(&gateway, BUDGETS).await["data"][0]["window"], window);
     let with_key = get(&gateway, &format!("/admin/v1/keys/{key}")).await;

@@ -44,7 +44,7 @@ fn leave_behind(root: &Path, id: &str) {
     for (ticket, id) in [(1, "request-one"), (2, "request-two")] {
         let row = json!({"id": id, "at": 1_795_000_000_000_i64, "endpoint": "chat/completions", "status": "ok",
             "http_status": 200, "usage": {"input": 5, "output": 2}, "cost": 90});
-        journal.settle(ticket, row.to_string().into_bytes());
+        journal.settle(ticket, row.to_string().into_bytes(), |_| ());
     }
 }
 

@@ -6,10 +6,10 @@ use crate::meter::journal::Record;
 use crate::meter::ledger::Count;
 use crate::record::UsageRow;
 
-/// The rows of a dead process's records. What cannot be read is told: it is a defect, or a record of a
+/// The rows of records, with their tickets. What cannot be read is told: it is a defect, or a record of a
 /// later version.
-pub(super) fn parse(records: Vec<Record>) -> Vec<UsageRow> {
-    records.into_iter().filter_map(|record| row(&record)).collect()
+pub(super) fn parse(records: Vec<Record>) -> Vec<(u64, UsageRow)> {
+    records.into_iter().filter_map(|record| Some((record.ticket, row(&record)?))).collect()
 }
 
 fn row(record: &Record) -> Option<UsageRow> {
@@ -23,15 +23,11 @@ fn row(record: &Record) -> Option<UsageRow> {
     }
 }
 
-/// The rows of this process's records, with tokens counted where nobody has reported them.
-pub(super) async fn complete(records: Vec<Record>, meter: &Meter, budgets: &Budgets) -> Vec<UsageRow> {
-    let mut rows = Vec::with_capacity(records.len());
-    for record in records {
-        let Some(mut row) = row(&record) else {
-            meter.metrics.usage_dropped.inc();
-            continue;
-        };
-        if let Some(count) = meter.ledger.take_count(record.ticket) {
+/// The rows of this process, with tokens counted where nobody has reported them.
+pub(super) async fn complete(settled: Vec<(u64, UsageRow)>, meter: &Meter, budgets: &Budgets) -> Vec<UsageRow> {
+    let mut rows = Vec::with_capacity(settled.len());
+    for (ticket, mut row) in settled {
+        if let Some(count) = meter.ledger.take_count(ticket) {
             let (estimate, label) = (row.cost.unwrap_or_default(), std::sync::Arc::clone(&count.label));
             counted(&mut row, count).await;
             budgets.corrected(&row.charges, estimate, row.cost.unwrap_or_default());

@@ -42,6 +42,16 @@ impl Reader {
         Self::new(Source::Own(journal), 1)
     }
 
+    /// Goes to a place: behind a record.
+    pub fn seek(&mut self, at: Position) {
+        if at != self.at {
+            self.at = at;
+            self.file = None;
+            self.buffer.clear();
+            self.used = 0;
+        }
+    }
+
     /// At the begin of the journal of a process that is no more.
     ///
     /// # Errors
