@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use http::StatusCode;
 use weir_wire::usage::Usage;
 
@@ -42,7 +42,10 @@ static MEDIA: LazyLock<AhoCorasick> = LazyLock::new(|| {
         "\"fileData\"",
         "\"file_data\"",
     ];
-    AhoCorasick::new(words).expect("a handful of short words can be compiled")
+    AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(words)
+        .expect("a handful of short words can be compiled")
 });
 
 /// What is done where it cannot be told what a request costs.

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
 pub use folder::{Folder, orphans};
@@ -95,8 +96,7 @@ struct State {
     /// Files that may have something that is not on the disk yet.
     unsynced: Vec<Arc<File>>,
     /// Settles for which there was no room.
-    overflow: VecDeque<(u64, Vec<u8>)>,
-    scratch: Vec<u8>,
+    overflow: VecDeque<Vec<u8>>,
 }
 
 impl Journal {
@@ -116,7 +116,6 @@ impl Journal {
             open: HashMap::new(),
             unsynced: Vec::new(),
             overflow: VecDeque::new(),
-            scratch: Vec::with_capacity(4096),
         };
         Ok(Self {
             folder,
@@ -157,31 +156,36 @@ impl Journal {
     ///
     /// # Errors
     /// When there is no room: the request must not go on.
-    pub fn begin(&self, ticket: u64, json: &[u8]) -> io::Result<()> {
+    pub fn begin(&self, ticket: u64, row: &impl Serialize) -> io::Result<()> {
+        let frame = frame::build(Kind::Begin, ticket, 512, |out| serde_json::to_writer(out, row))?;
+        let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
         let mut state = self.state();
         if !state.overflow.is_empty() {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let at = self.append(&mut state, Kind::Begin, ticket, json).inspect_err(|_| self.close_door())?;
-        let length = frame::length(json);
+        let at = self.append(&mut state, &frame).inspect_err(|_| self.close_door())?;
         state.open.insert(ticket, (at, length));
         Ok(())
     }
 
     /// Appends a request's row, and says up to where the journal must be synced for it to last. Where
     /// there is no room in spite of all reserves it waits in memory, and nothing new is accepted.
-    /// `placed` is told of the place behind it (`None`: it waits) before anything else is appended.
-    pub fn settle(&self, ticket: u64, json: Vec<u8>, placed: impl FnOnce(Option<Position>)) -> Position {
+    /// `placed` gets the row back and is told of the place behind it (`None`: it waits) before anything else is appended.
+    ///
+    /// A row that cannot be written as JSON leaves none; there is no such row.
+    pub fn settle<R: Serialize>(&self, ticket: u64, row: R, placed: impl FnOnce(Option<Position>, R)) -> Position {
+        let frame = frame::build(Kind::Settle, ticket, 1024, |out| serde_json::to_writer(out, &row));
+        let frame = frame.unwrap_or_default();
         let mut state = self.state();
         state.open.remove(&ticket);
         let stuck = !state.overflow.is_empty();
-        if stuck || self.append(&mut state, Kind::Settle, ticket, &json).is_err() {
+        if stuck || self.append(&mut state, &frame).is_err() {
             self.close_door();
-            state.overflow.push_back((ticket, json));
+            state.overflow.push_back(frame);
             self.waiting.store(state.overflow.len() as u64, Ordering::Relaxed);
-            placed(None);
+            placed(None, row);
         } else {
-            placed(Some(state.end));
+            placed(Some(state.end), row);
         }
         let end = state.end;
         drop(state);
@@ -196,17 +200,7 @@ impl Journal {
     }
 
     /// Appends a record; answers where it begins.
-    fn append(&self, state: &mut State, kind: Kind, ticket: u64, json: &[u8]) -> io::Result<Position> {
-        let mut scratch = std::mem::take(&mut state.scratch);
-        scratch.clear();
-        frame::write(&mut scratch, kind, ticket, json);
-        let outcome = self.append_frame(state, &scratch);
-        scratch.shrink_to(1024 * 1024);
-        state.scratch = scratch;
-        outcome
-    }
-
-    fn append_frame(&self, state: &mut State, frame: &[u8]) -> io::Result<Position> {
+    fn append(&self, state: &mut State, frame: &[u8]) -> io::Result<Position> {
         if state.end.offset > 0 && state.end.offset + frame.len() as u64 > self.options.segment {
             self.rotate(state)?;
         }
@@ -274,9 +268,9 @@ impl Journal {
         }
         let mut state = self.state();
         self.reserve(&mut state);
-        while let Some((ticket, json)) = state.overflow.pop_front() {
-            if self.append(&mut state, Kind::Settle, ticket, &json).is_err() {
-                state.overflow.push_front((ticket, json));
+        while let Some(frame) = state.overflow.pop_front() {
+            if self.append(&mut state, &frame).is_err() {
+                state.overflow.push_front(frame);
                 break;
             }
         }

@@ -254,9 +254,7 @@ impl Place {
     /// # Errors
     /// When there is no room for it: the request must not go on.
     pub fn begin(&self, row: &impl Serialize) -> Result<(), Full> {
-        let mut json = Vec::with_capacity(512);
-        serde_json::to_writer(&mut json, row).map_err(|_| Full)?;
-        self.ledger.journal.begin(self.ticket, &json).map_err(|error| {
+        self.ledger.journal.begin(self.ticket, row).map_err(|error| {
             tracing::error!(%error, "the journal has no room for a request: {error}");
             Full
         })
@@ -266,12 +264,8 @@ impl Place {
     /// there is no room to keep it: then the row's estimates stand.
     pub fn settle(self, entry: Entry) -> (Settled, Option<Count>) {
         let left = entry.count.and_then(|count| self.ledger.keep(self.ticket, count));
-        let mut json = Vec::with_capacity(1024);
-        // A row has nothing in it that JSON could not say.
-        let _ = serde_json::to_writer(&mut json, &entry.row);
-        let (ticket, row) = (self.ticket, entry.row);
-        let placed = |end| self.ledger.recent().push(end, ticket, row);
-        let settled = Settled(self.ledger.journal.settle(ticket, json, placed));
+        let placed = |end, row| self.ledger.recent().push(end, self.ticket, row);
+        let settled = Settled(self.ledger.journal.settle(self.ticket, entry.row, placed));
         let before = self.ledger.settled.fetch_add(1, Ordering::AcqRel);
         if before <= *self.ledger.written.borrow() {
             self.ledger.woken.notify_one();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use crate::dispatch::{Job, count};
 use crate::error::ApiError;
@@ -33,7 +33,10 @@ static MEDIA: LazyLock<AhoCorasick> = LazyLock::new(|| {
         "\"fileData\"",
         "\"file_data\"",
     ];
-    AhoCorasick::new(words).expect("a handful of short words can be compiled")
+    AhoCorasick::builder()
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(words)
+        .expect("a handful of short words can be compiled")
 });
 
 /// Leaves the targets that can serve the request.

@@ -26,23 +26,26 @@ const INNER: usize = 9;
 /// No record is longer: texts in rows are bounded.
 const MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of a record with this row.
-pub(super) fn length(json: &[u8]) -> u32 {
-    u32::try_from(HEAD + INNER + json.len()).unwrap_or(u32::MAX)
-}
-
-pub(super) fn write(out: &mut Vec<u8>, kind: Kind, ticket: u64, json: &[u8]) {
-    let inner = u32::try_from(INNER + json.len()).unwrap_or(u32::MAX);
-    out.extend(inner.to_le_bytes());
-    out.extend([0; 4]);
+/// A record's bytes; its JSON is what `write` appends to them.
+pub(super) fn build<E>(
+    kind: Kind,
+    ticket: u64,
+    size: usize,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<Vec<u8>, E> {
+    let mut out = Vec::with_capacity(HEAD + INNER + size);
+    out.extend([0; HEAD]);
     out.push(match kind {
         Kind::Begin => 1,
         Kind::Settle => 2,
     });
     out.extend(ticket.to_le_bytes());
-    out.extend(json);
+    write(&mut out)?;
+    let inner = u32::try_from(out.len() - HEAD).unwrap_or(u32::MAX);
     let crc = crc32fast::hash(&out[HEAD..]);
+    out[..4].copy_from_slice(&inner.to_le_bytes());
     out[4..HEAD].copy_from_slice(&crc.to_le_bytes());
+    Ok(out)
 }
 
 /// What stands at the begin of some bytes.
@@ -85,9 +88,11 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_and_nothing_else() {
-        let mut bytes = Vec::new();
-        write(&mut bytes, Kind::Begin, 7, b"{}");
-        assert_eq!(bytes.len(), length(b"{}") as usize);
+        let bytes = build(Kind::Begin, 7, 0, |out| {
+            out.extend(b"{}");
+            Ok::<_, ()>(())
+        })
+        .unwrap();
         let whole = Record { kind: Kind::Begin, ticket: 7, json: b"{}".to_vec() };
         assert_eq!(read(&bytes), Found::Record(whole, bytes.len()));
         for cut in 0..bytes.len() {

@@ -13,7 +13,7 @@ fn journal(root: &TempDir, id: &str, options: Options) -> Arc<Journal> {
 }
 
 fn texts(records: &[Record]) -> Vec<String> {
-    records.iter().map(|record| String::from_utf8(record.json.clone()).unwrap()).collect()
+    records.iter().map(|record| serde_json::from_slice(&record.json).unwrap()).collect()
 }
 
 /// What is left when the process is gone: the folder, unlocked.
@@ -43,8 +43,8 @@ fn what_is_settled_is_read_in_order_while_it_grows() {
     let mut got = Vec::new();
     for n in 0..200 {
         let ticket = journal.ticket();
-        journal.begin(ticket, format!("begin {n}").as_bytes()).unwrap();
-        journal.settle(ticket, format!("row {n} {}", "x".repeat(n)).into_bytes(), |_| ());
+        journal.begin(ticket, &format!("begin {n}")).unwrap();
+        journal.settle(ticket, format!("row {n} {}", "x".repeat(n)), |_, _| ());
         expected.push(format!("row {n} {}", "x".repeat(n)));
         if n % 13 == 0 {
             got.extend(texts(&all(&mut reader)));
@@ -66,10 +66,10 @@ fn a_dead_process_leaves_its_rows_and_its_open_requests() {
     let journal = journal(&root, "a", SMALL);
     assert!(orphans(root.path()).unwrap().is_empty(), "its process lives");
     for ticket in 1..=3 {
-        journal.begin(ticket, format!("begin {ticket}").as_bytes()).unwrap();
+        journal.begin(ticket, &format!("begin {ticket}")).unwrap();
     }
-    journal.settle(2, b"row 2".to_vec(), |_| ());
-    journal.begin(3, b"begin 3 again").unwrap();
+    journal.settle(2, "row 2", |_, _| ());
+    journal.begin(3, &"begin 3 again").unwrap();
     drop(journal);
     let mut reader = orphan(&root);
     assert_eq!(texts(&all(&mut reader)), ["row 2"]);
@@ -103,10 +103,10 @@ fn a_long_request_does_not_hold_the_journal_back() {
     let root = TempDir::new().unwrap();
     let journal = journal(&root, "a", SMALL);
     let mut reader = Reader::own(Arc::clone(&journal));
-    journal.begin(1, b"the long one").unwrap();
+    journal.begin(1, &"the long one").unwrap();
     for ticket in 2..2000 {
-        journal.begin(ticket, &[b'b'; 100]).unwrap();
-        journal.settle(ticket, vec![b's'; 100], |_| ());
+        journal.begin(ticket, &"b".repeat(100)).unwrap();
+        journal.settle(ticket, "s".repeat(100), |_, _| ());
         all(&mut reader);
         journal.trim(reader.position());
     }
@@ -126,12 +126,12 @@ fn at_its_bound_nothing_new_is_accepted_and_what_runs_is_settled() {
     let mut reader = Reader::own(Arc::clone(&journal));
     let mut settled = 0;
     while journal.has_room() {
-        journal.settle(settled, vec![b'x'; 500], |_| ());
+        journal.settle(settled, "x".repeat(500), |_, _| ());
         settled += 1;
     }
     assert!(settled > 7, "two segments were filled: {settled}");
     for _ in 0..20 {
-        journal.settle(settled, vec![b'x'; 500], |_| ());
+        journal.settle(settled, "x".repeat(500), |_, _| ());
         settled += 1;
     }
     assert!(!journal.recover(), "there is still no room");
@@ -146,7 +146,7 @@ fn at_its_bound_nothing_new_is_accepted_and_what_runs_is_settled() {
 async fn with_power_losses_in_mind_settling_waits_for_the_disk() {
     let root = TempDir::new().unwrap();
     let journal = journal(&root, "a", Options { durability: Durability::Power, ..SMALL });
-    let position = journal.settle(1, b"row".to_vec(), |_| ());
+    let position = journal.settle(1, "row", |_, _| ());
     let mut waiting = Box::pin(journal.durable(position).unwrap());
     assert!(futures_util::poll!(&mut waiting).is_pending());
     journal.sync().unwrap();
@@ -164,7 +164,7 @@ proptest! {
         let journal = journal(&root, "a", SMALL);
         let written: Vec<String> = (0..rows).map(|n| format!("row {n} {}", "y".repeat(n * 7 % 90))).collect();
         for (n, row) in written.iter().enumerate() {
-            journal.settle(n as u64, row.clone().into_bytes(), |_| ());
+            journal.settle(n as u64, row.clone(), |_, _| ());
         }
         drop(journal);
         let folder = orphans(root.path()).unwrap().remove(0);
