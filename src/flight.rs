@@ -27,6 +27,7 @@ use crate::gate::keys::{KeyData, KeySlot};
 use crate::meter::count::CountJob;
 use crate::meter::ledger::{Count, Entry, Ledger, Place, Settled};
 use crate::meter::prom::Metrics;
+use crate::money::NanoUsd;
 use crate::price::Prices;
 use crate::record::{Attempt, MAX_WARNING, MAX_WARNINGS, Status, Sunk, UsageRow};
 use crate::snapshot::{ProviderDef, Target};
@@ -362,6 +363,19 @@ pub fn ledger_full() -> ApiError {
     ApiError::overloaded("usage cannot be recorded at the moment, so nothing is accepted")
 }
 
+/// The same amounts in the classes that cost most, and what they cost: what nobody has seen may have been
+/// thoughts, or written to a cache.
+fn dearest(worst: Usage, price: &Prices, at: UnixMs) -> (Usage, Option<NanoUsd>) {
+    let thought = Usage { reasoning: worst.output, ..worst };
+    let written = |usage: Usage| Usage { cache_write: usage.input, ..usage };
+    let each =
+        [worst, thought, written(worst), written(thought)].map(|usage| (usage, price.cost(&usage, None, at).nano));
+    // Of equal ones the plainest: the first.
+    let most = each.iter().map(|(_, cost)| *cost).max();
+    let (usage, cost) = each.into_iter().find(|(_, cost)| Some(*cost) == most).unwrap_or((worst, NanoUsd(0)));
+    (usage, Some(cost))
+}
+
 /// What an interrupted row says of itself.
 const DIED: &str = "the gateway died while this request was under way; its usage is an estimate";
 
@@ -391,11 +405,17 @@ impl Serialize for Interrupted<'_> {
         let Self { flight, draft } = self;
         let key = draft.caller.as_ref().map(|caller| &caller.key);
         let held = draft.reservation.as_ref().filter(|reservation| !reservation.is_empty());
-        let usage = if held.is_some() { draft.worst } else { Usage { input: draft.prompt_tokens, ..Usage::default() } };
         let price = draft.price.as_ref();
-        let cost = match held {
-            Some(reservation) => Some(reservation.amount()),
-            None => price.map(|price| price.cost(&usage, None, flight.at).nano),
+        let (usage, cost) = match (held, price) {
+            (Some(_), Some(price)) => dearest(draft.worst, price, flight.at),
+            _ => {
+                let usage = Usage { input: draft.prompt_tokens, ..Usage::default() };
+                (usage, price.map(|price| price.cost(&usage, None, flight.at).nano))
+            }
+        };
+        let (usage, cost) = match &draft.sunk {
+            Some(sunk) => (usage.plus(&sunk.usage), cost.map(|cost| sunk.cost_with(cost))),
+            None => (usage, cost),
         };
         let mut row = serializer.serialize_map(None)?;
         row.serialize_entry("id", &flight.id)?;
@@ -544,7 +564,7 @@ impl Settlement<'_> {
 /// Computes a row's cost. A row without tokens costs nothing and is not `unpriced`.
 pub fn price_row(row: &mut UsageRow, price: Option<&Prices>, tier: Option<&str>) {
     if row.usage.is_zero() {
-        row.cost = Some(crate::money::NanoUsd(0));
+        row.cost = Some(NanoUsd(0));
         return;
     }
     match price {

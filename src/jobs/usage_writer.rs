@@ -180,12 +180,14 @@ impl UsageWriter {
             Ok(orphans) => orphans,
             Err(error) => {
                 tracing::error!(job = Self::NAME, %error, "the folder of journals cannot be read: {error}");
+                self.parts.meter.ledger.replayed();
                 return Ok(());
             }
         };
         for folder in orphans {
             self.replay(folder, stop).await?;
         }
+        self.parts.meter.ledger.replayed();
         Ok(())
     }
 

@@ -66,6 +66,8 @@ struct Inner {
     settled: AtomicU64,
     /// Rows in the database, of those settled.
     written: watch::Sender<u64>,
+    /// Whether the journals that other processes left before this one are in the database.
+    replayed: watch::Sender<bool>,
     hurry: Notify,
     /// Something was settled while nothing was pending.
     woken: Notify,
@@ -128,6 +130,7 @@ impl Ledger {
             recent: Mutex::default(),
             settled: AtomicU64::new(0),
             written: watch::Sender::new(0),
+            replayed: watch::Sender::new(false),
             hurry: Notify::new(),
             woken: Notify::new(),
         }))
@@ -156,17 +159,29 @@ impl Ledger {
         self.0.journal.durable(settled.0)
     }
 
-    /// Waits until everything settled so far is written, but no longer than `most`: while the
+    /// Waits until everything settled so far is written, and what dead processes left before the start,
+    /// but no longer than `most`: while the
     /// database is away rows are held back.
     pub async fn flush(&self, most: Duration) {
         let settled = self.0.settled.load(Ordering::Acquire);
         let mut written = self.0.written.subscribe();
-        if *written.borrow_and_update() >= settled {
+        let mut replayed = self.0.replayed.subscribe();
+        if *written.borrow_and_update() >= settled && *replayed.borrow_and_update() {
             return;
         }
         self.0.hurry.notify_one();
+        let all = async {
+            // The senders live as long as the ledger.
+            let _ = replayed.wait_for(|replayed| *replayed).await;
+            let _ = written.wait_for(|written| *written >= settled).await;
+        };
         // Whoever asks gets what is written so far, or the database's own failure.
-        let _ = tokio::time::timeout(most, written.wait_for(|written| *written >= settled)).await;
+        let _ = tokio::time::timeout(most, all).await;
+    }
+
+    /// The writer says that what other processes left is in the database.
+    pub fn replayed(&self) {
+        self.0.replayed.send_replace(true);
     }
 
     /// For the writer: somebody waits for a flush.

@@ -183,9 +183,8 @@ async fn every_budget_of_the_line_counts() {
             let found = listed["data"].as_array().unwrap().iter().find(|budget| budget["name"] == name).unwrap();
             found["window"]["spent_usd"].as_str().unwrap().to_owned()
         };
-        (["search", "dev", "model", "up"].map(spent)
-            == ["0.400000000", "0.200000000", "1.000000000", "1.000000000"])
-        .then_some(())
+        (["search", "dev", "model", "up"].map(spent) == ["0.400000000", "0.200000000", "1.000000000", "1.000000000"])
+            .then_some(())
     })
     .await;
 }
