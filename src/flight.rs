@@ -293,7 +293,9 @@ impl Flight {
         self.attempt(&target.provider, &target.model, "cancelled", started);
         let mut draft = self.draft();
         // The upstream had it, and bills it: the prompt for certain, and what was made of it nobody has seen.
-        if let Some(prompt) = draft.prompt.clone().filter(|_| draft.usage.is_none() && draft.count.is_none()) {
+        // The parts of a batch are in `sunk` as they come.
+        let unseen = draft.usage.is_none() && draft.count.is_none() && draft.sunk.is_none();
+        if let Some(prompt) = draft.prompt.clone().filter(|_| unseen) {
             let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.clone());
             draft.count = Some(CountJob { prompt, tokenizer, ..CountJob::default() });
         }
@@ -357,10 +359,12 @@ impl Drop for Flight {
     }
 }
 
+/// What is said where the journal has no room.
+pub const LEDGER_FULL: &str = "usage cannot be recorded at the moment, so nothing is accepted";
+
 /// 503: what cannot be recorded is not done.
-#[must_use]
-pub fn ledger_full() -> ApiError {
-    ApiError::overloaded("usage cannot be recorded at the moment, so nothing is accepted")
+fn ledger_full() -> ApiError {
+    ApiError::overloaded(LEDGER_FULL)
 }
 
 /// The same amounts in the classes that cost most, and what they cost: what nobody has seen may have been

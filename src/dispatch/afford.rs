@@ -24,8 +24,8 @@ const MEDIUM: u64 = 16_384;
 /// tokenizers are known to add.
 const PER_TEXT: u64 = 16;
 
-/// Names of members that hold media, in any dialect. Within a text their quotes would be escaped.
-static MEDIA: LazyLock<AhoCorasick> = LazyLock::new(|| {
+/// Words of a body that may hold media, in any dialect. Within a text their quotes would be escaped.
+pub static MEDIA: LazyLock<AhoCorasick> = LazyLock::new(|| {
     let words = [
         "\"image_url\"",
         "\"input_image\"",

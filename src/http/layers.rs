@@ -22,7 +22,7 @@ use super::error::{Reported, Voice, wrong_method};
 use super::openai::{counts, passthrough};
 use super::{anthropic, azure, estimate, gemini, generate};
 use crate::error::ApiError;
-use crate::flight::Flight;
+use crate::flight::{Flight, LEDGER_FULL};
 use crate::gate::limit::Refused;
 use crate::record::Status;
 use crate::snapshot::Operation;
@@ -98,8 +98,7 @@ pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Resp
 fn open(gateway: &Shared, request: &Request, voice: Voice) -> Result<Arc<Flight>, Box<Response>> {
     let id = request_id(gateway, request.headers());
     let Ok(place) = gateway.meter.ledger.reserve() else {
-        let why = "usage cannot be recorded at the moment, so nothing is accepted";
-        return Err(Box::new(shed(gateway, voice, &id, "ledger", why)));
+        return Err(Box::new(shed(gateway, voice, &id, "ledger", LEDGER_FULL)));
     };
     if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
         let why = "the gateway is serving as many requests as it may (server.max_in_flight)";

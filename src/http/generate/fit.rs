@@ -1,9 +1,8 @@
 //! Whether the targets of a request can serve it at all, before anybody is asked.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
-
+use crate::dispatch::afford::MEDIA;
 use crate::dispatch::{Job, count};
 use crate::error::ApiError;
 use crate::flight::Caller;
@@ -14,30 +13,6 @@ use crate::snapshot::{Snapshot, Target};
 const OFFERED: usize = 5;
 /// Models of the catalogue that are looked at for an offer.
 const LOOKED_AT: usize = 300;
-
-/// Words of a body that may hold media, in any dialect. Within a text their quotes would be escaped.
-static MEDIA: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    let words = [
-        "\"image\"",
-        "\"image_url\"",
-        "\"input_image\"",
-        "\"file\"",
-        "\"input_file\"",
-        "\"document\"",
-        "\"input_audio\"",
-        "\"audio\"",
-        "\"video_url\"",
-        "\"video\"",
-        "\"inlineData\"",
-        "\"inline_data\"",
-        "\"fileData\"",
-        "\"file_data\"",
-    ];
-    AhoCorasick::builder()
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(words)
-        .expect("a handful of short words can be compiled")
-});
 
 /// Leaves the targets that can serve the request.
 ///
