@@ -126,6 +126,18 @@ pub struct KeyRing {
     generation: AtomicU64,
 }
 
+/// Where a key in the ring comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The config.
+    Pinned,
+    /// The database; when not `fresh`, it may have changed since it was read.
+    Stored {
+        /// Whether nothing changed while it was read.
+        fresh: bool,
+    },
+}
+
 /// Insertion order, for eviction.
 #[derive(Debug, Default)]
 struct Order {
@@ -177,13 +189,14 @@ impl KeyRing {
         }
     }
 
-    /// Judges what the database said of `hash`, and remembers it unless a change came in between.
+    /// Judges what the database said of `hash`, and remembers it. After a change that came in
+    /// between, the row may be a stale one: its limits are kept, since what this request takes from
+    /// them must count, but the row itself is believed once and read again for the next request.
     pub fn learn(&self, hash: KeyHash, data: Option<KeyData>, asked: Generation) -> Found {
         let mut order = self.lock();
         let fresh = self.generation() == asked;
         match data {
-            Some(data) if fresh => self.judge(&self.insert(&mut order, data, false), &hash),
-            Some(data) => self.judge(&Arc::new(KeySlot::new(data, false, self.clock.mono_ns())), &hash),
+            Some(data) => self.judge(&self.insert(&mut order, data, Kind::Stored { fresh }), &hash),
             None => {
                 if fresh {
                     self.refuse(&mut order, hash);
@@ -199,21 +212,24 @@ impl KeyRing {
 
     /// Adds a key declared in the config.
     pub fn pin(&self, data: KeyData) {
-        self.insert(&mut self.lock(), data, true);
+        self.insert(&mut self.lock(), data, Kind::Pinned);
     }
 
-    fn insert(&self, order: &mut Order, data: KeyData, pinned: bool) -> Arc<KeySlot> {
+    fn insert(&self, order: &mut Order, data: KeyData, kind: Kind) -> Arc<KeySlot> {
+        let fresh = kind != Kind::Stored { fresh: false };
         if let Some(slot) = self.by_id.pin().get(&data.id) {
-            self.replace(slot, data);
+            self.replace(slot, data, fresh);
             return Arc::clone(slot);
         }
         let now = self.clock.mono_ns();
         let (hash, id) = (data.hash, data.id.clone());
-        let slot = Arc::new(KeySlot::new(data, pinned, now));
+        let slot = Arc::new(KeySlot::new(data, kind == Kind::Pinned, now));
         self.by_id.pin().insert(id.clone(), Arc::clone(&slot));
-        self.by_hash.pin().insert(hash, Arc::clone(&slot));
-        self.negatives.pin().remove(&hash);
-        if !pinned {
+        if fresh {
+            self.by_hash.pin().insert(hash, Arc::clone(&slot));
+            self.negatives.pin().remove(&hash);
+        }
+        if kind != Kind::Pinned {
             order.keys.push_back((hash, id));
             self.evict(order, now);
         }
@@ -228,12 +244,12 @@ impl KeyRing {
         if let Some(slot) = self.by_id.pin().get(&data.id)
             && !slot.pinned
         {
-            self.replace(slot, data);
+            self.replace(slot, data, true);
         }
     }
 
-    /// The caller holds the order lock.
-    fn replace(&self, slot: &Arc<KeySlot>, data: KeyData) {
+    /// The caller holds the order lock. What is not `fresh` is not to be found by its hash.
+    fn replace(&self, slot: &Arc<KeySlot>, data: KeyData, fresh: bool) {
         // Two who read the database tell what they read in any order: what is older is no news.
         if data.rev < slot.data().rev {
             return;
@@ -242,7 +258,9 @@ impl KeyRing {
         if old != data.hash {
             self.by_hash.pin().remove(&old);
         }
-        self.by_hash.pin().insert(data.hash, Arc::clone(slot));
+        if fresh {
+            self.by_hash.pin().insert(data.hash, Arc::clone(slot));
+        }
         slot.limiter.set_limits(data.limits, self.clock.mono_ns());
         slot.data.store(Arc::new(data));
     }
@@ -372,6 +390,31 @@ mod tests {
         ring.apply(KeyData { revoked: true, ..key("k1", "s1") });
         assert!(matches!(ring.learn(KeyHash::of("s1"), Some(key("k1", "s1")), asked), Found::Key(..)));
         assert!(matches!(ring.find(&KeyHash::of("s1")), Found::Miss));
+    }
+
+    #[test]
+    fn what_a_doubtful_key_used_stays_used() {
+        let (ring, _) = ring(Bounds::default());
+        let limits = Limits { rpm: Some(1), ..Limits::default() };
+        let row = |rev| KeyData { limits, rev, ..key("k1", "s1") };
+        let asked = ring.generation();
+        ring.apply(row(1));
+        let Found::Key(slot, _) = ring.learn(KeyHash::of("s1"), Some(row(1)), asked) else { panic!("a live key") };
+        slot.limiter.admit_request(0).unwrap();
+        let Found::Key(slot, _) = learn(&ring, "s1", Some(row(1))) else { panic!("a live key") };
+        assert!(slot.limiter.admit_request(0).is_err());
+        assert!(matches!(ring.find(&KeyHash::of("s1")), Found::Key(..)));
+    }
+
+    #[test]
+    fn a_rotated_key_read_in_doubt_is_alive() {
+        let (ring, _) = ring(Bounds::default());
+        let asked = ring.generation();
+        ring.apply(key("another", "s9"));
+        ring.learn(KeyHash::of("s1"), Some(key("k1", "s1")), asked);
+        let rotated = KeyData { rev: 2, ..key("k1", "s2") };
+        assert!(matches!(ring.learn(KeyHash::of("s2"), Some(rotated), asked), Found::Key(..)));
+        assert!(matches!(ring.find(&KeyHash::of("s2")), Found::Miss));
     }
 
     #[test]
