@@ -305,23 +305,38 @@ impl Flight {
     ///
     /// # Errors
     /// 503 when the journal has no room: what cannot be recorded is not done.
-    pub fn depart(&self) -> Result<(), ApiError> {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(place) = place.as_ref() else { return Ok(()) };
-        let draft = self.draft();
-        place.begin(&interrupted::Interrupted { flight: self, draft: &draft }).map_err(|_| ledger_full())
+    pub async fn depart(&self) -> Result<(), ApiError> {
+        let begun = {
+            let place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(place) = place.as_ref() else { return Ok(()) };
+            let draft = self.draft();
+            place.begin(&interrupted::Interrupted { flight: self, draft: &draft }).map_err(|_| ledger_full())?
+        };
+        begun.written().await.map_err(|_| ledger_full())
     }
 
     /// Settles it, once: what is known by now is its row, which lasts when the answer's future has
     /// resolved (`None`: it does already).
     pub fn settle(&self) -> Option<Settling> {
+        let durable = self.meter.ledger.durable(self.settled()?)?;
+        Some(Box::pin(durable))
+    }
+
+    /// Settles it as [`Flight::settle`] does, and waits until the row lasts. Rows of many are written
+    /// together.
+    pub async fn settle_together(&self) {
+        if let Some(settled) = self.settled() {
+            self.meter.ledger.lasting(settled).await;
+        }
+    }
+
+    fn settled(&self) -> Option<Settled> {
         let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(place) = place {
             let settled = self.settle_at(place);
             let _ = self.settled.set(settled);
         }
-        let durable = self.meter.ledger.durable(*self.settled.get()?)?;
-        Some(Box::pin(durable))
+        self.settled.get().copied()
     }
 
     fn settle_at(&self, place: Place) -> Settled {

@@ -196,7 +196,7 @@ impl Dispatcher {
         let lease = Lease::take(provider, &job.flight, job.estimate)?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
-        begin(&job.flight, target, started)?;
+        begin(&job.flight, target, started).await?;
         let Prepared { call, usage_added, dialect, usage, translation } = prepare(job, target, &lease)?;
         let trip = Trip {
             flight: Arc::clone(&job.flight),
@@ -286,9 +286,9 @@ fn flavor(operation: Operation) -> Flavor {
 ///
 /// # Errors
 /// When the journal has no room.
-pub(super) fn begin(flight: &Flight, target: &Arc<Target>, started: MonoNs) -> Result<(), Failed> {
+pub(super) async fn begin(flight: &Flight, target: &Arc<Target>, started: MonoNs) -> Result<(), Failed> {
     trying(flight, target, started);
-    flight.depart().map_err(|error| Failed { error, next: Next::Stop })
+    flight.depart().await.map_err(|error| Failed { error, next: Next::Stop })
 }
 
 /// Notes who is being asked, so that the row names the last target tried.

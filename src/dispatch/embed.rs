@@ -45,7 +45,7 @@ impl Dispatcher {
     pub(super) async fn embed(&self, job: &Job, target: &Arc<Target>, batch: Batch) -> Result<Reply, Failed> {
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        begin(&job.flight, target, started)?;
+        begin(&job.flight, target, started).await?;
         let sunk = job.flight.draft().sunk.clone();
         let outcome = match self.embedded(job, target, &batch).await {
             Ok((whole, headers)) => {

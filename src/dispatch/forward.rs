@@ -80,7 +80,7 @@ impl Dispatcher {
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         if forward.spends {
             forward.flight.draft().prompt = Some(forward.prompt.clone());
-            attempt::begin(&forward.flight, &forward.target, started)?;
+            attempt::begin(&forward.flight, &forward.target, started).await?;
         } else {
             attempt::trying(&forward.flight, &forward.target, started);
         }

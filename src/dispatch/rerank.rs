@@ -77,7 +77,7 @@ impl Dispatcher {
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
         let lease = Lease::take(&target.provider, &job.flight, job.estimate)?;
-        begin(&job.flight, target, started)?;
+        begin(&job.flight, target, started).await?;
         let Ranking { question, request } = ranking;
         let ranked = match self.ask(job, target, lease, question).await {
             Ok(said) => ranked(target, &request, &said).map(|answer| (said, answer)),

@@ -319,9 +319,14 @@ pub fn take_tokens(flight: &Flight, estimate: u64) -> Result<(), ApiError> {
     }
 }
 
+/// In a response's extensions: its body is there whole, and its flight ends well.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole;
+
 /// The reply as axum sends it.
 #[must_use]
 pub fn respond(reply: Reply) -> Response {
+    let whole = matches!(reply.body, ReplyBody::Whole(_));
     let body = match reply.body {
         ReplyBody::Whole(whole) => Body::new(whole),
         ReplyBody::Stream(stream) => Body::new(*stream),
@@ -330,6 +335,9 @@ pub fn respond(reply: Reply) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
+    if whole {
+        response.extensions_mut().insert(Whole);
+    }
     response
 }
 

@@ -85,11 +85,12 @@ pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Resp
     }
     flight.decorate(response.headers_mut());
     flight.head_sent(response.status().as_u16());
-    // An answer whose body has no part in the flight is as good as sent.
-    if Arc::strong_count(&flight) == 1
-        && let Some(settling) = flight.settle()
-    {
-        settling.await;
+    // An answer that is there whole is as good as sent.
+    if response.extensions_mut().remove::<generate::Whole>().is_some() {
+        flight.conclude(Status::Ok);
+        flight.settle_together().await;
+    } else if Arc::strong_count(&flight) == 1 {
+        flight.settle_together().await;
     }
     response
 }

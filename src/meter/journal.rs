@@ -6,11 +6,14 @@
 //! the queue between the two: a database that is away costs disk, not memory, and a start goes on
 //! where a `kill -9` left off.
 //!
-//! Appending is one `write` into space that was reserved beforehand, so that a full disk stops new
-//! requests and not those that run: two segments are always allocated, the one in use and a spare.
-//! What is written survives the process at once; where power losses must be survived too, settling
-//! waits for `fdatasync`, which [`Journal::sync`] does for all who wait at once.
+//! Records are appended in memory and committed in groups: whoever needs his on the disk
+//! ([`Journal::committed`]) lets the others who are ready append theirs, then writes all of them with one
+//! `write`, into space that was reserved beforehand, so that a full disk stops new requests and not
+//! those that run: two segments are always allocated, the one in use and a spare. What is written
+//! survives the process at once; where power losses must be survived too, settling waits for
+//! `fdatasync`, which [`Journal::sync`] does for all who wait at once.
 
+mod commit;
 mod folder;
 mod frame;
 mod reader;
@@ -18,7 +21,6 @@ mod reader;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +28,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
+use commit::Chunk;
+pub use commit::Commit;
 pub use folder::{Folder, orphans};
 pub use frame::{Kind, Record};
 pub use reader::Reader;
@@ -69,12 +73,27 @@ pub struct Position {
 /// Segments that begins of long requests may hold back before they are copied forward.
 const HELD_SEGMENTS: u64 = 8;
 
+/// A record's end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Where it is.
+    pub position: Position,
+    /// How many bytes were appended up to it, in all segments.
+    appended: u64,
+}
+
 /// The journal of this process.
+///
+/// Two locks, taken in this order: `writer` while something is written, `state` for moments only.
 #[derive(Debug)]
 pub struct Journal {
     folder: Folder,
     options: Options,
+    /// Held while something is written.
+    writer: Mutex<()>,
     state: Mutex<State>,
+    /// Of the bytes appended: how many are written.
+    written: AtomicU64,
     tickets: AtomicU64,
     /// Whether new requests find room.
     room: AtomicBool,
@@ -88,6 +107,12 @@ pub struct Journal {
 struct State {
     file: Arc<File>,
     end: Position,
+    /// Bytes appended so far, in all segments.
+    appended: u64,
+    /// What is not written yet, in order.
+    pending: VecDeque<Chunk>,
+    /// To fill, of what was written last.
+    buffer: Vec<u8>,
     spare: Option<File>,
     /// Segments on the disk: the first, and those behind it up to the one in use.
     first: u64,
@@ -111,6 +136,9 @@ impl Journal {
         let state = State {
             file: Arc::new(file),
             end: Position { segment: 1, offset: 0 },
+            appended: 0,
+            pending: VecDeque::new(),
+            buffer: Vec::new(),
             spare: Some(spare),
             first: 1,
             open: HashMap::new(),
@@ -120,7 +148,9 @@ impl Journal {
         Ok(Self {
             folder,
             options,
+            writer: Mutex::default(),
             state: Mutex::new(state),
+            written: AtomicU64::new(0),
             tickets: AtomicU64::new(1),
             room: AtomicBool::new(true),
             waiting: AtomicU64::new(0),
@@ -130,7 +160,7 @@ impl Journal {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every step leaves it whole: `end` moves only after what is before it was written.
+        // Every step leaves it whole: `end` moves only with what is before it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -152,11 +182,12 @@ impl Journal {
         self.room.load(Ordering::Acquire)
     }
 
-    /// Appends what a request would be if the process died now. A later one replaces it.
+    /// Appends what a request would be if the process died now. A later one replaces it. The request
+    /// may go on once it is committed.
     ///
     /// # Errors
     /// When there is no room: the request must not go on.
-    pub fn begin(&self, ticket: u64, row: &impl Serialize) -> io::Result<()> {
+    pub fn begin(&self, ticket: u64, row: &impl Serialize) -> io::Result<Mark> {
         let frame = frame::build(Kind::Begin, ticket, 512, |out| serde_json::to_writer(out, row))?;
         let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
         let mut state = self.state();
@@ -165,34 +196,30 @@ impl Journal {
         }
         let at = self.append(&mut state, &frame).inspect_err(|_| self.close_door())?;
         state.open.insert(ticket, (at, length));
-        Ok(())
+        Ok(state.mark())
     }
 
-    /// Appends a request's row, and says up to where the journal must be synced for it to last. Where
+    /// Appends a request's row, and says up to where the journal must be committed for it to last. Where
     /// there is no room in spite of all reserves it waits in memory, and nothing new is accepted.
     /// `placed` gets the row back and is told of the place behind it (`None`: it waits) before anything else is appended.
     ///
     /// A row that cannot be written as JSON leaves none; there is no such row.
-    pub fn settle<R: Serialize>(&self, ticket: u64, row: R, placed: impl FnOnce(Option<Position>, R)) -> Position {
+    pub fn settle<R: Serialize>(&self, ticket: u64, row: R, placed: impl FnOnce(Option<Position>, R)) -> Mark {
         let frame = frame::build(Kind::Settle, ticket, 1024, |out| serde_json::to_writer(out, &row));
         let frame = frame.unwrap_or_default();
         let mut state = self.state();
         state.open.remove(&ticket);
-        let stuck = !state.overflow.is_empty();
-        if stuck || self.append(&mut state, &frame).is_err() {
+        let stuck = !state.overflow.is_empty() || self.rotate_for(&mut state, &frame).is_err();
+        if stuck {
             self.close_door();
             state.overflow.push_back(frame);
             self.waiting.store(state.overflow.len() as u64, Ordering::Relaxed);
             placed(None, row);
         } else {
+            state.push(&frame);
             placed(Some(state.end), row);
         }
-        let end = state.end;
-        drop(state);
-        if self.options.durability == Durability::Power {
-            self.to_sync.notify_one();
-        }
-        end
+        state.mark()
     }
 
     fn close_door(&self) {
@@ -201,13 +228,14 @@ impl Journal {
 
     /// Appends a record; answers where it begins.
     fn append(&self, state: &mut State, frame: &[u8]) -> io::Result<Position> {
-        if state.end.offset > 0 && state.end.offset + frame.len() as u64 > self.options.segment {
-            self.rotate(state)?;
-        }
-        state.file.write_all_at(frame, state.end.offset)?;
-        let at = state.end;
-        state.end.offset += frame.len() as u64;
-        Ok(at)
+        self.rotate_for(state, frame)?;
+        Ok(state.push(frame))
+    }
+
+    /// Goes on in the next segment if this one has no space for a record.
+    fn rotate_for(&self, state: &mut State, frame: &[u8]) -> io::Result<()> {
+        let fits = state.end.offset == 0 || state.end.offset + frame.len() as u64 <= self.options.segment;
+        if fits { Ok(()) } else { self.rotate(state) }
     }
 
     /// Goes on in the spare segment, and reserves another.
@@ -239,12 +267,13 @@ impl Journal {
         held.sort_unstable_by_key(|(_, at, _)| *at);
         for (ticket, at, length) in held {
             let frame = self.folder.read(at, length)?;
+            if !matches!(frame::read(&frame), frame::Found::Record(..)) {
+                return Ok(()); // not written yet: the disk fails
+            }
             if state.end.offset + frame.len() as u64 > self.options.segment {
                 return Ok(()); // the rest when this segment is full, too
             }
-            let moved = state.end;
-            state.file.write_all_at(&frame, moved.offset)?;
-            state.end.offset += frame.len() as u64;
+            let moved = state.push(&frame);
             state.open.insert(ticket, (moved, length));
         }
         Ok(())
@@ -266,17 +295,22 @@ impl Journal {
         if self.has_room() {
             return true;
         }
+        if self.commit_all().is_err() {
+            return false;
+        }
         let mut state = self.state();
         self.reserve(&mut state);
         while let Some(frame) = state.overflow.pop_front() {
-            if self.append(&mut state, &frame).is_err() {
+            if self.rotate_for(&mut state, &frame).is_err() {
                 state.overflow.push_front(frame);
                 break;
             }
+            state.push(&frame);
         }
         self.waiting.store(state.overflow.len() as u64, Ordering::Relaxed);
         self.reserve(&mut state);
-        self.has_room()
+        drop(state);
+        self.commit_all().is_ok() && self.has_room()
     }
 
     /// Runs `then` if everything up to the end was read, before anything else is appended.
@@ -324,13 +358,14 @@ impl Journal {
             return None;
         }
         let mut synced = self.synced.subscribe();
+        self.ask_sync();
         Some(async move {
             // The sender lives as long as the journal; a closed one means that the gateway has ended.
             let _ = synced.wait_for(|synced| *synced >= position).await;
         })
     }
 
-    /// Asks for another [`Journal::sync`].
+    /// Asks for a [`Journal::sync`].
     pub fn ask_sync(&self) {
         self.to_sync.notify_one();
     }
@@ -345,11 +380,13 @@ impl Journal {
     /// # Errors
     /// When the disk fails: nobody is told that it is there.
     pub fn sync(&self) -> io::Result<()> {
+        self.commit_all()?;
         let (files, end) = {
+            let _nothing_is_being_written = self.writing();
             let mut state = self.state();
             let mut files = std::mem::take(&mut state.unsynced);
             files.push(Arc::clone(&state.file));
-            (files, state.end)
+            (files, state.committed())
         };
         for file in &files {
             if let Err(error) = file.sync_data() {

@@ -7,6 +7,7 @@
 //! with a 503 and nothing that ran is lost.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use weir_wire::usage::Usage;
 
 use super::count::CountJob;
-use super::journal::{Journal, Position};
+use super::journal::{Commit, Journal, Mark, Position};
 use crate::price::Prices;
 use crate::record::{Sunk, UsageRow};
 
@@ -118,7 +119,7 @@ pub struct Full;
 
 /// A request is settled; its row lasts from here on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settled(Position);
+pub struct Settled(Mark);
 
 impl Ledger {
     /// A ledger over a journal.
@@ -154,9 +155,25 @@ impl Ledger {
         Ok(Place { ledger: Arc::clone(&self.0), ticket: journal.ticket() })
     }
 
-    /// Resolves when a settled row is as safe as the configuration wants; `None` when it is already.
+    /// Writes a settled row. Resolves when it is as safe as the configuration wants; `None` when it is
+    /// already.
     pub fn durable(&self, settled: Settled) -> Option<impl Future<Output = ()> + Send + use<>> {
-        self.0.journal.durable(settled.0)
+        // What the disk does not take stays in memory until it does; nothing new is accepted meanwhile.
+        if let Err(error) = self.0.journal.commit(settled.0) {
+            tracing::error!(%error, "the journal cannot be written: {error}");
+        }
+        self.0.journal.durable(settled.0.position)
+    }
+
+    /// Waits until a settled row is as safe as the configuration wants. Written together with those of
+    /// others.
+    pub async fn lasting(&self, settled: Settled) {
+        if let Err(error) = self.0.journal.committed(settled.0).await {
+            tracing::error!(%error, "the journal cannot be written: {error}");
+        }
+        if let Some(durable) = self.0.journal.durable(settled.0.position) {
+            durable.await;
+        }
     }
 
     /// Waits until everything settled so far is written, and what dead processes left before the start,
@@ -263,20 +280,39 @@ impl Inner {
     }
 }
 
+/// A request's begin on its way to the disk.
+#[derive(Debug)]
+pub struct Begun(Commit);
+
+impl Begun {
+    /// Waits until it is written, together with those of others.
+    ///
+    /// # Errors
+    /// When the disk fails: the request must not go on.
+    pub async fn written(self) -> Result<(), Full> {
+        self.0.await.map_err(no_room)
+    }
+}
+
+fn no_room(error: io::Error) -> Full {
+    tracing::error!(%error, "the journal has no room for a request: {error}");
+    Full
+}
+
 impl Place {
-    /// Notes what the request would be if the process died from here on.
+    /// Notes what the request would be if the process died from here on. The request may go on once that
+    /// is written ([`Begun::written`]).
     ///
     /// # Errors
     /// When there is no room for it: the request must not go on.
-    pub fn begin(&self, row: &impl Serialize) -> Result<(), Full> {
-        self.ledger.journal.begin(self.ticket, row).map_err(|error| {
-            tracing::error!(%error, "the journal has no room for a request: {error}");
-            Full
-        })
+    pub fn begin(&self, row: &impl Serialize) -> Result<Begun, Full> {
+        let journal = &self.ledger.journal;
+        journal.begin(self.ticket, row).map(|mark| Begun(journal.committed(mark))).map_err(no_room)
     }
 
-    /// Hands the settled request over. Never waits, never fails. Answers what is left to count where
-    /// there is no room to keep it: then the row's estimates stand.
+    /// Hands the settled request over, to be written ([`Ledger::durable`], [`Ledger::lasting`]). Never
+    /// waits, never fails. Answers what is left to count where there is no room to keep it: then the row's
+    /// estimates stand.
     pub fn settle(self, entry: Entry) -> (Settled, Option<Count>) {
         let left = entry.count.and_then(|count| self.ledger.keep(self.ticket, count));
         let placed = |end, row| self.ledger.recent().push(end, self.ticket, row);
@@ -336,7 +372,7 @@ mod tests {
             let expected: Vec<String> = (next..next + burst).map(|n| format!("request-{n}")).collect();
             for n in next..next + burst {
                 let place = ledger.reserve().unwrap();
-                place.begin(&serde_json::json!({"id": n})).unwrap();
+                drop(place.begin(&serde_json::json!({"id": n})).unwrap());
                 let _ = place.settle(entry(n));
             }
             next += burst;

@@ -39,13 +39,14 @@ fn leave_behind(root: &Path, id: &str) {
     for (ticket, id) in [(1, "request-one"), (2, "request-two"), (3, "request-three")] {
         let row = json!({"id": id, "at": 1_795_000_000_000_i64, "endpoint": "chat/completions", "status": "interrupted",
             "usage": {"input": 7}, "cost": 70, "estimated": true, "error_code": "gateway_died"});
-        journal.begin(ticket, &row).unwrap();
+        let _ = journal.begin(ticket, &row).unwrap();
     }
     for (ticket, id) in [(1, "request-one"), (2, "request-two")] {
         let row = json!({"id": id, "at": 1_795_000_000_000_i64, "endpoint": "chat/completions", "status": "ok",
             "http_status": 200, "usage": {"input": 5, "output": 2}, "cost": 90});
         journal.settle(ticket, row, |_, _| ());
     }
+    journal.commit_all().unwrap();
 }
 
 on_both!(what_a_dead_process_left_is_written_once);

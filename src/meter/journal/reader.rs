@@ -97,7 +97,10 @@ impl Reader {
     /// When the disk fails.
     pub fn settles(&mut self, most: usize) -> io::Result<Vec<Record>> {
         let limit = match &self.source {
-            Source::Own(journal) => Some(journal.end()),
+            Source::Own(journal) => {
+                journal.commit_all()?;
+                Some(journal.end())
+            }
             Source::Orphan(_) => None,
         };
         let mut out = Vec::new();

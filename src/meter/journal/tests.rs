@@ -12,6 +12,16 @@ fn journal(root: &TempDir, id: &str, options: Options) -> Arc<Journal> {
     Arc::new(Journal::create(root.path(), id, options).unwrap())
 }
 
+fn begin(journal: &Journal, ticket: u64, row: &impl Serialize) {
+    journal.commit(journal.begin(ticket, row).unwrap()).unwrap();
+}
+
+fn settle(journal: &Journal, ticket: u64, row: impl Serialize) -> Mark {
+    let mark = journal.settle(ticket, row, |_, _| ());
+    journal.commit(mark).unwrap();
+    mark
+}
+
 fn texts(records: &[Record]) -> Vec<String> {
     records.iter().map(|record| serde_json::from_slice(&record.json).unwrap()).collect()
 }
@@ -43,8 +53,8 @@ fn what_is_settled_is_read_in_order_while_it_grows() {
     let mut got = Vec::new();
     for n in 0..200 {
         let ticket = journal.ticket();
-        journal.begin(ticket, &format!("begin {n}")).unwrap();
-        journal.settle(ticket, format!("row {n} {}", "x".repeat(n)), |_, _| ());
+        begin(&journal, ticket, &format!("begin {n}"));
+        settle(&journal, ticket, format!("row {n} {}", "x".repeat(n)));
         expected.push(format!("row {n} {}", "x".repeat(n)));
         if n % 13 == 0 {
             got.extend(texts(&all(&mut reader)));
@@ -66,10 +76,10 @@ fn a_dead_process_leaves_its_rows_and_its_open_requests() {
     let journal = journal(&root, "a", SMALL);
     assert!(orphans(root.path()).unwrap().is_empty(), "its process lives");
     for ticket in 1..=3 {
-        journal.begin(ticket, &format!("begin {ticket}")).unwrap();
+        begin(&journal, ticket, &format!("begin {ticket}"));
     }
-    journal.settle(2, "row 2", |_, _| ());
-    journal.begin(3, &"begin 3 again").unwrap();
+    settle(&journal, 2, "row 2");
+    begin(&journal, 3, &"begin 3 again");
     drop(journal);
     let mut reader = orphan(&root);
     assert_eq!(texts(&all(&mut reader)), ["row 2"]);
@@ -98,15 +108,70 @@ fn processes_that_start_together_do_not_take_each_other_for_dead() {
     });
 }
 
+#[tokio::test]
+async fn those_who_are_ready_are_written_together() {
+    let root = TempDir::new().unwrap();
+    let journal = journal(&root, "a", SMALL);
+    let file = File::open(root.path().join("a").join(format!("{:016}.wal", 1))).unwrap();
+    let written = || file.metadata().unwrap().len();
+    let first = journal.begin(1, &"first").unwrap();
+    let mut first = Box::pin(journal.committed(first));
+    assert!(futures_util::poll!(&mut first).is_pending(), "the others get their turn");
+    let second = journal.settle(2, "second", |_, _| ());
+    let mut second = Box::pin(journal.committed(second));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    assert_eq!(written(), 0);
+    assert!(futures_util::poll!(&mut first).is_ready());
+    assert_eq!(written(), journal.end().offset);
+    assert!(futures_util::poll!(&mut second).is_ready());
+    let left = journal.settle(1, "whoever waited for it left", |_, _| ());
+    let mut left = Box::pin(journal.committed(left));
+    assert!(futures_util::poll!(&mut left).is_pending());
+    assert!(written() < journal.end().offset);
+    drop(left);
+    assert_eq!(written(), journal.end().offset, "and it is written all the same");
+}
+
+#[test]
+fn many_threads_write_each_record_once_and_whole() {
+    let root = TempDir::new().unwrap();
+    let journal = journal(&root, "a", SMALL);
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let journal = &journal;
+            scope.spawn(move || {
+                for n in 0..300 {
+                    let ticket = thread * 1000 + n;
+                    begin(journal, ticket, &"b".repeat(ticket as usize % 70));
+                    let mark = journal.settle(ticket, format!("row {ticket}"), |_, _| ());
+                    if n % 3 != 0 {
+                        journal.commit(mark).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    journal.commit_all().unwrap();
+    drop(journal);
+    let mut reader = orphan(&root);
+    let mut rows = texts(&all(&mut reader));
+    rows.sort_unstable();
+    let mut expected: Vec<String> =
+        (0..4).flat_map(|t| (0..300).map(move |n| format!("row {}", t * 1000 + n))).collect();
+    expected.sort_unstable();
+    assert_eq!(rows, expected);
+    assert_eq!((reader.damaged(), reader.take_open().len()), (0, 0));
+}
+
 #[test]
 fn a_long_request_does_not_hold_the_journal_back() {
     let root = TempDir::new().unwrap();
     let journal = journal(&root, "a", SMALL);
     let mut reader = Reader::own(Arc::clone(&journal));
-    journal.begin(1, &"the long one").unwrap();
+    begin(&journal, 1, &"the long one");
     for ticket in 2..2000 {
-        journal.begin(ticket, &"b".repeat(100)).unwrap();
-        journal.settle(ticket, "s".repeat(100), |_, _| ());
+        begin(&journal, ticket, &"b".repeat(100));
+        settle(&journal, ticket, "s".repeat(100));
         all(&mut reader);
         journal.trim(reader.position());
     }
@@ -126,12 +191,12 @@ fn at_its_bound_nothing_new_is_accepted_and_what_runs_is_settled() {
     let mut reader = Reader::own(Arc::clone(&journal));
     let mut settled = 0;
     while journal.has_room() {
-        journal.settle(settled, "x".repeat(500), |_, _| ());
+        settle(&journal, settled, "x".repeat(500));
         settled += 1;
     }
     assert!(settled > 7, "two segments were filled: {settled}");
     for _ in 0..20 {
-        journal.settle(settled, "x".repeat(500), |_, _| ());
+        settle(&journal, settled, "x".repeat(500));
         settled += 1;
     }
     assert!(!journal.recover(), "there is still no room");
@@ -146,7 +211,7 @@ fn at_its_bound_nothing_new_is_accepted_and_what_runs_is_settled() {
 async fn with_power_losses_in_mind_settling_waits_for_the_disk() {
     let root = TempDir::new().unwrap();
     let journal = journal(&root, "a", Options { durability: Durability::Power, ..SMALL });
-    let position = journal.settle(1, "row", |_, _| ());
+    let position = settle(&journal, 1, "row").position;
     let mut waiting = Box::pin(journal.durable(position).unwrap());
     assert!(futures_util::poll!(&mut waiting).is_pending());
     journal.sync().unwrap();
@@ -164,7 +229,7 @@ proptest! {
         let journal = journal(&root, "a", SMALL);
         let written: Vec<String> = (0..rows).map(|n| format!("row {n} {}", "y".repeat(n * 7 % 90))).collect();
         for (n, row) in written.iter().enumerate() {
-            journal.settle(n as u64, row.clone(), |_, _| ());
+            settle(&journal, n as u64, row.clone());
         }
         drop(journal);
         let folder = orphans(root.path()).unwrap().remove(0);
