@@ -51,7 +51,7 @@ pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{Models, Retries, Route, Strategy, Target};
 pub use parse::Format;
 pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistory, PriceSheet, Prices, TierPrices};
-pub use providers::{AuthOverride, Faults, Http2, Pool, Provider, Providers, Timeouts};
+pub use providers::{AuthOverride, Faults, Health, Http2, Pool, Provider, Providers, Timeouts};
 pub use reference::reference;
 pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use schema::schema;

@@ -1,8 +1,10 @@
 //! The immutable view that a request reads: providers, routes, prices, all resolved from the
 //! configuration that the gateway was started with.
 
+pub mod breaker;
 pub mod build;
 pub mod capable;
+pub mod health;
 pub mod live;
 pub mod prices;
 pub mod resolve;
@@ -25,7 +27,8 @@ use crate::clock::UnixMs;
 use crate::config::Pool;
 use crate::gate::limit::Limiter;
 use crate::price::{Book, Prices};
-use live::Live;
+use health::Health;
+use live::{KeyHealth, Live};
 use secrets::Secrets;
 use talk::{Embeds, Path, Reranks, Talk};
 
@@ -101,6 +104,8 @@ pub struct Credential {
     pub header: Option<(HeaderName, HeaderValue)>,
     /// What the upstream grants this key.
     pub limiter: Limiter,
+    /// How it does.
+    pub health: KeyHealth,
 }
 
 impl fmt::Debug for Credential {
@@ -154,7 +159,9 @@ pub struct ProviderDef {
     pub default: bool,
     /// Whether callers may inject faults (`x-weir-fault`).
     pub faults_allowed: bool,
-    /// In flight, latency.
+    /// When its targets' breakers open.
+    pub breaker: breaker::Policy,
+    /// In flight, latency, and how each model does.
     pub live: Live,
 }
 
@@ -204,6 +211,8 @@ pub struct Target {
     pub capabilities: Capabilities,
     /// Members that its bodies get.
     pub body: Vec<(String, String)>,
+    /// How it does: one for all targets of this model at this provider.
+    pub health: Arc<Health>,
 }
 
 /// How a route chooses among its targets.

@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicUsize;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weir_wire::rules::UsageRules;
 
-use super::live::Live;
+use super::live::{KeyHealth, Live};
+use super::breaker;
 use super::secrets::Secrets;
 use super::{Credential, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
@@ -168,8 +169,20 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         pool: entry.pool.clone(),
         default: entry.is_default,
         faults_allowed: demo && entry.faults != Some(config::Faults::Forbidden),
+        breaker: breaker_policy(&entry.health),
         live: Live::default(),
     })
+}
+
+fn breaker_policy(health: &config::Health) -> breaker::Policy {
+    breaker::Policy {
+        failures: u32::try_from(health.failures).unwrap_or(u32::MAX),
+        success_rate: f64::from(u32::try_from(health.success_percent).unwrap_or(100)) / 100.0,
+        min_requests: u32::try_from(health.min_requests).unwrap_or(u32::MAX),
+        window: health.window,
+        open_for: health.open_for,
+        max_open_for: health.max_open_for.max(health.open_for),
+    }
 }
 
 fn unknown_kind(kind: &str) -> String {
@@ -239,7 +252,7 @@ fn credentials(
     let header = auth.header_and_prefix();
     let (Some((name, prefix)), false) = (header, keys.is_empty()) else {
         let open = !auth.needs_key() || entry.base_url.is_some() || kind.dialect == Dialect::Demo;
-        let bare = Credential { header: None, limiter: Limiter::new(limits, now) };
+        let bare = Credential { header: None, limiter: Limiter::new(limits, now), health: KeyHealth::default() };
         return if open { Ok(vec![bare]) } else { Err(no_key(kind)) };
     };
     let name: HeaderName = name.parse().map_err(|_| format!("auth.header '{name}' is no header name"))?;
@@ -255,7 +268,8 @@ fn credential(name: &HeaderName, value: &str, limits: Limits, now: MonoNs) -> Re
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
     value.set_sensitive(true);
-    Ok(Credential { header: Some((name.clone(), value)), limiter: Limiter::new(limits, now) })
+    let limiter = Limiter::new(limits, now);
+    Ok(Credential { header: Some((name.clone(), value)), limiter, health: KeyHealth::default() })
 }
 
 fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<HeaderMap, String> {
