@@ -17,6 +17,7 @@ use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, Durability, Key, Policy};
 use crate::demo::Demo;
+use crate::dispatch::retries::Budget as Retries;
 use crate::dispatch::{Dispatcher, Senders, afford};
 use crate::events::USAGE_SETTLED;
 use crate::flight::ids::RecentIds;
@@ -213,6 +214,7 @@ fn gateway(
         let _ = admin.set(KeyHash::of(key.expose_secret().trim()));
     }
     let dispatcher = Dispatcher {
+        retries: Retries::new(start.config.routing.retry_percent),
         senders: ArcSwap::from_pointee(senders),
         chance: start.chance.clone(),
         hard_stop: lifecycle.hard_stop.clone(),

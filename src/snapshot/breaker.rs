@@ -200,6 +200,12 @@ mod tests {
 
     const S: MonoNs = 1_000_000_000;
 
+    fn fail_five_times(breaker: &Breaker, now: MonoNs) {
+        for _ in 0..5 {
+            let _ = breaker.failed(&policy(), now);
+        }
+    }
+
     fn policy() -> Policy {
         Policy::default()
     }
@@ -229,7 +235,7 @@ mod tests {
     fn a_probe_that_fails_doubles_the_time_up_to_the_bound() {
         let breaker = Breaker::default();
         let mut now = S;
-        (0..5).for_each(|_| drop(breaker.failed(&policy(), now)));
+        fail_five_times(&breaker, now);
         for seconds in [5, 10, 20, 40, 80, 120, 120] {
             assert_eq!(breaker.state(now), State::Open(now + seconds * S));
             now += seconds * S;
@@ -241,7 +247,7 @@ mod tests {
     #[test]
     fn a_probe_that_was_left_makes_room_for_another() {
         let breaker = Breaker::default();
-        (0..5).for_each(|_| drop(breaker.failed(&policy(), 0)));
+        fail_five_times(&breaker, 0);
         assert_eq!(breaker.enter(5 * S), Some(true));
         breaker.leave();
         assert_eq!(breaker.enter(5 * S), Some(true));
@@ -252,7 +258,7 @@ mod tests {
     #[test]
     fn whoever_started_before_it_opened_does_not_close_it() {
         let breaker = Breaker::default();
-        (0..5).for_each(|_| drop(breaker.failed(&policy(), 0)));
+        fail_five_times(&breaker, 0);
         breaker.succeeded(&policy(), S);
         assert_eq!(breaker.state(S), State::Open(5 * S));
         assert!(!breaker.failed(&policy(), S), "nor does it make it longer");

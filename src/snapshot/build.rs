@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicUsize;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weir_wire::rules::UsageRules;
 
-use super::live::{KeyHealth, Live};
 use super::breaker;
+use super::live::{KeyHealth, Live};
 use super::secrets::Secrets;
-use super::{Credential, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
+use super::{Credential, ProviderDef, Retries, Route, Snapshot, Target, Timeouts, stable_hash};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::{MonoNs, UnixMs};
+use crate::condition::Condition;
 use crate::config::{self, Config};
 use crate::gate::limit::{Limiter, Limits};
 use secrecy::ExposeSecret as _;
@@ -62,21 +63,40 @@ impl Snapshot {
             let provider = self.providers.get(target.provider.as_str());
             let provider = provider.ok_or_else(|| missing_provider(name, &target.provider))?;
             let weight = u32::try_from(target.weight).unwrap_or(u32::MAX);
-            let target = self.target(provider, &target.model, weight);
-            Ok(Arc::new(Target { label: Arc::clone(&target.name), ..target }))
+            let made = self.target(provider, &target.model, weight);
+            Ok(Arc::new(Target {
+                label: Arc::clone(&made.name),
+                id: target.name().into(),
+                region: target.region.as_deref().map(Into::into),
+                hash: stable_hash(&target.name()),
+                ..made
+            }))
+        });
+        let rules = route.rules.iter().map(|rule| {
+            let condition = Condition::parse(&rule.condition).map_err(|why| format!("models.{name}.rules: {why}"))?;
+            let place = |id: &String| route.targets.iter().position(|target| target.name() == *id);
+            Ok((condition, rule.targets.iter().filter_map(place).collect()))
         });
         Ok(Route {
             name: name.into(),
             targets: targets.collect::<Result<Vec<Arc<Target>>, String>>()?,
-            strategy: strategy(route.strategy),
+            strategy: route.strategy,
             fallbacks: route.fallbacks.clone(),
             retries: Retries {
                 attempts: u32::try_from(route.retries.attempts).unwrap_or(u32::MAX),
                 backoff: route.retries.backoff,
             },
-            turn: AtomicUsize::new(0),
+            turn: Arc::default(),
             configured: true,
             strict: route.strict,
+            on_context_length: route.fallbacks_on.context_length.clone(),
+            on_content_filter: route.fallbacks_on.content_filter.clone(),
+            hash_by: route.hash_by.clone(),
+            rules: rules.collect::<Result<Vec<_>, String>>()?.into(),
+            prefer: route.prefer,
+            regions: route.regions.clone(),
+            region_required: route.region_required,
+            experiment: route.experiment.as_deref().map(Into::into),
         })
     }
 }
@@ -87,17 +107,6 @@ fn missing_provider(model: &str, provider: &str) -> String {
         .and_then(|p| p.env.api_key.first())
         .map_or_else(String::new, |var| format!(" (set {var}, or add it under providers)"));
     format!("models.{model}: the provider '{provider}' is not configured{hint}")
-}
-
-fn strategy(strategy: config::Strategy) -> Strategy {
-    match strategy {
-        config::Strategy::Weighted => Strategy::Weighted,
-        config::Strategy::RoundRobin => Strategy::RoundRobin,
-        config::Strategy::LeastBusy => Strategy::LeastBusy,
-        config::Strategy::Latency => Strategy::Latency,
-        config::Strategy::Cost => Strategy::Cost,
-        config::Strategy::Priority => Strategy::Priority,
-    }
 }
 
 /// What the environment turns on, and the demo.

@@ -297,7 +297,10 @@ mod tests {
         assert!((93_000..=125_000).contains(&p95), "{p95}");
         for us in [0, 63, 64, 65, 1000, 1_000_000, u64::MAX] {
             let upper = upper(bucket(us));
-            assert!(bucket(us) == BUCKETS - 1 || (upper >= us && upper <= us.max(64) + us.max(64) / 4 + 1), "{us}: {upper}");
+            assert!(
+                bucket(us) == BUCKETS - 1 || (upper >= us && upper <= us.max(64) + us.max(64) / 4 + 1),
+                "{us}: {upper}"
+            );
         }
         (0..2000).for_each(|_| times.observe(50));
         assert!(times.percentile(0.95).unwrap() < 100, "it follows what changes");
@@ -307,7 +310,9 @@ mod tests {
     fn a_ticket_is_in_flight_and_ends_a_probe() {
         let health = Arc::new(Health::default());
         let policy = Policy::default();
-        (0..5).for_each(|_| drop(health.failed(&policy, 0)));
+        for _ in 0..5 {
+            let _ = health.failed(&policy, 0);
+        }
         assert!(health.enter(S).is_none());
         let probe = health.enter(6 * S).unwrap();
         assert_eq!((health.in_flight(), health.enter(6 * S).is_none()), (1, true));

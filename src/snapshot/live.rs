@@ -1,7 +1,7 @@
 //! What is measured of a provider while it serves, and of each model there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::health::Health;
@@ -10,10 +10,6 @@ use crate::clock::MonoNs;
 /// Models whose figures are kept, for each provider. What callers make up beyond it has figures of its own
 /// for one request.
 const MAX_TARGETS: usize = 10_000;
-/// How long an upstream key waits after a refusal that says nothing of how long, from the second in a row
-/// on; twice as long with each further one.
-const COOL: Duration = Duration::from_secs(1);
-const MAX_COOL: Duration = Duration::from_secs(60);
 /// How long a key that was refused is left alone before it is tried again.
 pub const RECHECK: Duration = Duration::from_secs(300);
 
@@ -22,8 +18,6 @@ pub const RECHECK: Duration = Duration::from_secs(300);
 pub struct KeyHealth {
     /// The upstream told it to wait until then.
     cool_until: AtomicU64,
-    /// Refusals in a row that did not say how long to wait.
-    vague: AtomicU32,
     /// The upstream does not know it.
     rejected: AtomicBool,
     /// When it is tried again.
@@ -46,8 +40,8 @@ impl KeyHealth {
         if self.rejected.load(Ordering::Acquire) {
             let at = self.recheck_at.load(Ordering::Acquire);
             let next = now.saturating_add(nanos(RECHECK));
-            let turn = at <= now
-                && self.recheck_at.compare_exchange(at, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            let turn =
+                at <= now && self.recheck_at.compare_exchange(at, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
             return if turn { None } else { Some(Unusable::Rejected) };
         }
         let left = self.cool_until.load(Ordering::Acquire).saturating_sub(now);
@@ -64,15 +58,8 @@ impl KeyHealth {
         (left > 0).then(|| Unusable::Cooling(Duration::from_nanos(left)))
     }
 
-    /// The upstream said that it has had enough: for so long, if it said that.
-    pub fn cool(&self, asked: Option<Duration>, now: MonoNs) {
-        let wait = match asked {
-            Some(wait) => wait,
-            None => match self.vague.fetch_add(1, Ordering::Relaxed) {
-                0 => return,
-                before => COOL.saturating_mul(1 << (before - 1).min(10)).min(MAX_COOL),
-            },
-        };
+    /// The upstream said that it has had enough, for so long.
+    pub fn cool(&self, wait: Duration, now: MonoNs) {
         self.cool_until.fetch_max(now.saturating_add(nanos(wait)), Ordering::AcqRel);
     }
 
@@ -84,9 +71,6 @@ impl KeyHealth {
 
     /// It served a request.
     pub fn served(&self) {
-        if self.vague.load(Ordering::Relaxed) != 0 {
-            self.vague.store(0, Ordering::Relaxed);
-        }
         if self.rejected.load(Ordering::Relaxed) {
             self.rejected.store(false, Ordering::Release);
         }
@@ -171,17 +155,10 @@ mod tests {
     #[test]
     fn a_key_waits_for_what_it_was_told() {
         let key = KeyHealth::default();
-        key.cool(Some(Duration::from_secs(3)), S);
+        key.cool(Duration::from_secs(3), S);
+        key.cool(Duration::from_secs(1), S);
         assert_eq!(key.unusable(2 * S), Some(Unusable::Cooling(Duration::from_secs(2))));
         assert_eq!(key.unusable(4 * S), None);
-        key.cool(None, 5 * S);
-        assert_eq!(key.unusable(5 * S), None, "one refusal that does not say how long is the caller's to retry");
-        key.cool(None, 5 * S);
-        key.cool(None, 5 * S);
-        assert_eq!(key.unusable(5 * S), Some(Unusable::Cooling(Duration::from_secs(2))));
-        key.served();
-        key.cool(None, 10 * S);
-        assert_eq!(key.unusable(10 * S), None);
     }
 
     #[test]

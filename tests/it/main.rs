@@ -24,6 +24,7 @@ mod prices;
 mod reports;
 mod rerank;
 mod routes;
+mod routing;
 mod secrets;
 mod signers;
 mod store;

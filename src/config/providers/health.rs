@@ -56,7 +56,9 @@ impl Health {
             success_percent: section
                 .take("success_percent", |field| field.integer(0..=100))
                 .unwrap_or(default.success_percent),
-            min_requests: section.take("min_requests", |field| field.integer(1..=65_535)).unwrap_or(default.min_requests),
+            min_requests: section
+                .take("min_requests", |field| field.integer(1..=65_535))
+                .unwrap_or(default.min_requests),
             window: section.take("window", Field::duration).unwrap_or(default.window),
             open_for: section.take("open_for", Field::duration).unwrap_or(default.open_for),
             max_open_for: section.take("max_open_for", Field::duration).unwrap_or(default.max_open_for),
