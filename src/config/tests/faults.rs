@@ -240,7 +240,7 @@ fn routes_that_do_not_fit_together() {
         ),
         &[
             "5:18: models.m.rules[0].if: `requests` is unknown; a condition may name request, headers, tags, key, time",
-            "5:40: models.m.rules[0].use[0]: no target is called `frist`, did you mean `first`?",
+            "5:41: models.m.rules[0].use[0]: no target is called `frist`, did you mean `first`?",
         ],
     );
     check(
