@@ -321,6 +321,79 @@ async fn a_prompt_that_fits_when_it_is_counted_is_served() {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
 }
 
+/// A provider of OpenAI's models, and one that only the configuration knows.
+async fn of_openai(db: &Database, upstream: &Upstream) -> Gateway {
+    let yaml = format!(
+        "providers:\n  up: {{ kind: openai, base_url: \"{}\", api_key: upstream-secret }}\nprices:\n  up/priced: {{ input: \"1.00\", output: \"2.00\" }}\n",
+        upstream.url()
+    );
+    Setup::new(yaml).database(&db.url).start().await
+}
+
+/// One nano-dollar less, as decimal text.
+fn one_less(usd: &str) -> String {
+    let nano: i64 = usd.replace('.', "").parse().unwrap();
+    format!("{}.{:09}", (nano - 1) / 1_000_000_000, (nano - 1) % 1_000_000_000)
+}
+
+/// Posts a body in OpenAI's or, with its version, in Anthropic's form.
+async fn post_as(gateway: &Gateway, key: &str, path: &str, body: &Value) -> Reply {
+    let auth = format!("Bearer {key}");
+    let mut headers = vec![("authorization", auth.as_str()), ("content-type", "application/json")];
+    if body["system"].is_string() {
+        headers.push(("anthropic-version", "2023-06-01"));
+    }
+    gateway.request(Method::POST, path, &headers, body.to_string()).await
+}
+
+/// What the estimate says of the body's one target: a budget of that much lets it through, a budget of
+/// one nano-dollar less refuses it and says why.
+async fn check_worst(gateway: &Gateway, path: &str, body: &Value) -> Value {
+    let told = post_as(gateway, &gateway.plain_key().await, "/v1/estimate", body).await;
+    assert_eq!(told.status, StatusCode::OK, "{}", told.text());
+    let told = told.json()["targets"][0].clone();
+    let worst = told["worst_usd"].as_str().unwrap_or_else(|| panic!("{told:#}")).to_owned();
+    for (usd, status) in [(worst.clone(), StatusCode::OK), (one_less(&worst), StatusCode::PAYMENT_REQUIRED)] {
+        let (_, key) = gateway.key(json!({"budget": {"usd": usd, "period": "total"}})).await;
+        let reply = post_as(gateway, &key, path, body).await;
+        assert_eq!(reply.status, status, "{usd} of {worst} for {body}: {}", reply.text());
+        if status == StatusCode::PAYMENT_REQUIRED {
+            assert!(reply.text().contains(&format!("could cost {worst} USD")), "{}", reply.text());
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn the_estimate_is_what_a_budget_must_have_left() {
+    let db = Database::sqlite();
+    let upstream = upstream(1).await;
+    let gateway = of_openai(&db, &upstream).await;
+    let image = json!([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, {"type": "text", "text": "what?"}]);
+    let user = |content: Value| json!([{"role": "user", "content": content}]);
+    let chats = [
+        chat(100),
+        json!({"model": "up/gpt-4o-mini", "max_tokens": 50, "messages": user(json!("so it is. ".repeat(50)))}),
+        json!({"model": "up/gpt-4o-mini", "n": 3, "messages": user(json!("hi"))}),
+        json!({"model": "up/gpt-4o-mini", "service_tier": "default", "max_tokens": 1, "messages": user(json!("hi"))}),
+        json!({"model": "up/gpt-4o-mini", "max_tokens": 1, "messages": user(image.clone())}),
+    ];
+    for body in &chats {
+        check_worst(&gateway, "/v1/chat/completions", body).await;
+    }
+    let assumed =
+        check_worst(&gateway, "/v1/chat/completions", &json!({"model": "up/priced", "messages": user(image)})).await;
+    assert_eq!(assumed["most_output_tokens"], 32_768);
+    let words = assumed["assumes"].to_string();
+    assert!(words.contains("at most 2 pictures") && words.contains("no max_tokens"), "{words}");
+    let responses = json!({"model": "up/gpt-4o-mini", "input": "hi", "max_output_tokens": 20});
+    let told = check_worst(&gateway, "/v1/responses", &responses).await;
+    assert_eq!(told["assumes"], json!([]));
+    let messages =
+        json!({"model": "up/gpt-4o-mini", "max_tokens": 9, "system": "be brief", "messages": user(json!("hi"))});
+    check_worst(&gateway, "/v1/messages", &messages).await;
+}
+
 #[tokio::test]
 async fn a_session_that_runs_away_is_stopped() {
     let db = Database::sqlite();
