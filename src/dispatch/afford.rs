@@ -55,7 +55,7 @@ impl Dispatcher {
         let sunk = flight.draft().sunk.as_ref().map_or(NanoUsd(0), |sunk| sunk.cost);
         let (reservation, bound) = self.hold(flight, &line, bound, &price, sunk).await?;
         let mut draft = flight.draft();
-        draft.worst = bound.usage();
+        draft.worst = bound.most();
         draft.reservation = Some(reservation);
         Ok(())
     }

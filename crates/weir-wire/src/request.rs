@@ -13,6 +13,7 @@ mod size;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use rewrite::{Change, Segments};
@@ -165,6 +166,13 @@ impl Peek {
     pub fn is_false(&self, body: &[u8], name: &str) -> bool {
         let named = |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
         self.members.iter().find(named).is_some_and(|member| member.value.of(body) == b"false")
+    }
+
+    /// The text of this top-level member, if it is one. `body` is what was read.
+    #[must_use]
+    pub fn text_member<'b>(&self, body: &'b [u8], name: &str) -> Option<Cow<'b, str>> {
+        let named = |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
+        string_at(body, self.members.iter().find(named)?.value)
     }
 
     /// How large the prompt is: see [`PromptSize`]. `body` is what was read.

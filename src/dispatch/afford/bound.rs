@@ -6,6 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use weir_wire::usage::Usage;
 
 use crate::dispatch::{Job, keep};
+use crate::flight::Most;
 use crate::meter::count::{self, CountJob};
 use crate::money::NanoUsd;
 use crate::price::{Prices, Worst};
@@ -89,10 +90,10 @@ impl Bound {
         }
     }
 
-    /// As a row would have it.
+    /// As the row of a call would have it whose answer nobody saw.
     #[must_use]
-    pub fn usage(&self) -> Usage {
-        Usage {
+    pub fn most(&self) -> Most {
+        let usage = Usage {
             input: self.input,
             output: self.output,
             images: self.images,
@@ -100,7 +101,8 @@ impl Bound {
             audio_ms: self.audio_ms,
             search_units: self.search_units,
             ..Usage::default()
-        }
+        };
+        Most { usage, tier: self.tier.clone(), text_only: self.text_only }
     }
 
     /// What budgets hold for it, with what tries before this one have cost.
@@ -151,7 +153,7 @@ pub fn bound(job: &Job, target: &Target) -> Bound {
     Bound {
         input,
         output: if generates { output.saturating_mul(job.peek.n.unwrap_or(1).max(1)) } else { 0 },
-        tier: job.peek.service_tier.clone(),
+        tier: tier(job),
         text_only: media == 0,
         media,
         output_assumed: generates && told.is_none(),
@@ -164,6 +166,13 @@ pub fn bound(job: &Job, target: &Target) -> Bound {
         }),
         ..Bound::default()
     }
+}
+
+/// The tier that is asked for: Anthropic's fast mode is a member of its own, and the dearest there.
+fn tier(job: &Job) -> Option<String> {
+    let fast = job.operation == Operation::Messages
+        && job.peek.text_member(&job.body, "speed").is_some_and(|speed| speed == "fast");
+    if fast { Some("fast".to_owned()) } else { job.peek.service_tier.clone() }
 }
 
 /// A unit is a query with up to a hundred documents, long ones split (Cohere, "How does pricing work");
