@@ -130,7 +130,7 @@ fn refusal(exceeded: &Exceeded, bound: &Bound) -> ApiError {
         budget.subject,
         allowance,
         budget.period,
-        bound.input,
+        bound.all_input(),
         bound.output,
         if bound.output > 0 { "; a smaller max_tokens costs less" } else { "" },
     );

@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use weir_wire::hub::{Request, ToolKind};
+use weir_wire::hub::{BuiltIn, Request, ToolKind};
 use weir_wire::usage::Usage;
 
 use super::body::{self, BodyLimits};
@@ -58,7 +58,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: HttpRequest
         "object": "estimate",
         "model": job.peek.model,
         "expected_output": past.told(),
-        "excludes": if runs_tools(request) { json!(["tools that the provider runs"]) } else { json!([]) },
+        "excludes": if runs_tools(request) { json!([OTHER_TOOLS]) } else { json!([]) },
         "targets": targets,
     });
     Ok(generate::json(answer.to_string()))
@@ -82,9 +82,14 @@ fn operation(headers: &HeaderMap, body: &[u8]) -> Operation {
     }
 }
 
-/// Whether there are tools at the provider, whose calls nobody can foresee.
+/// What is no part of the worst case: no answer tells how often they were called, so no price of theirs is
+/// billed.
+const OTHER_TOOLS: &str = "tools that the provider runs, other than searches of the web";
+
+/// Whether there are such tools.
 fn runs_tools(request: &Request) -> bool {
-    request.tools.iter().any(|tool| matches!(tool.kind, ToolKind::BuiltIn(_)))
+    let other = |tool: &BuiltIn| !tool.name.to_ascii_lowercase().contains("search");
+    request.tools.iter().any(|tool| matches!(&tool.kind, ToolKind::BuiltIn(tool) if other(tool)))
 }
 
 /// What the caller's own requests for the model have had of late.
@@ -173,7 +178,8 @@ impl Sized {
             "counted_by": self.counted_by,
             "output_tokens": expected,
             "expected_usd": cost.filter(|cost| !cost.unpriced).map(|cost| cost.nano),
-            "most_input_tokens": self.bound.input,
+            "most_input_tokens": self.bound.all_input(),
+            "most_web_searches": self.bound.web_searches,
             "most_output_tokens": self.bound.output,
             "worst_usd": price.map(|price| self.bound.cost(price, NanoUsd(0))),
             "assumes": self.bound.assumptions(),

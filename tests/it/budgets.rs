@@ -395,6 +395,80 @@ async fn the_estimate_is_what_a_budget_must_have_left() {
 }
 
 #[tokio::test]
+async fn searches_that_the_provider_runs_are_held() {
+    let db = Database::sqlite();
+    let upstream = upstream(1).await;
+    let yaml = format!(
+        "providers:\n  up: {{ kind: openai, base_url: \"{}\", api_key: upstream-secret }}\nprices:\n  \
+         up/finder: {{ input: \"1.00\", output: \"2.00\", per_web_search: \"0.01\" }}\n",
+        upstream.url()
+    );
+    let gateway = Setup::new(yaml).database(&db.url).start().await;
+    let messages = |tools: Value| {
+        json!({"model": "up/finder", "max_tokens": 9, "system": "be brief", "tools": tools,
+        "messages": [{"role": "user", "content": "what is new?"}]})
+    };
+    let responses = |more: Value| {
+        let mut body = json!({"model": "up/finder", "input": "what is new?", "max_output_tokens": 9});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let estimate =
+        async |body: Value| post_as(&gateway, &gateway.plain_key().await, "/v1/estimate", &body).await.json();
+    // A cent each, and what each finds.
+    let nano = |told: &Value| told["worst_usd"].as_str().unwrap().replace('.', "").parse::<u64>().unwrap();
+    let prompt = |told: &Value| told["most_input_tokens"].as_u64().unwrap();
+    let bounded = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]);
+    let told = estimate(messages(bounded)).await["targets"][0].clone();
+    assert_eq!(told["most_web_searches"], 3, "{told:#}");
+    assert_eq!(nano(&told), prompt(&told) * 1_000 + 9 * 2_000 + 3 * 10_000_000);
+    assert!(prompt(&told) > 3 * 8_192 && prompt(&told) < 3 * 8_192 + 500, "{told:#}");
+    for (more, searches, assumed) in [
+        (json!({"tools": [{"type": "web_search"}], "max_tool_calls": 2}), 2, false),
+        (json!({"tools": [{"type": "web_search_preview"}]}), 10, true),
+        (json!({"tools": [{"type": "function", "name": "web_search", "parameters": {}}]}), 0, false),
+    ] {
+        let told = check_worst(&gateway, "/v1/responses", &responses(more)).await;
+        assert_eq!(told["most_web_searches"], searches, "{told:#}");
+        assert_eq!(nano(&told), prompt(&told) * 1_000 + 9 * 2_000 + searches * 10_000_000);
+        assert_eq!(told["assumes"].to_string().contains("10 searches"), assumed, "{told:#}");
+    }
+    let told = estimate(responses(json!({"tools": [{"type": "web_search"}]}))).await;
+    assert_eq!(told["excludes"], json!([]), "{told:#}");
+    let told =
+        estimate(responses(json!({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}))).await;
+    assert_eq!(told["excludes"].as_array().unwrap().len(), 1, "{told:#}");
+}
+
+#[tokio::test]
+async fn an_answer_that_searched_more_than_was_held_is_charged_in_full() {
+    let db = Database::sqlite();
+    let usage = json!({"input_tokens": 10, "output_tokens": 5, "server_tool_use": {"web_search_requests": 9}});
+    let answer = json!({"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "a"}],
+        "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
+    let upstream = Upstream::scripted(vec![Script::json(answer.to_string())]).await;
+    let yaml = format!(
+        "providers:\n  ant: {{ kind: anthropic, base_url: \"{}\", api_key: upstream-secret }}\nprices:\n  \
+         ant/finder: {{ input: \"1.00\", output: \"2.00\", per_web_search: \"0.01\" }}\n",
+        upstream.url()
+    );
+    let gateway = Setup::new(yaml).database(&db.url).start().await;
+    let (id, key) = gateway.key(json!({"budget": {"usd": "0.05", "period": "total"}})).await;
+    let body = json!({"model": "ant/finder", "max_tokens": 9, "system": "be brief",
+        "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 1}],
+        "messages": [{"role": "user", "content": "what is new?"}]});
+    let reply = post_as(&gateway, &key, "/v1/messages", &body).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(settled(&gateway, &id).await["spent_usd"], "0.090020000");
+    let next = post_as(&gateway, &key, "/v1/messages", &body).await;
+    assert_eq!(
+        (next.status, upstream.seen().len()),
+        (StatusCode::PAYMENT_REQUIRED, 1),
+        "the next waits until it is paid"
+    );
+}
+
+#[tokio::test]
 async fn a_session_that_runs_away_is_stopped() {
     let db = Database::sqlite();
     let upstream = upstream(100_000).await;

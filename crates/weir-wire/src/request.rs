@@ -8,6 +8,7 @@ mod keys;
 mod messages;
 mod read;
 mod rewrite;
+mod searches;
 mod size;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use rewrite::{Change, Segments};
+pub use searches::Searches;
 pub use size::PromptSize;
 
 use crate::json::{Kind, Span, string_at};
@@ -171,8 +173,20 @@ impl Peek {
     /// The text of this top-level member, if it is one. `body` is what was read.
     #[must_use]
     pub fn text_member<'b>(&self, body: &'b [u8], name: &str) -> Option<Cow<'b, str>> {
-        let named = |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
-        string_at(body, self.members.iter().find(named)?.value)
+        self.values(body, name).next().and_then(|value| string_at(body, value))
+    }
+
+    /// The searches that the body lets the provider run, in any dialect; none where it does not. What a
+    /// model does without being told is not in it. `body` is what was read.
+    #[must_use]
+    pub fn searches(&self, body: &[u8]) -> Option<Searches> {
+        searches::searches(self, body)
+    }
+
+    /// Where the values of this top-level member lie.
+    fn values<'b>(&self, body: &'b [u8], name: &str) -> impl Iterator<Item = Span> {
+        let named = move |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
+        self.members.iter().filter(named).map(|member| member.value)
     }
 
     /// How large the prompt is: see [`PromptSize`]. `body` is what was read.

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use weir_wire::request::Searches;
 use weir_wire::usage::Usage;
 
 use crate::dispatch::{Job, keep};
@@ -16,6 +17,14 @@ use crate::snapshot::{Operation, Target};
 const ASSUMED_OUTPUT: u64 = 32_768;
 /// Tokens that a picture, a file or a sound is assumed to cost at most, wherever it is.
 const MEDIUM: u64 = 16_384;
+/// Searches of the web that a provider is assumed to run where the request lets it and does not say how
+/// often.
+const ASSUMED_SEARCHES: u64 = 10;
+/// Prompt tokens that the results of one search are assumed to come to (OpenAI, "Pricing": a block of 8,000
+/// for each call of the smaller models).
+const SEARCH_RESULTS: u64 = 8_192;
+/// Whose models search without being told.
+const SEARCHES_ALWAYS: &str = "perplexity";
 /// What a message costs beside its text, in any template: less than its JSON has bytes, more than
 /// tokenizers are known to add.
 const PER_TEXT: u64 = 16;
@@ -69,6 +78,10 @@ pub struct Bound {
     pub media: u64,
     /// Nobody bounds the answer: its length is assumed.
     pub output_assumed: bool,
+    /// Searches that the provider runs, each with what it finds.
+    pub web_searches: u64,
+    /// Nobody says how often it searches.
+    pub searches_assumed: bool,
     /// The prompt, where counting it may show that it is less.
     pub prompt: Option<CountJob>,
 }
@@ -76,7 +89,7 @@ pub struct Bound {
 impl Bound {
     fn worst(&self) -> Worst<'_> {
         Worst {
-            input: self.input,
+            input: self.all_input(),
             output: self.output,
             tier: self.tier.as_deref(),
             writes_cache: true,
@@ -84,7 +97,7 @@ impl Bound {
             images: self.images,
             characters: self.characters,
             audio_ms: self.audio_ms,
-            web_searches: 0,
+            web_searches: self.web_searches,
             search_units: self.search_units,
             text_only: self.text_only,
         }
@@ -94,8 +107,9 @@ impl Bound {
     #[must_use]
     pub fn most(&self) -> Most {
         let usage = Usage {
-            input: self.input,
+            input: self.all_input(),
             output: self.output,
+            web_searches: self.web_searches,
             images: self.images,
             characters: self.characters,
             audio_ms: self.audio_ms,
@@ -103,6 +117,12 @@ impl Bound {
             ..Usage::default()
         };
         Most { usage, tier: self.tier.clone(), text_only: self.text_only }
+    }
+
+    /// The prompt, and what searches add to it.
+    #[must_use]
+    pub fn all_input(&self) -> u64 {
+        self.input.saturating_add(self.web_searches.saturating_mul(SEARCH_RESULTS))
     }
 
     /// What budgets hold for it, with what tries before this one have cost.
@@ -134,6 +154,12 @@ impl Bound {
         if self.output_assumed {
             assumed.push(format!("{ASSUMED_OUTPUT} output tokens: the request has no max_tokens, and the model's longest answer is not known"));
         }
+        if self.web_searches > 0 {
+            assumed.push(format!("{SEARCH_RESULTS} input tokens for what each search of the provider finds"));
+        }
+        if self.searches_assumed {
+            assumed.push(format!("{ASSUMED_SEARCHES} searches of the provider: the request does not bound them"));
+        }
         assumed
     }
 }
@@ -150,8 +176,11 @@ pub fn bound(job: &Job, target: &Target) -> Bound {
     let most = target.info.as_ref().and_then(|info| info.max_output.or(info.context_window));
     let told = job.peek.max_output().or(most);
     let output = told.unwrap_or(ASSUMED_OUTPUT);
+    let searches = searches(job, target).filter(|_| generates);
     Bound {
         input,
+        web_searches: searches.map_or(0, |searches| searches.most.unwrap_or(ASSUMED_SEARCHES)),
+        searches_assumed: searches.is_some_and(|searches| searches.most.is_none()),
         output: if generates { output.saturating_mul(job.peek.n.unwrap_or(1).max(1)) } else { 0 },
         tier: tier(job),
         text_only: media == 0,
@@ -166,6 +195,12 @@ pub fn bound(job: &Job, target: &Target) -> Bound {
         }),
         ..Bound::default()
     }
+}
+
+/// Searches that the provider may run for it.
+fn searches(job: &Job, target: &Target) -> Option<Searches> {
+    let always = (*target.provider.kind == *SEARCHES_ALWAYS).then_some(Searches { most: None });
+    job.peek.searches(&job.body).or(always)
 }
 
 /// The tier that is asked for: Anthropic's fast mode is a member of its own, and the dearest there.
