@@ -10,6 +10,7 @@ pub mod classify;
 pub mod count;
 mod embed;
 mod exchange;
+pub mod fault;
 mod flow;
 pub mod forward;
 pub mod keep;
@@ -33,6 +34,7 @@ use weir_wire::request::Peek;
 
 use crate::clock::{Entropy, MonoNs};
 use crate::error::ApiError;
+use crate::faults::Faults;
 use crate::flight::Flight;
 use crate::gate::budget::Budgets;
 use crate::snapshot::{Operation, Retries, Target};
@@ -75,7 +77,7 @@ pub struct Job {
     /// The client's headers that an upstream gets.
     pub headers: HeaderMap,
     /// `x-weir-fault`, for providers that allow it.
-    pub fault: Option<http::HeaderValue>,
+    pub fault: Option<Faults>,
     /// Targets in order, with their route's retries.
     pub plan: Vec<(Arc<Target>, Retries)>,
     /// The request.

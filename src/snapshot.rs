@@ -22,7 +22,8 @@ use weir_wire::translate::Inbound;
 
 use crate::catalog::{self, AuthStyle, Model, Quirk};
 use crate::clock::UnixMs;
-use crate::config::Pool;
+use crate::config::{Chaos, Pool};
+use crate::faults::Faults;
 use crate::gate::limit::Limiter;
 use crate::price::{Book, Prices};
 use live::Live;
@@ -154,6 +155,8 @@ pub struct ProviderDef {
     pub default: bool,
     /// Whether callers may inject faults (`x-weir-fault`).
     pub faults_allowed: bool,
+    /// What goes wrong with calls to it by the configuration's `chaos`.
+    pub chaos: Arc<[Faults]>,
     /// In flight, latency.
     pub live: Live,
 }
@@ -204,6 +207,8 @@ pub struct Target {
     pub capabilities: Capabilities,
     /// Members that its bodies get.
     pub body: Vec<(String, String)>,
+    /// What goes wrong with calls to it by the configuration's `chaos`.
+    pub chaos: Arc<[Faults]>,
 }
 
 /// How a route chooses among its targets.
@@ -265,6 +270,8 @@ pub struct Snapshot {
     pub default_provider: Option<Arc<ProviderDef>>,
     /// Routes made on demand from `provider/model` names; bounded.
     pub(crate) direct: papaya::HashMap<String, Arc<Route>>,
+    /// What goes wrong on purpose, as it was configured.
+    pub chaos: Arc<Chaos>,
     /// All prices.
     pub(crate) book: Arc<Book>,
     /// From when on, and before when, the prices of the targets hold.

@@ -74,7 +74,8 @@ impl Dispatcher {
             translation: None,
             prompt: job.prompt(),
         };
-        let answer = sender.send(call).await.map_err(|error| classify::send_error(provider, &error))?;
+        let answer = self.send(&*sender, call, &trip, job.fault.as_ref()).await;
+        let answer = answer.map_err(|error| classify::send_error(provider, &error))?;
         let mut answer = self.head(&trip, answer).await?;
         let body = whole::body(self, &trip, &mut answer).await?;
         Ok(Said { trip, headers: answer.headers, body })

@@ -20,6 +20,7 @@ use super::whole::{self, WholeBody};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, stream};
 use crate::clock::MonoNs;
 use crate::error::ApiError;
+use crate::faults::Faults;
 use crate::flight::{Flight, Settling};
 use crate::record::Status;
 use crate::snapshot::{ProviderDef, Target};
@@ -49,6 +50,8 @@ pub struct Forward {
     pub spends: bool,
     /// The most that it can use, if it costs something.
     pub bound: Bound,
+    /// `x-weir-fault`, for providers that allow it.
+    pub fault: Option<Faults>,
     /// The request.
     pub flight: Arc<Flight>,
     /// When it must be over.
@@ -110,7 +113,8 @@ impl Dispatcher {
             translation: None,
             prompt: forward.prompt,
         };
-        let answer = sender.send(call).await.map_err(|e| classify::send_error(&provider, &e))?;
+        let answer = self.send(&*sender, call, &trip, forward.fault.as_ref()).await;
+        let answer = answer.map_err(|e| classify::send_error(&provider, &e))?;
         let answer = self.head(&trip, answer).await?;
         if is_event_stream(&answer.headers) {
             return stream::begin(self, trip, answer).await;

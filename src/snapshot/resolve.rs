@@ -114,6 +114,7 @@ impl Snapshot {
             completions: ways.path(catalog::Operation::Completions),
             capabilities: ways.capabilities(),
             body: ways.body(),
+            chaos: Arc::clone(&provider.chaos),
             info,
         }
     }
