@@ -8,6 +8,7 @@ mod alerts;
 mod auth;
 mod brake;
 mod budgets;
+mod chaos;
 mod check;
 mod context;
 mod database;
@@ -42,6 +43,7 @@ pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, w
 pub use auth::Auth;
 pub use brake::Brake;
 pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
+pub use chaos::{Chaos, ChaosFault};
 pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
@@ -103,6 +105,8 @@ pub struct Config {
     pub budget_policy: BudgetPolicy,
     /// What stops an agent that runs away: bounds of one session.
     pub brake: Brake,
+    /// Calls that go wrong on purpose, whoever makes them: for staging, never for production.
+    pub chaos: Chaos,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     /// Beside the components there are steps for long prompts, tiers, cheaper hours and a begin; lists
@@ -229,6 +233,7 @@ impl Config {
             budgets: budgets::read(section),
             budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
             brake: section.section("brake", Brake::read).unwrap_or_default(),
+            chaos: section.section("chaos", Chaos::read).unwrap_or_default(),
             prices: prices::read(section),
             ledger: section
                 .section("ledger", |section| Ledger::read(section, &data_dir))

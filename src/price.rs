@@ -28,7 +28,7 @@ pub use book::{Book, Listed, Listing, catalogued};
 pub use decimal::PriceSyntax;
 use rates::{CONFIG_UNITS, Component, Kind, PER_MILLION, Rates};
 use window::Windows;
-pub use worst::Worst;
+pub use worst::{Dearest, Worst};
 
 /// A service tier that has prices of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

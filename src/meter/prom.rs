@@ -28,6 +28,9 @@ pub struct Metrics {
     cost: CounterVec,
     attempts: IntCounterVec,
     rate_limited: IntCounterVec,
+    faults_injected: IntCounterVec,
+    /// Whether the configuration lets calls go wrong on purpose.
+    pub chaos_active: IntGauge,
     /// Requests being served.
     pub in_flight: IntGauge,
     /// Rows settled and not yet in the database.
@@ -173,6 +176,13 @@ impl Metrics {
             ),
             attempts: int(&r, "weir_upstream_attempts_total", "Upstream tries by outcome", &["provider", "outcome"]),
             rate_limited: int(&r, "weir_rate_limited_total", "Requests refused by a limit", &["scope"]),
+            faults_injected: int(
+                &r,
+                "weir_faults_injected_total",
+                "Faults made on purpose: asked for by the request, or by the configuration's chaos",
+                &["provider", "fault", "origin"],
+            ),
+            chaos_active: gauge(&r, "weir_chaos_active", "1 while the configuration lets calls go wrong on purpose"),
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
             journal_damaged: gauge(&r, "weir_usage_journal_damaged", "Places in the journal that could not be read"),
@@ -298,6 +308,11 @@ impl Metrics {
     /// A provider refused one of the gateway's keys.
     pub fn upstream_key_rejected(&self, provider: &str) {
         self.upstream_keys_rejected.with_label_values(&[provider]).inc();
+    }
+
+    /// Counts a fault that was made on purpose: which kind, and whether the request or `chaos` asked.
+    pub fn fault_injected(&self, provider: &str, kind: &str, origin: &str) {
+        self.faults_injected.with_label_values(&[provider, kind, origin]).inc();
     }
 
     /// Counts a request that a limit refused.

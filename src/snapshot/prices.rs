@@ -94,6 +94,7 @@ impl Snapshot {
             routes: BTreeMap::new(),
             default_provider: self.default_provider.clone(),
             direct: papaya::HashMap::new(),
+            chaos: Arc::clone(&self.chaos),
             book: Arc::clone(book),
             priced: book.span(at),
         };

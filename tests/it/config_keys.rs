@@ -56,6 +56,10 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("brake.session_usd", "a_session_that_runs_away_is_stopped"),
     ("budget_policy.unknown", "before_budgets_are_known_requests_are_refused_or_allowed"),
     ("budget_policy.unpriced", "what_has_no_price_is_refused_under_a_budget_or_allowed"),
+    ("chaos.enabled", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
+    ("chaos.faults[].fault", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
+    ("chaos.faults[].model", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
+    ("chaos.faults[].provider", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
     ("budgets", "every_budget_of_the_line_counts"),
     ("budgets[].carry_over", "declared_budgets_are_those_of_the_database"),
     ("budgets[].key", "every_budget_of_the_line_counts"),
@@ -564,14 +568,14 @@ async fn a_provider_that_is_not_enabled_is_not_there() {
 
 #[tokio::test]
 async fn faults_are_made_where_they_are_allowed() {
-    for (settings, expected) in [("forbidden", StatusCode::OK), ("allowed", StatusCode::SERVICE_UNAVAILABLE)] {
+    for (settings, expected) in [("forbidden", StatusCode::FORBIDDEN), ("allowed", StatusCode::SERVICE_UNAVAILABLE)] {
         let gateway = Setup::new(format!("providers: {{ demo: {{ faults: {settings} }} }}\n")).start().await;
         let key = gateway.plain_key().await;
         let headers = [("x-api-key", key.as_str()), ("x-weir-fault", "status=503")];
         let body = chat("demo/chat").to_string();
         let reply = gateway.request(Method::POST, "/v1/chat/completions", &headers, body).await;
         assert_eq!(reply.status, expected, "{settings}");
-        assert_eq!(reply.header("x-weir-warnings").is_some(), settings == "forbidden");
+        assert_eq!(reply.header("x-weir-warnings").is_some(), settings == "allowed");
     }
 }
 

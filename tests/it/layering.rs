@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `budget`, `error`, `events`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 6] = ["budget", "clock", "error", "events", "money", "record"];
+/// Imported by all: `budget`, `error`, `events`, `faults`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 7] = ["budget", "clock", "error", "events", "faults", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
@@ -21,6 +21,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("dispatch", &["catalog", "flight", "gate", "meter", "price", "route", "snapshot", "upstream"]),
     ("error", &[]),
     ("events", &[]),
+    ("faults", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
     ("gate", &[]),
     (

@@ -12,6 +12,7 @@ mod demo;
 mod dialects;
 mod embeddings;
 mod errors;
+mod faults;
 mod fidelity;
 mod keys;
 mod layering;

@@ -358,6 +358,18 @@ fn budgets() {
         "budgets: [{name: b, usd: '1', period: day, team: t}, {name: b, usd: '1', period: day, team: u}]",
         &["1:61: budgets[1].name: another budget is called `b` already"],
     );
+    let c = |entry: &str, expected: &str| check(&format!("chaos: {{faults: [{{{entry}}}]}}"), &[expected]);
+    c("fault: delay=1s", "1:18: chaos.faults[0]: exactly one of `provider` and `model` says where it goes wrong");
+    c(
+        "provider: dmeo, fault: delay=1s",
+        "1:29: chaos.faults[0].provider: no provider is called `dmeo`, did you mean `demo`?",
+    );
+    c("model: m, fault: delay=1s", "1:26: chaos.faults[0].model: no model of `models` is called `m`");
+    c(
+        "provider: demo, fault: rate=1",
+        "1:42: chaos.faults[0].fault: it says nothing that goes wrong; expected such as `status=503,rate=0.05`",
+    );
+    c("provider: demo", "1:18: chaos.faults[0]: the key `fault` is missing");
     check("brake: {repeats: 0}", &["1:18: brake.repeats: must be at least 1"]);
     check("budget_policy: {unpriced: maybe}", &["1:27: budget_policy.unpriced: expected one of refuse, allow"]);
 }

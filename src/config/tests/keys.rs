@@ -238,6 +238,20 @@ fn budget_policy_and_brake() {
 }
 
 #[test]
+fn chaos() {
+    let fault = |entry: &str| format!("chaos: {{faults: [{{{entry}}}]}}");
+    check("chaos: {enabled: true}", "/chaos/enabled", "true");
+    check(&fault("provider: demo, fault: 'status=503, rate=0.5'"), "/chaos/faults/0/provider", r#""demo""#);
+    check(&fault("provider: demo, fault: 'status=503, rate=0.5'"), "/chaos/faults/0/fault", r#""status=503,rate=0.5""#);
+    let config = load("models: {m: demo/chat}\nchaos: {faults: [{model: m, fault: delay=1s}]}");
+    assert_eq!(config.chaos.faults[0].model.as_deref(), Some("m"));
+    assert!(!config.chaos.is_active() && config.chaos.of_model("m").next().is_none(), "it is not enabled");
+    let on = load("models: {m: demo/chat}\nchaos: {enabled: true, faults: [{model: m, fault: delay=1s}]}").chaos;
+    assert!(on.is_active() && on.of_model("m").count() == 1 && on.of_model("n").next().is_none());
+    assert!(!load("chaos: {enabled: true}").chaos.is_active() && !load("{}").chaos.is_active());
+}
+
+#[test]
 fn prices() {
     let config = load("prices: {demo/chat: {input: '0.05', cache_write_5m: '1', output: '0'}}");
     let price = &config.prices["demo/chat"].0[0].standard.components;
