@@ -47,7 +47,7 @@ impl Snapshot {
         };
         let providers: BTreeMap<Arc<str>, Arc<ProviderDef>> = providers.into_iter().map(troubled).collect();
         let default_provider = providers.values().find(|p| p.default).cloned();
-        let book = super::prices::book(config)?;
+        let book = super::prices::book(config, env)?;
         let mut snapshot = Self {
             providers,
             routes: BTreeMap::new(),

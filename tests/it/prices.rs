@@ -424,6 +424,43 @@ async fn prices_have_steps_tiers_and_cheap_hours() {
     assert_eq!(cost(&gateway, &key, "up/night").await, "0.300000000");
 }
 
+#[tokio::test]
+async fn a_price_is_that_of_the_place() {
+    let up = using(thousand()).await;
+    let yaml = format!(
+        "providers:\n  here: {{ kind: bedrock, base_url: \"{0}\", api_key: k }}\n  \
+         gov: {{ kind: bedrock, base_url: \"{0}\", api_key: k, vars: {{ region: us-gov-west-1 }} }}\n",
+        up.url()
+    );
+    let gateway = Setup::new(yaml).start().await;
+    let key = gateway.plain_key().await;
+    let version = async |model: &str| {
+        let told = estimate(&gateway, &key, chat(model)).await.json();
+        let target = &told["targets"][0];
+        (target["expected_usd"].clone(), target["price_version"].as_str().unwrap().to_owned())
+    };
+    let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+    let (here, gov) = (version(&format!("here/{sonnet}")).await, version(&format!("gov/{sonnet}")).await);
+    assert_ne!(here.1, gov.1);
+    let nano = |usd: &Value| usd.as_str().unwrap().replace('.', "").parse::<u64>().unwrap();
+    // 3.60 and 18 instead of 3 and 15.
+    assert_eq!(nano(&gov.0) * 10, nano(&here.0) * 12);
+}
+
+#[test]
+fn the_command_line_shows_the_price_of_the_place() {
+    let home = Home::new();
+    let text = "providers:\n  eu: { kind: openai, base_url: \"https://eu.api.openai.com/v1\", api_key: k }\n  \
+        gov: { kind: bedrock, vars: { region: us-gov-west-1 } }\n";
+    let file = home.file("weir.yaml", text);
+    let shown = |model: &str| home.run(&["prices", "show", model, "--config", &file]).out;
+    let eu = shown("eu/gpt-5.4");
+    assert!(eu.contains("times 1.1 (regional_processing_eu)") && eu.contains("*regional_processing_eu"), "{eu}");
+    assert!(!shown("eu/gpt-4o-mini").contains("times"), "it has no such factor");
+    let gov = shown("gov/anthropic.claude-sonnet-4-5-20250929-v1:0");
+    assert!(gov.contains("of region us-gov-west-1"), "{gov}");
+}
+
 #[test]
 fn the_command_line_sets_lists_ends_and_rates() {
     let home = Home::new();
