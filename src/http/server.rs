@@ -189,7 +189,7 @@ impl Accepting {
         listening.refused("accept_failed");
         let pause = self.pause.unwrap_or(Duration::from_millis(10));
         if self.pause.is_none() {
-            tracing::error!(%error, "connections cannot be accepted: {error}; is the limit of open files too low?");
+            tracing::warn!(%error, "connections cannot be accepted: {error}; is the limit of open files too low?");
         }
         self.pause = Some((pause * 2).min(Duration::from_secs(1)));
         tokio::time::sleep(pause).await;
