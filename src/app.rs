@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, Durability, Key, Policy};
+use crate::config::{Config, Durability, Key, Policy, Pool};
 use crate::demo::Demo;
 use crate::dispatch::retries::Budget as Retries;
 use crate::dispatch::{Dispatcher, Senders, afford};
@@ -29,6 +29,7 @@ use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
+use crate::http::server::tls::Certificates;
 use crate::http::server::{Listening, Routers, serve};
 use crate::jobs::alerts::Deliverer;
 use crate::jobs::budget_keeper::{self, BudgetKeeper};
@@ -47,8 +48,8 @@ use crate::meter::prom::Metrics;
 use crate::snapshot::Snapshot;
 use crate::state::{Gateway, PriceDesk, Readiness, Shared};
 use crate::store::{self, Db, Engine, Options, StoreError};
-use crate::upstream::Provider;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
+use crate::upstream::{LaneOptions, Provider};
 use secrecy::ExposeSecret as _;
 
 /// Largest answer held in memory.
@@ -164,8 +165,9 @@ impl App {
         lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let server = &gateway.config.server;
+        let certificates = certificates(&gateway, &lifecycle)?;
         let (listener, addr) = listen(server.listen).await?;
-        let listening = Listening::new(server, lifecycle.clone());
+        let listening = Listening::new(&gateway, certificates, lifecycle.clone());
         let routers = Routers { serving: router(&gateway), stopping: stopping_router(&gateway) };
         lifecycle.job(serve(listener, routers, listening.clone()));
         let mut metrics_addr = None;
@@ -173,7 +175,11 @@ impl App {
             let (listener, addr) = listen(wanted).await?;
             metrics_addr = Some(addr);
             let router = operations_router(&gateway);
-            lifecycle.job(serve(listener, Routers { serving: router.clone(), stopping: router }, listening));
+            lifecycle.job(serve(
+                listener,
+                Routers { serving: router.clone(), stopping: router },
+                listening.operations(),
+            ));
         }
         let drain = server.drain_timeout;
         Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle, drain })
@@ -187,6 +193,14 @@ impl App {
         self.lifecycle.stop(self.drain, hurry).await;
         self.gateway.db.close().await;
     }
+}
+
+/// The certificates of the door, and the job that follows their files.
+fn certificates(gateway: &Shared, lifecycle: &Lifecycle) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(files) = &gateway.config.server.tls else { return Ok(None) };
+    let certificates = Arc::new(Certificates::load(files).map_err(StartError::Config)?);
+    lifecycle.job(Arc::clone(&certificates).watch(Arc::clone(gateway), lifecycle.jobs_stop.clone()));
+    Ok(Some(certificates))
 }
 
 /// The jobs of the outbox: one keeps it, one for each receiver empties it.
@@ -320,17 +334,23 @@ fn senders(snapshot: &Snapshot, start: &Start) -> Result<Senders, StartError> {
             let options = PoolOptions {
                 connect_timeout: provider.timeouts.connect,
                 max_idle_per_host: usize::try_from(provider.pool.max_idle_per_host).unwrap_or(usize::MAX),
-                http2: match provider.pool.http2 {
-                    crate::config::Http2::Auto => Http2::Auto,
-                    crate::config::Http2::Always => Http2::Always,
-                    crate::config::Http2::Never => Http2::Never,
-                },
+                http2: http2(&provider.pool),
             };
             signers::signed(provider, start, HttpProvider::new(options, Arc::clone(&tls)), &tls)?
         };
         senders.insert(Arc::clone(&provider.id), sender);
     }
     Ok(senders)
+}
+
+fn http2(pool: &Pool) -> Http2 {
+    let size = |most: u64| usize::try_from(most).unwrap_or(usize::MAX);
+    let lanes = LaneOptions { connections: size(pool.http2_connections), streams: size(pool.http2_streams) };
+    match pool.http2 {
+        crate::config::Http2::Auto => Http2::Auto(lanes),
+        crate::config::Http2::Always => Http2::Always(lanes),
+        crate::config::Http2::Never => Http2::Never,
+    }
 }
 
 /// The id of a key that the configuration declares.

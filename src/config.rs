@@ -60,7 +60,7 @@ pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use routing::Routing;
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
-pub use server::Server;
+pub use server::{Network, Server, Tls};
 
 use context::Context;
 use expand::Env;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::config::{BAD_CONFIG, FAILED, FINE};
 use crate::config::{Config, ConfigSource, Fault, Known};
+use crate::http::server::tls::Certificates;
 use crate::snapshot::Snapshot;
 use crate::store::Db;
 
@@ -57,6 +58,7 @@ fn resolved(source: &ConfigSource, config: Config, env: &dyn Fn(&str) -> Option<
     let told = Snapshot::build(&config, env, 0).map(drop);
     let database = || Db::check_url(config.database.url.expose_secret());
     let told = told.and_then(|()| database().map_err(|error| format!("database.url: {error}")));
+    let told = told.and_then(|()| config.server.tls.iter().try_for_each(|tls| Certificates::load(tls).map(drop)));
     told.map(|()| config).map_err(|why| {
         let (key, problem) = why.split_once(": ").unwrap_or(("", why.as_str()));
         let (key, problem) = (key.to_owned(), problem.to_owned());

@@ -46,6 +46,12 @@ pub struct Metrics {
     pub usage_dropped: IntCounter,
     /// Keys in memory.
     pub keys_cached: IntGauge,
+    /// Open connections of clients.
+    pub connections: IntGauge,
+    /// Requests and connections refused at the door, by reason.
+    pub refused: IntCounterVec,
+    /// New certificates that were taken up, or could not be.
+    pub tls_reloads: IntCounterVec,
     /// Requests refused because of overload, by reason.
     pub shed: IntCounterVec,
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
@@ -205,6 +211,9 @@ impl Metrics {
                 "Upstream keys that a provider refused, each time that it was news",
                 &["provider"],
             ),
+            connections: gauge(&r, "weir_connections", "Open connections of clients"),
+            refused: int(&r, "weir_refused_total", "Requests and connections refused at the door", &["reason"]),
+            tls_reloads: int(&r, "weir_tls_reloads_total", "New certificates by outcome", &["outcome"]),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
             breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider", "model"]).expect("valid")),
             alert_deliveries: int(

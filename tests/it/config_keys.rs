@@ -183,6 +183,8 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("providers.*.paths", "paths_of_operations_are_configured"),
     ("providers.*.paths.*", "paths_of_operations_are_configured"),
     ("providers.*.pool.http2", "http2_is_spoken_where_it_is_demanded"),
+    ("providers.*.pool.http2_connections", "f10_streams_get_connections_as_they_need_them"),
+    ("providers.*.pool.http2_streams", "f10_streams_get_connections_as_they_need_them"),
     ("providers.*.pool.max_idle_per_host", "idle_connections_are_kept_as_configured"),
     ("providers.*.quirks", "quirks_of_a_provider_are_configured"),
     ("providers.*.timeouts.between_chunks", "a_stall_between_chunks_ends_in_a_timeout_event"),
@@ -203,14 +205,22 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("routing.max_ejected_percent", "not_everything_is_left_alone"),
     ("routing.retry_percent", "second_tries_are_a_share_of_all"),
     ("server.body_idle_timeout", "a_body_that_stalls_is_given_up"),
+    ("server.body_min_rate", "f39_a_body_that_trickles_is_given_up"),
     ("server.body_limit", "large_requests_are_refused"),
     ("server.drain_timeout", "a_stream_that_outlives_the_drain_is_interrupted"),
     ("server.header_timeout", "a_head_that_does_not_come_is_given_up"),
+    ("server.idle_timeout", "an_idle_connection_is_closed_in_silence"),
     ("server.listen", "it_listens_where_the_file_says_and_the_flag_goes_before_it"),
     ("server.max_connections", "beyond_max_connections_a_client_waits"),
+    ("server.max_connections_per_address", "one_address_gets_so_many_connections"),
     ("server.max_in_flight", "beyond_max_in_flight_the_answer_is_overloaded"),
     ("server.metrics_listen", "metrics_have_an_address_of_their_own"),
     ("server.request_timeout", "retries_stop_at_the_deadline"),
+    ("server.tls.cert", "https_is_spoken_and_new_certificates_are_taken_up"),
+    ("server.tls.client_ca", "clients_need_a_certificate_where_that_is_said"),
+    ("server.tls.key", "https_is_spoken_and_new_certificates_are_taken_up"),
+    ("server.trusted_proxies", "a_trusted_proxy_tells_whom_it_speaks_for"),
+    ("server.write_timeout", "f38_a_client_that_does_not_read_is_given_up"),
     ("server.upload_limit", "large_requests_are_refused"),
 ];
 
@@ -339,7 +349,7 @@ async fn with(url: &str, settings: &str) -> (Gateway, String) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the runtime of the test ends its tasks")]
-fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) {
+pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) {
     tokio::spawn(task);
 }
 

@@ -10,6 +10,7 @@ mod cli;
 mod config_keys;
 mod demo;
 mod dialects;
+mod door;
 mod embeddings;
 mod errors;
 mod faults;

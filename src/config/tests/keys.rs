@@ -25,6 +25,14 @@ fn server() {
     check("server: {body_idle_timeout: 200ms}", "/server/body_idle_timeout", r#""200ms""#);
     check("server: {drain_timeout: 0s}", "/server/drain_timeout", r#""0s""#);
     check("server: {max_connections: 7}", "/server/max_connections", "7");
+    check("server: {idle_timeout: 1m}", "/server/idle_timeout", r#""1m""#);
+    check("server: {body_min_rate: 1KiB}", "/server/body_min_rate", r#""1KiB""#);
+    check("server: {write_timeout: 5s}", "/server/write_timeout", r#""5s""#);
+    check("server: {max_connections_per_address: 9}", "/server/max_connections_per_address", "9");
+    let proxies = "server: {trusted_proxies: [10.0.0.0/8, '::1']}";
+    check(proxies, "/server/trusted_proxies", r#"["10.0.0.0/8","::1/128"]"#);
+    let tls = "server: {tls: {cert: /c.pem, key: k.pem, client_ca: ca.pem}}";
+    check(tls, "/server/tls", r#"{"cert":"/c.pem","key":"k.pem","client_ca":"ca.pem"}"#);
     check("server: {max_in_flight: 8}", "/server/max_in_flight", "8");
 }
 
@@ -93,6 +101,8 @@ fn providers() {
     x("timeouts: {first_byte: 2s}", "/timeouts/first_byte", r#""2s""#);
     x("timeouts: {between_chunks: 3s}", "/timeouts/between_chunks", r#""3s""#);
     x("timeouts: {total: 4s}", "/timeouts/total", r#""4s""#);
+    x("pool: {http2_connections: 3}", "/pool/http2_connections", "3");
+    x("pool: {http2_streams: 4}", "/pool/http2_streams", "4");
     x("pool: {max_idle_per_host: 0}", "/pool/max_idle_per_host", "0");
     x("pool: {http2: always}", "/pool/http2", r#""always""#);
     x("pool: {http2: never}", "/pool/http2", r#""never""#);
