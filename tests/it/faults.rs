@@ -1,7 +1,5 @@
 //! Faults on request at any provider, and `chaos`: what a caller sees, what is recorded, what it costs.
 
-use std::time::Duration;
-
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use weir::clock::Clock;

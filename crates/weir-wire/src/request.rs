@@ -184,7 +184,7 @@ impl Peek {
     }
 
     /// Where the values of this top-level member lie.
-    fn values<'b>(&self, body: &'b [u8], name: &str) -> impl Iterator<Item = Span> {
+    fn values(&self, body: &[u8], name: &str) -> impl Iterator<Item = Span> {
         let named = move |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
         self.members.iter().filter(named).map(|member| member.value)
     }
