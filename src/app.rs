@@ -17,6 +17,7 @@ use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
 use crate::config::{Config, Durability, Key, Policy, Pool};
 use crate::demo::Demo;
+use crate::dispatch::retries::Budget as Retries;
 use crate::dispatch::{Dispatcher, Senders, afford};
 use crate::events::USAGE_SETTLED;
 use crate::flight::ids::RecentIds;
@@ -143,10 +144,14 @@ impl App {
         let now = start.clock.mono_ns();
         let snapshot = Snapshot::build(&start.config, &*start.env, now).map_err(StartError::Config)?;
         let senders = senders(&snapshot, &start)?;
+        for warning in start.config.chaos.warnings() {
+            tracing::warn!("{warning}");
+        }
         let db = open_database(&start.config)?;
         let journal = open_journal(&start)?;
         let ledger = Ledger::new(Arc::clone(&journal));
         let meter = Meter { clock: start.clock.clone(), ledger, metrics: Arc::new(Metrics::new()) };
+        meter.metrics.chaos_active.set(i64::from(start.config.chaos.is_active()));
         let (keeper, demands) = mpsc::channel(budget::MAX_WAITING);
         let budgets = Arc::new(Budgets::new(keeper));
         #[expect(clippy::cast_precision_loss, reason = "seconds fit an f64 for millions of years")]
@@ -227,6 +232,7 @@ fn gateway(
         let _ = admin.set(KeyHash::of(key.expose_secret().trim()));
     }
     let dispatcher = Dispatcher {
+        retries: Retries::new(start.config.routing.retry_percent),
         senders: ArcSwap::from_pointee(senders),
         chance: start.chance.clone(),
         hard_stop: lifecycle.hard_stop.clone(),
@@ -323,7 +329,7 @@ fn senders(snapshot: &Snapshot, start: &Start) -> Result<Senders, StartError> {
     let mut senders: Senders = HashMap::new();
     for provider in snapshot.providers.values() {
         let sender: Arc<dyn Provider> = if provider.demo {
-            Arc::new(Demo::new(start.clock.clone(), start.chance.clone()))
+            Arc::new(Demo::new(start.clock.clone()))
         } else {
             let options = PoolOptions {
                 connect_timeout: provider.timeouts.connect,

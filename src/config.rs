@@ -8,6 +8,7 @@ mod alerts;
 mod auth;
 mod brake;
 mod budgets;
+mod chaos;
 mod check;
 mod context;
 mod database;
@@ -26,6 +27,7 @@ mod providers;
 mod read;
 mod reference;
 mod reports;
+mod routing;
 mod schema;
 mod secret;
 mod server;
@@ -41,6 +43,7 @@ pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, w
 pub use auth::Auth;
 pub use brake::Brake;
 pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
+pub use chaos::{Chaos, ChaosFault};
 pub use database::Database;
 pub use diff::{Change, diff};
 pub use fault::Fault;
@@ -48,12 +51,13 @@ pub use keys::Key;
 pub use ledger::{Durability, Ledger};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogLevel, Logging};
-pub use models::{Models, Retries, Route, Strategy, Target};
+pub use models::{HashBy, Models, Prefer, Retries, Route, Strategy, Target};
 pub use parse::Format;
 pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistory, PriceSheet, Prices, TierPrices};
-pub use providers::{AuthOverride, Faults, Http2, Pool, Provider, Providers, Timeouts};
+pub use providers::{AuthOverride, Faults, Health, Http2, Pool, Provider, Providers, Timeouts};
 pub use reference::reference;
 pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
+pub use routing::Routing;
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::{Network, Server, Tls};
@@ -91,6 +95,8 @@ pub struct Config {
     /// Public model names: each is `provider/model`, or a route.
     #[schemars(with = "std::collections::BTreeMap<String, schema::RouteOrShorthand>")]
     pub models: Models,
+    /// Bounds on what is done so that requests get there.
+    pub routing: Routing,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
     /// Budgets that the file declares, beside those in the database.
@@ -99,6 +105,8 @@ pub struct Config {
     pub budget_policy: BudgetPolicy,
     /// What stops an agent that runs away: bounds of one session.
     pub brake: Brake,
+    /// Calls that go wrong on purpose, whoever makes them: for staging, never for production.
+    pub chaos: Chaos,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     /// Beside the components there are steps for long prompts, tiers, cheaper hours and a begin; lists
@@ -220,10 +228,12 @@ impl Config {
             // Before what names them.
             providers: providers::read(section),
             models: models::read(section),
+            routing: section.section("routing", Routing::read).unwrap_or_default(),
             keys: keys::read(section),
             budgets: budgets::read(section),
             budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
             brake: section.section("brake", Brake::read).unwrap_or_default(),
+            chaos: section.section("chaos", Chaos::read).unwrap_or_default(),
             prices: prices::read(section),
             ledger: section
                 .section("ledger", |section| Ledger::read(section, &data_dir))

@@ -1,5 +1,6 @@
 //! `providers`: the upstream accounts that requests go to.
 
+mod health;
 mod network;
 mod overrides;
 
@@ -10,6 +11,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use health::Health;
 pub use network::{Http2, Pool, Timeouts};
 pub use overrides::AuthOverride;
 
@@ -53,6 +55,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// The connections to it.
     pub pool: Pool,
+    /// When its models are left alone, and for how long.
+    pub health: Health,
     /// The operations it offers, in place of the catalogue's.
     pub operations: Option<Vec<String>>,
     /// Paths by operation, where they are not the usual ones.
@@ -65,8 +69,8 @@ pub struct Provider {
     pub usage: BTreeMap<String, serde_json::Value>,
     /// How it wants its key, over the catalogue's.
     pub auth: Option<AuthOverride>,
-    /// Whether callers may ask for faults with `x-weir-fault`. Only `demo` can have them, and does
-    /// unless this forbids it.
+    /// Whether any caller may ask for faults with `x-weir-fault`. At `demo` they may unless this
+    /// forbids it, elsewhere only where this allows it.
     pub faults: Option<Faults>,
 }
 
@@ -74,7 +78,7 @@ pub struct Provider {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Faults {
-    /// The header is ignored, and the answer warns of it.
+    /// A request with the header is refused, unless another of its targets allows it.
     Forbidden,
     /// The header is obeyed.
     Allowed,
@@ -98,6 +102,7 @@ impl Default for Provider {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             pool: Pool::default(),
+            health: Health::default(),
             operations: None,
             paths: BTreeMap::new(),
             quirks: None,
@@ -134,6 +139,7 @@ impl Provider {
             limits: section.section("limits", Limits::read).unwrap_or_default(),
             timeouts: section.section("timeouts", Timeouts::read).unwrap_or_default(),
             pool: section.section("pool", Pool::read).unwrap_or_default(),
+            health: section.section("health", Health::read).unwrap_or_default(),
             faults: section.take("faults", Field::choice),
             ..Self::default()
         };
@@ -171,10 +177,6 @@ fn check_kind(section: &mut Section<'_>, id: &str, provider: &Provider) {
         let problem = format!("no provider of the catalogue is called `{kind}`; `kind` says what it is");
         let path = if provider.kind.is_some() { format!("{}.kind", section.path) } else { section.path.clone() };
         section.cx.fault_of(&path, problem, suggestion);
-    }
-    if kind != DEMO && provider.faults == Some(Faults::Allowed) {
-        let path = format!("{}.faults", section.path);
-        section.cx.fault_of(&path, "only the `demo` provider makes faults in this version", None);
     }
     if kind == OPENAI_COMPATIBLE && !section.cx.is_set(&format!("{}.base_url", section.path)) {
         let path = section.path.clone();

@@ -222,7 +222,7 @@ fn well_formed(id: &str) -> bool {
 }
 
 /// `x-weir-tags: team=search,env=prod`.
-fn tags(headers: &HeaderMap) -> Result<Vec<(String, String)>, ApiError> {
+pub(super) fn tags(headers: &HeaderMap) -> Result<Vec<(String, String)>, ApiError> {
     let Some(value) = headers.get("x-weir-tags") else { return Ok(Vec::new()) };
     let text = value.to_str().map_err(|_| bad_tags("it must be plain ASCII"))?;
     let mut tags: Vec<(String, String)> = Vec::new();

@@ -28,6 +28,9 @@ pub struct Metrics {
     cost: CounterVec,
     attempts: IntCounterVec,
     rate_limited: IntCounterVec,
+    faults_injected: IntCounterVec,
+    /// Whether the configuration lets calls go wrong on purpose.
+    pub chaos_active: IntGauge,
     /// Requests being served.
     pub in_flight: IntGauge,
     /// Rows settled and not yet in the database.
@@ -53,6 +56,7 @@ pub struct Metrics {
     pub shed: IntCounterVec,
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
     pub breaker_state: IntGaugeVec,
+    upstream_keys_rejected: IntCounterVec,
     alert_deliveries: IntCounterVec,
     /// Events that a receiver of alerts has not been told of yet; counted up to ten thousand.
     pub alerts_pending: IntGaugeVec,
@@ -144,7 +148,7 @@ impl Metrics {
         let r = Registry::new();
         #[cfg(target_os = "linux")]
         r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).expect("registered once");
-        let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a provider: 0 closed, 1 open, 2 half open");
+        let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a target: 0 closed, 1 open, 2 half open");
         let alerts =
             Opts::new("weir_alerts_pending", "Events that a receiver has not been told of, up to ten thousand");
         let started = Gauge::new("weir_start_time_seconds", "When the gateway started, Unix seconds");
@@ -178,6 +182,13 @@ impl Metrics {
             ),
             attempts: int(&r, "weir_upstream_attempts_total", "Upstream tries by outcome", &["provider", "outcome"]),
             rate_limited: int(&r, "weir_rate_limited_total", "Requests refused by a limit", &["scope"]),
+            faults_injected: int(
+                &r,
+                "weir_faults_injected_total",
+                "Faults made on purpose: asked for by the request, or by the configuration's chaos",
+                &["provider", "fault", "origin"],
+            ),
+            chaos_active: gauge(&r, "weir_chaos_active", "1 while the configuration lets calls go wrong on purpose"),
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
             journal_damaged: gauge(&r, "weir_usage_journal_damaged", "Places in the journal that could not be read"),
@@ -194,11 +205,17 @@ impl Metrics {
                 "Usage rows lost: those that could not be written before the gateway had to end",
             ),
             keys_cached: gauge(&r, "weir_keys_cached", "Virtual keys in memory"),
+            upstream_keys_rejected: int(
+                &r,
+                "weir_upstream_keys_rejected_total",
+                "Upstream keys that a provider refused, each time that it was news",
+                &["provider"],
+            ),
             connections: gauge(&r, "weir_connections", "Open connections of clients"),
             refused: int(&r, "weir_refused_total", "Requests and connections refused at the door", &["reason"]),
             tls_reloads: int(&r, "weir_tls_reloads_total", "New certificates by outcome", &["outcome"]),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
-            breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider"]).expect("valid")),
+            breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider", "model"]).expect("valid")),
             alert_deliveries: int(
                 &r,
                 "weir_alert_deliveries_total",
@@ -295,6 +312,16 @@ impl Metrics {
     /// A budget of this scope had not enough left.
     pub fn budget_rejected(&self, scope: &str) {
         self.budget_rejected.with_label_values(&[scope]).inc();
+    }
+
+    /// A provider refused one of the gateway's keys.
+    pub fn upstream_key_rejected(&self, provider: &str) {
+        self.upstream_keys_rejected.with_label_values(&[provider]).inc();
+    }
+
+    /// Counts a fault that was made on purpose: which kind, and whether the request or `chaos` asked.
+    pub fn fault_injected(&self, provider: &str, kind: &str, origin: &str) {
+        self.faults_injected.with_label_values(&[provider, kind, origin]).inc();
     }
 
     /// Counts a request that a limit refused.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `budget`, `error`, `events`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 6] = ["budget", "clock", "error", "events", "money", "record"];
+/// Imported by all: `budget`, `error`, `events`, `faults`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 7] = ["budget", "clock", "error", "events", "faults", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
@@ -15,11 +15,13 @@ const MAP: &[(&str, &[&str])] = &[
     ("budget", &[]),
     ("catalog", &[]),
     ("clock", &[]),
-    ("config", &[]),
+    ("condition", &[]),
+    ("config", &["condition"]),
     ("demo", &["upstream"]),
-    ("dispatch", &["catalog", "flight", "gate", "meter", "price", "snapshot", "upstream"]),
+    ("dispatch", &["catalog", "flight", "gate", "meter", "price", "route", "snapshot", "upstream"]),
     ("error", &[]),
     ("events", &[]),
+    ("faults", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
     ("gate", &[]),
     (
@@ -27,6 +29,7 @@ const MAP: &[(&str, &[&str])] = &[
         &[
             "admin",
             "catalog",
+            "condition",
             "config",
             "dispatch",
             "flight",
@@ -48,8 +51,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("price", &["catalog"]),
     ("record", &[]),
     ("reports", &["config", "price", "snapshot", "store"]),
-    ("route", &["snapshot"]),
-    ("snapshot", &["catalog", "config", "gate", "price"]),
+    ("route", &["condition", "snapshot"]),
+    ("snapshot", &["catalog", "condition", "config", "gate", "price"]),
     ("state", &["alerts", "config", "dispatch", "flight", "gate", "price", "snapshot", "store"]),
     ("store", &[]),
     ("upstream", &[]),

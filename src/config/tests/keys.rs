@@ -150,8 +150,17 @@ fn models() {
     m("", "/targets/0/model", r#""chat""#);
     m("", "/targets/0/weight", "1");
     for (strategy, _) in <Strategy as read::Choice>::ALL {
-        m(&format!("strategy: {strategy}"), "/strategy", &format!("{strategy:?}"));
+        let rules = if *strategy == "conditional" { ", rules: [{if: request.stream, use: [demo/chat]}]" } else { "" };
+        m(&format!("strategy: {strategy}{rules}"), "/strategy", &format!("{strategy:?}"));
     }
+    m("strategy: conditional, rules: [{if: request.stream, use: [demo/chat]}]", "/rules/0/if", r#""request.stream""#);
+    m("hash_by: [user, key]", "/hash_by", r#"["user","key"]"#);
+    m("", "/hash_by/0", r#""prompt_cache_key""#);
+    m("prefer: latency", "/prefer", r#""latency""#);
+    m("regions: [eu], region_required: true", "/region_required", "true");
+    m("experiment: a-b", "/experiment", r#""a-b""#);
+    m("fallbacks_on: {context_length: [z]}", "/fallbacks_on/context_length", r#"["z"]"#);
+    m("fallbacks_on: {content_filter: [z]}", "/fallbacks_on/content_filter", r#"["z"]"#);
     m("fallbacks: [z, demo/embed]", "/fallbacks", r#"["z","demo/embed"]"#);
     m("retries: {attempts: 3}", "/retries/attempts", "3");
     m("retries: {backoff: 0s}", "/retries/backoff", r#""0s""#);
@@ -236,6 +245,20 @@ fn budget_policy_and_brake() {
     check("brake: {repeats: 3}", "/brake/repeats", "3");
     check("brake: {idle: 10m}", "/brake/idle", r#""10m""#);
     assert_eq!(load("brake: {}").brake.idle, Duration::from_secs(3600));
+}
+
+#[test]
+fn chaos() {
+    let fault = |entry: &str| format!("chaos: {{faults: [{{{entry}}}]}}");
+    check("chaos: {enabled: true}", "/chaos/enabled", "true");
+    check(&fault("provider: demo, fault: 'status=503, rate=0.5'"), "/chaos/faults/0/provider", r#""demo""#);
+    check(&fault("provider: demo, fault: 'status=503, rate=0.5'"), "/chaos/faults/0/fault", r#""status=503,rate=0.5""#);
+    let config = load("models: {m: demo/chat}\nchaos: {faults: [{model: m, fault: delay=1s}]}");
+    assert_eq!(config.chaos.faults[0].model.as_deref(), Some("m"));
+    assert!(!config.chaos.is_active() && config.chaos.of_model("m").next().is_none(), "it is not enabled");
+    let on = load("models: {m: demo/chat}\nchaos: {enabled: true, faults: [{model: m, fault: delay=1s}]}").chaos;
+    assert!(on.is_active() && on.of_model("m").count() == 1 && on.of_model("n").next().is_none());
+    assert!(!load("chaos: {enabled: true}").chaos.is_active() && !load("{}").chaos.is_active());
 }
 
 #[test]
