@@ -12,6 +12,9 @@ use crate::error::ApiError;
 use crate::upstream::BodyFault;
 use crate::upstream::decode::{Encoding, decode_whole};
 
+/// Bodies up to this are copied out of the connection's buffer.
+const SMALL: usize = 2 * 1024;
+
 /// How a body is read.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
@@ -53,7 +56,7 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result
 
 async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
     let Some(first) = chunk(&mut body, limits.idle).await? else { return Ok(Bytes::new()) };
-    let Some(second) = chunk(&mut body, limits.idle).await? else { return within(first, limits.max) };
+    let Some(second) = chunk(&mut body, limits.idle).await? else { return within(compact(first), limits.max) };
     let mut all = BytesMut::from(first);
     let mut next = Some(second);
     while let Some(data) = next {
@@ -66,6 +69,12 @@ async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> 
         next = chunk(&mut body, limits.idle).await?;
     }
     Ok(all.freeze())
+}
+
+/// A small body in memory of its own: as a part of what the connection read it would keep all of that for
+/// as long as the answer takes.
+fn compact(data: Bytes) -> Bytes {
+    if data.len() <= SMALL { Bytes::copy_from_slice(&data) } else { data }
 }
 
 fn too_large(max: u64) -> ApiError {

@@ -19,12 +19,14 @@ pub mod stall;
 pub mod tls;
 
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -204,12 +206,15 @@ enum When {
 }
 
 async fn connection(stream: TcpStream, peer: IpAddr, mut place: Place, router: Router, on: Listening, when: When) {
+    // What a connection needs for a moment only (a handshake is large) is not kept for as long as it lasts.
+    let mut opening = Box::pin(open(stream, peer, &mut place, &on));
     let opened = tokio::select! {
-        opened = open(stream, peer, &mut place, &on) => opened,
+        opened = opening.as_mut() => opened,
         () = last_word(on.end(when)) => Err(GONE),
     };
+    drop(opening);
     match opened {
-        Ok((opened, conn)) => Box::pin(serve_one(opened, conn, router, &on, when)).await,
+        Ok((opened, conn)) => serve_one(opened, conn, router, &on, when).await,
         Err(GONE | SILENT) => {}
         Err(reason) => on.refused(reason),
     }
@@ -239,17 +244,20 @@ async fn open(
     Ok((opened, Conn::new(client, on.waits)))
 }
 
-async fn serve_one(opened: Opened, conn: Arc<Conn>, router: Router, on: &Listening, when: When) {
+fn serve_one(opened: Opened, conn: Arc<Conn>, router: Router, on: &Listening, when: When) -> BoxFuture<'_, ()> {
     let (door, shared, router) = (Arc::clone(&on.door), Arc::clone(&conn), TowerToHyperService::new(router));
-    let service =
-        service_fn(move |request| service::serve(Arc::clone(&door), Arc::clone(&shared), router.clone(), request));
+    let service = service_fn(move |request| {
+        // hyper keeps the room of this future for as long as the connection lasts.
+        service::serve(Arc::clone(&door), Arc::clone(&shared), router.clone(), request).boxed()
+    });
     if opened.is_http2 {
         let io = TokioIo::new(Guarded::http2(opened.io, opened.first, Arc::clone(&conn)));
-        until_its_end(on.http2().serve_connection(io, service), &conn, on, when).await;
+        until_its_end(Box::pin(on.http2().serve_connection(io, service)), conn, on, when).boxed()
     } else {
         let io = TokioIo::new(Guarded::http1(opened.io, opened.first, Arc::clone(&conn)));
         // To a latecomer one answer, and it says that no other will come.
-        until_its_end(on.http1(when == When::Early).serve_connection(io, service), &conn, on, when).await;
+        let connection = on.http1(when == When::Early).serve_connection(io, service);
+        until_its_end(Box::pin(connection), conn, on, when).boxed()
     }
 }
 
@@ -260,11 +268,10 @@ impl Listening {
     }
 }
 
-async fn until_its_end<C>(connection: C, conn: &Conn, on: &Listening, when: When)
+async fn until_its_end<C>(mut connection: Pin<Box<C>>, conn: Arc<Conn>, on: &Listening, when: When)
 where
     C: GracefulConnection<Error = hyper::Error>,
 {
-    let mut connection = pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
         () = on.end(when).cancelled() => {
@@ -278,7 +285,7 @@ where
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 outcome = connection.as_mut() => outcome,
-                () = abandoned(conn) => return,
+                () = abandoned(&conn) => return,
                 () = patience(on, when) => return,
             }
         }

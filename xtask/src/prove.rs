@@ -19,6 +19,7 @@ mod bench;
 mod budget;
 mod caps;
 mod chance;
+mod door;
 mod exact;
 mod kill;
 mod ledger;
@@ -38,6 +39,7 @@ scenarios, all of them by default:
   aborts   clients leave at random bytes: each has a row, and the upstream is left at once
   kill     kill -9 at random moments: nothing answered or called is lost, doubled or wrong
   budget   more work at once than a budget allows, on several processes: not a nano-dollar too much
+  door     thousands of silent streams cost little, hundreds of slow clients disturb nobody
   outage   the database away, locked, cut off; the disk full: work stops, nothing is lost, work resumes
 options:
   --short                            what fits into a test run
@@ -49,11 +51,12 @@ options:
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
 type Scenario = (&'static str, for<'a> fn(&'a Lab) -> Outcome<'a>);
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     ("exact", |lab| Box::pin(exact::prove(lab))),
     ("aborts", |lab| Box::pin(aborts::prove(lab))),
     ("kill", |lab| Box::pin(kill::prove(lab))),
     ("budget", |lab| Box::pin(budget::prove(lab))),
+    ("door", |lab| Box::pin(door::prove(lab))),
     ("outage", |lab| Box::pin(outage::prove(lab))),
 ];
 
@@ -134,7 +137,7 @@ pub(crate) fn prove(arguments: &[String]) -> Result {
 /// cannot be raised, the load says so by itself.
 fn room_for_connections() {
     let own = std::process::id().to_string();
-    succeeds(Command::new("prlimit").args(["--pid", &own, "--nofile=16384:"]));
+    succeeds(Command::new("prlimit").args(["--pid", &own, "--nofile=20000:"]));
 }
 
 /// Builds the gateway; the path of its binary.

@@ -120,6 +120,14 @@ impl Weir {
         }
     }
 
+    /// Bytes of memory that it holds.
+    pub(super) fn resident(&self) -> Result<u64> {
+        let child = self.child.as_ref().ok_or("the gateway is not running")?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
+    }
+
     /// `kill -9`, now.
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
