@@ -14,6 +14,7 @@ mod flow;
 pub mod forward;
 pub mod keep;
 pub mod prepare;
+mod queued;
 mod rerank;
 pub mod stream;
 pub mod translation;

@@ -24,6 +24,7 @@ use crate::catalog::{self, AuthStyle, Model, Quirk};
 use crate::clock::UnixMs;
 use crate::config::Pool;
 use crate::gate::limit::Limiter;
+use crate::gate::queue::Queue;
 use crate::price::{Book, Prices};
 use live::Live;
 use secrets::Secrets;
@@ -100,7 +101,7 @@ pub struct Credential {
     /// provider wants no key.
     pub header: Option<(HeaderName, HeaderValue)>,
     /// What the upstream grants this key.
-    pub limiter: Limiter,
+    pub limiter: Arc<Limiter>,
 }
 
 impl fmt::Debug for Credential {
@@ -152,6 +153,10 @@ pub struct ProviderDef {
     pub pool: Pool,
     /// Whether requests that name no provider go here.
     pub default: bool,
+    /// Where requests wait while its limits are used up.
+    pub queue: Option<Queue>,
+    /// Whether what it tells of its own limits is believed.
+    pub learns_limits: bool,
     /// Whether callers may inject faults (`x-weir-fault`).
     pub faults_allowed: bool,
     /// In flight, latency.

@@ -1,7 +1,7 @@
 //! Checks that need more than one key.
 
-use super::Config;
 use super::context::{Context, join};
+use super::{Config, LimitSharing};
 
 /// Tells what is wrong between the keys of a configuration.
 pub(super) fn check(cx: &Context<'_>, config: &Config) {
@@ -11,11 +11,23 @@ pub(super) fn check(cx: &Context<'_>, config: &Config) {
     fallbacks(cx, config);
     cycles(cx, config);
     receipt_key(cx, config);
+    sharing(cx, config);
 }
 
 fn receipt_key(cx: &Context<'_>, config: &Config) {
     if let Some(problem) = config.receipts.problem() {
         cx.fault_of("receipts.signing_key", problem, None);
+    }
+}
+
+/// Redis where it is used, and only there.
+fn sharing(cx: &Context<'_>, config: &Config) {
+    let wanted = config.limit_sharing == Some(LimitSharing::Redis);
+    if wanted && !cx.is_set("redis") {
+        cx.fault_of("limit_sharing", "to share limits in Redis, `redis.url` must say where that is", None);
+    }
+    if !wanted && config.redis.is_some() {
+        cx.fault_of("redis", "it does nothing without `limit_sharing: redis`", None);
     }
 }
 

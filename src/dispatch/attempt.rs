@@ -16,13 +16,13 @@ use super::exchange::Question;
 use super::prepare::{Prepared, prepare};
 use super::rerank::Ranking;
 use super::translation::Translation;
-use super::{Dispatcher, Failed, Job, Next, Reply, afford, classify, stream, whole};
+use super::{Dispatcher, Failed, Job, Next, Reply, afford, classify, queued, stream, whole};
 use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::flight::Flight;
-use crate::gate::limit::Refused;
+use crate::gate::limit::{Ask, Kind, Limiter, Line, Refused, Scope, Tokens, Whose, learn};
 use crate::meter::count::CountJob;
-use crate::snapshot::{Credential, Operation, ProviderDef, Target};
+use crate::snapshot::{Operation, ProviderDef, Target};
 use crate::upstream::{Answer, body, decode};
 
 /// Largest error body that is read.
@@ -33,40 +33,78 @@ const MAX_ERROR_BODY: usize = 256 * 1024;
 pub struct Lease {
     provider: Arc<ProviderDef>,
     credential: usize,
-    tokens_taken: u64,
+    /// What it holds of the provider's limits.
+    line: Line,
+    estimate: u64,
     /// What this call itself used, where the request makes several.
     spent: Option<u64>,
     flight: Arc<Flight>,
 }
 
 impl Lease {
-    /// Takes a place with the provider's next key that has room, and the estimated tokens.
+    /// Takes a place with the provider's next key that has room, and the estimated tokens. Where the
+    /// provider has a queue, it waits there for its turn.
     ///
     /// # Errors
-    /// When the configured limits of every key are exhausted.
-    pub fn take(provider: &Arc<ProviderDef>, flight: &Arc<Flight>, estimate: u64) -> Result<Self, Failed> {
-        let now = flight.now();
+    /// When the limits of the provider, of the model there, or of every key are exhausted.
+    pub async fn take(target: &Target, flight: &Arc<Flight>, estimate: u64) -> Result<Self, Failed> {
+        Self::take_in_turn(target, flight, estimate, true).await
+    }
+
+    /// The same, and only if it `waits` in the queue.
+    pub(super) async fn take_in_turn(
+        target: &Target,
+        flight: &Arc<Flight>,
+        estimate: u64,
+        waits: bool,
+    ) -> Result<Self, Failed> {
+        let provider = &target.provider;
+        let attempt = || Self::try_take(target, flight, estimate);
+        let taken = match provider.queue.as_ref().filter(|_| waits) {
+            Some(queue) => Box::pin(queued::in_turn(provider, queue, flight, attempt)).await,
+            None => attempt().await,
+        };
+        taken.map_err(|refused| {
+            flight.metrics().rate_limited("upstream");
+            at_limit(provider, &refused)
+        })
+    }
+
+    /// The same without waiting for anybody.
+    ///
+    /// # Errors
+    /// The limit that is exhausted; of several keys' the one that ends first.
+    async fn try_take(target: &Target, flight: &Arc<Flight>, estimate: u64) -> Result<Self, Refused> {
+        let (provider, now) = (&target.provider, flight.now());
+        let mut asks = shared_line(target, flight, estimate);
         let count = provider.credentials.len();
         let turn = if count == 1 { 0 } else { provider.turn.fetch_add(1, Ordering::Relaxed) };
         let mut soonest: Option<Refused> = None;
         for credential in (0..count).map(|i| (turn.wrapping_add(i)) % count) {
-            match admit(&provider.credentials[credential], estimate, now) {
-                Ok(tokens_taken) => {
+            asks.push((Arc::clone(&provider.credentials[credential].limiter), Ask::request(estimate)));
+            let mut line = Line::new(flight.limits());
+            match line.take(&asks, now).await {
+                Ok(()) => {
                     provider.live.enter();
-                    return Ok(Self {
-                        provider: Arc::clone(provider),
-                        credential,
-                        tokens_taken,
-                        spent: None,
-                        flight: Arc::clone(flight),
-                    });
+                    let (provider, flight) = (Arc::clone(provider), Arc::clone(flight));
+                    return Ok(Self { provider, credential, line, estimate, spent: None, flight });
                 }
-                Err(refused) if soonest.is_none_or(|s| refused.retry_after < s.retry_after) => soonest = Some(refused),
+                Err(refused) if soonest.as_ref().is_none_or(|s| refused.retry_after < s.retry_after) => {
+                    soonest = Some(refused);
+                }
                 Err(_) => {}
             }
+            asks.pop();
         }
-        flight.metrics().rate_limited("upstream");
-        Err(at_limit(provider, soonest))
+        Err(soonest.unwrap_or_else(|| no_keys(provider)))
+    }
+
+    /// Takes over what the provider tells of its own limits, where it is to be believed.
+    pub(super) fn learn(&self, headers: &HeaderMap) {
+        if self.provider.learns_limits {
+            let told = learn::read(headers, self.flight.clock().unix_ms());
+            self.provider.credentials[self.credential].limiter.learn(&told, self.estimate, self.flight.now());
+        }
     }
 
     /// Names the tokens that this call used; without it they are the request's.
@@ -85,33 +123,54 @@ impl Lease {
     }
 }
 
-fn admit(credential: &Credential, estimate: u64, now: MonoNs) -> Result<u64, Refused> {
-    credential.limiter.admit_request(now)?;
-    credential.limiter.admit_tokens(estimate, now).inspect_err(|_| {
-        credential.limiter.refund_request(now);
-        credential.limiter.leave();
-    })
+/// What limits a call whatever key it goes by: the provider as a whole, and the model there, unless that
+/// was what the caller asked for by this name.
+fn shared_line(target: &Target, flight: &Flight, estimate: u64) -> Vec<(Arc<Limiter>, Ask)> {
+    let limits = flight.limits();
+    let asked = flight.draft().model.as_deref() == Some(&*target.name);
+    let model = if asked { None } else { limits.named(Scope::Model, &target.name) };
+    let shared = limits.of(Scope::Provider, &target.provider.id).into_iter().chain(model);
+    shared.map(|limiter| (limiter, Ask::request(estimate))).collect()
 }
 
-fn at_limit(provider: &ProviderDef, refused: Option<Refused>) -> Failed {
-    let (limit, scope) = refused.map_or((0, "keys"), |r| (r.limit, r.scope.as_str()));
-    let message = format!("provider {} is at its configured limit of {limit} ({scope})", provider.id);
-    let error = ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message);
-    Failed { error: error.after(refused.map_or(Duration::from_secs(1), |r| r.retry_after)), next: Next::OtherTarget }
+fn no_keys(provider: &ProviderDef) -> Refused {
+    let whose = Whose::new(Scope::Provider, &provider.id);
+    Refused { whose, kind: Kind::Unknown, limit: 0, retry_after: Duration::from_secs(1) }
+}
+
+fn at_limit(provider: &ProviderDef, refused: &Refused) -> Failed {
+    let error = if refused.kind == Kind::Unknown {
+        ApiError::limits_unavailable()
+    } else {
+        let whose = match refused.whose.scope {
+            Scope::Model => format!("model {}", refused.whose.subject),
+            _ => format!("provider {}", provider.id),
+        };
+        let message = format!("{whose} is at its configured limit of {}", refused.described());
+        ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message)
+    };
+    Failed { error: error.after(refused.retry_after), next: Next::OtherTarget }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let limiter = &self.provider.credentials[self.credential].limiter;
-        let used = self.spent.unwrap_or_else(|| {
-            let draft = self.flight.draft();
-            // Something ran and was not reported: the estimate stands.
-            let unreported = if draft.count.is_some() { self.tokens_taken } else { 0 };
-            draft.usage.map_or(unreported, |u| u.input.saturating_add(u.output))
-        });
-        limiter.correct_tokens(self.tokens_taken, used, self.flight.now());
-        limiter.leave();
+        let used = self.spent.map_or_else(
+            || {
+                let draft = self.flight.draft();
+                match draft.usage {
+                    Some(usage) => Tokens::Used(usage.input.saturating_add(usage.output)),
+                    // Something ran and was not reported: the estimate stands.
+                    None if draft.count.is_some() => Tokens::AsHeldAnd(0),
+                    None => Tokens::Used(0),
+                }
+            },
+            Tokens::Used,
+        );
+        self.line.settle(used, self.flight.now());
         self.provider.live.leave();
+        if let Some(queue) = &self.provider.queue {
+            queue.wake();
+        }
     }
 }
 
@@ -193,7 +252,7 @@ impl Dispatcher {
         let provider = &target.provider;
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        let lease = Lease::take(provider, &job.flight, job.estimate)?;
+        let lease = Lease::take(target, &job.flight, job.estimate).await?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         begin(&job.flight, target, started).await?;
@@ -236,7 +295,7 @@ impl Dispatcher {
     ) -> Result<(Trip, Bytes), Failed> {
         let provider = &target.provider;
         let started = job.flight.now();
-        let lease = Lease::take(provider, &job.flight, job.estimate)?;
+        let lease = Lease::take(target, &job.flight, job.estimate).await?;
         trying(&job.flight, target, started);
         let question = Question { dialect, uri, body, foreign: true };
         let outcome = self.ask(job, target, lease, question).await;
@@ -259,6 +318,7 @@ impl Dispatcher {
     /// Measures and decodes an answer; an error status becomes a failure.
     pub(super) async fn head(&self, trip: &Trip, answer: Answer) -> Result<Answer, Failed> {
         let provider = &trip.target.provider;
+        trip.lease.learn(&answer.headers);
         provider.live.observe(trip.flight.now().saturating_sub(trip.started) / 1000);
         let mut answer = decoded(answer, self.max_answer).map_err(|e| invalid_answer(provider, &e))?;
         if answer.status.is_success() {

@@ -75,7 +75,7 @@ impl Dispatcher {
         if forward.spends {
             self.afford(&forward.flight, &forward.target, || forward.bound.clone()).await?;
         }
-        let lease = Lease::take(&provider, &forward.flight, 0)?;
+        let lease = Lease::take(&forward.target, &forward.flight, 0).await?;
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         if forward.spends {

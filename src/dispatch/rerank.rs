@@ -76,7 +76,7 @@ impl Dispatcher {
     pub(super) async fn rerank(&self, job: &Job, target: &Arc<Target>, ranking: Ranking) -> Result<Reply, Failed> {
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        let lease = Lease::take(&target.provider, &job.flight, job.estimate)?;
+        let lease = Lease::take(target, &job.flight, job.estimate).await?;
         begin(&job.flight, target, started).await?;
         let Ranking { question, request } = ranking;
         let ranked = match self.ask(job, target, lease, question).await {
