@@ -43,7 +43,6 @@ impl Place {
     }
 
     /// The providers whose price depends on where they are.
-    #[must_use]
     pub fn matters() -> impl Iterator<Item = &'static crate::catalog::Provider> {
         ["bedrock", "bedrock_mantle", "openai", VERTEX].into_iter().filter_map(|id| Catalog::embedded().provider(id))
     }

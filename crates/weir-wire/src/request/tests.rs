@@ -50,7 +50,7 @@ fn reads_what_a_chat_body_says() {
 #[test]
 fn the_text_of_any_member_can_be_asked_for() {
     let body = r#"{"model":"m","messages":[],"sp\u0065ed":"f\u0061st","n":1}"#;
-    let text = |name: &str| chat(body).unwrap().text_member(body.as_bytes(), name).map(std::borrow::Cow::into_owned);
+    let text = |name: &str| chat(body).unwrap().text_member(body.as_bytes(), name).map(Cow::into_owned);
     assert_eq!((text("speed").as_deref(), text("n"), text("fast")), (Some("fast"), None, None));
 }
 
