@@ -145,7 +145,7 @@ impl RedisPool {
     /// Tells what came back or was taken without asking.
     async fn tell(&self) {
         loop {
-            let wants = self.accounts().to_tell(BATCH);
+            let wants = self.accounts().take_told(BATCH);
             if wants.is_empty() || self.ask(&wants).await.is_err() {
                 return;
             }

@@ -21,7 +21,7 @@ struct Account {
     change: Change,
     /// Numbers what is told of places: of two words that overtake each other the later one holds.
     word: u64,
-    to_tell: bool,
+    take_told: bool,
 }
 
 impl Accounts {
@@ -33,20 +33,20 @@ impl Accounts {
             account.places = account.places.saturating_sub(change.places).max(0);
         }
         account.change = account.change.and(&change.without_places());
-        account.to_tell = true;
+        account.take_told = true;
     }
 
     /// All that holds places is to be told: a sign of life.
     pub(super) fn all_to_tell(&mut self) {
         for account in self.0.values_mut() {
-            account.to_tell |= account.places > 0;
+            account.take_told |= account.places > 0;
         }
     }
 
     /// Some of what is to be told.
-    pub(super) fn to_tell(&mut self, most: usize) -> Vec<Want> {
-        self.0.retain(|_, account| account.to_tell || account.places > 0);
-        let waiting = self.0.iter().filter(|(_, account)| account.to_tell).take(most);
+    pub(super) fn take_told(&mut self, most: usize) -> Vec<Want> {
+        self.0.retain(|_, account| account.take_told || account.places > 0);
+        let waiting = self.0.iter().filter(|(_, account)| account.take_told).take(most);
         waiting
             .map(|(whose, account)| Want { whose: whose.clone(), limits: account.limits, ask: Ask::default() })
             .collect()
@@ -77,7 +77,7 @@ impl<'a> Asked<'a> {
             account.limits = want.limits;
             account.places = account.places.saturating_add(places(want));
             account.word += 1;
-            account.to_tell = false;
+            account.take_told = false;
             let change = std::mem::take(&mut account.change);
             said.push(Said { change, places: account.places, word: account.word });
         }
@@ -131,7 +131,7 @@ impl Drop for Asked<'_> {
             account.limits = want.limits;
             account.places = account.places.saturating_sub(places(want)).max(0);
             account.change = account.change.and(&said.change.only_taken());
-            account.to_tell = true;
+            account.take_told = true;
         }
     }
 }

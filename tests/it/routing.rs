@@ -272,7 +272,10 @@ async fn the_only_key_that_is_refused_is_tried_again_too() {
     let ask = async || bench.ask(json!({"model": "m", "messages": []}), &[]).await;
     for _ in 0..2 {
         let refused = ask().await;
-        assert_eq!((refused.status, refused.code().as_str()), (StatusCode::BAD_GATEWAY, "upstream_credentials_rejected"));
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (StatusCode::BAD_GATEWAY, "upstream_credentials_rejected")
+        );
     }
     assert_eq!(up.seen().len(), 1);
     bench.clock.advance(Duration::from_secs(300));
