@@ -1,6 +1,7 @@
 //! Start-up and stop, top to bottom.
 
 mod budgets;
+mod limits;
 mod signers;
 
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ use crate::flight::{Caller, Meter};
 use crate::gate::brake::{self, Brake};
 use crate::gate::budget::{self, Budgets, Demand};
 use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
-use crate::gate::limit::Limits;
+use crate::gate::limit::{Limits, Priority};
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
@@ -150,7 +151,9 @@ impl App {
         let db = open_database(&start.config)?;
         let journal = open_journal(&start)?;
         let ledger = Ledger::new(Arc::clone(&journal));
-        let meter = Meter { clock: start.clock.clone(), ledger, metrics: Arc::new(Metrics::new()) };
+        let replica = journal.folder().id();
+        let (limits, keeper_of_limits) = limits::limiters(&start.config, &start.clock, &db, replica)?;
+        let meter = Meter { clock: start.clock.clone(), ledger, metrics: Arc::new(Metrics::new()), limits };
         meter.metrics.chaos_active.set(i64::from(start.config.chaos.is_active()));
         let (keeper, demands) = mpsc::channel(budget::MAX_WAITING);
         let budgets = Arc::new(Budgets::new(keeper));
@@ -159,6 +162,7 @@ impl App {
         let gateway = Arc::new(gateway(start, snapshot, senders, db, meter, Arc::clone(&budgets), &lifecycle)?);
         let welcome = set_up(&gateway, &lifecycle).await?;
         accounting(&gateway, &lifecycle, demands);
+        limits::share(&gateway, keeper_of_limits, &lifecycle);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         send_events(&gateway, &lifecycle);
         lifecycle.job(Reconcile::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
@@ -365,7 +369,8 @@ fn declared_key(key: &Key) -> Result<KeyData, String> {
         name: key.name.clone(),
         hash: KeyHash::of(key.key.expose_secret()),
         rights: ModelRights::new(&key.models)?,
-        limits: Limits { rpm: key.limits.rpm, tpm: key.limits.tpm, concurrency: key.limits.concurrency },
+        limits: key.limits,
+        priority: key.priority,
         team_id: key.team_id.clone(),
         user_id: key.user_id.clone(),
         organization_id: key.organization_id.clone(),
@@ -384,6 +389,7 @@ fn anonymous(clock: &Clock) -> Caller {
         hash: KeyHash([0; 32]),
         rights: ModelRights::default(),
         limits: Limits::default(),
+        priority: Priority::default(),
         team_id: None,
         user_id: None,
         organization_id: None,
@@ -478,9 +484,8 @@ async fn first_key(gateway: &Gateway) -> Result<String, StoreError> {
         team_id: None,
         user_id: None,
         organization_id: None,
-        rpm: None,
-        tpm: None,
-        concurrency: None,
+        limits: Limits::default(),
+        priority: Priority::default(),
         expires_at: None,
         revoked_at: None,
         metadata: None,

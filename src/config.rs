@@ -31,6 +31,7 @@ mod routing;
 mod schema;
 mod secret;
 mod server;
+mod sharing;
 mod text;
 mod tree;
 
@@ -49,18 +50,19 @@ pub use diff::{Change, diff};
 pub use fault::Fault;
 pub use keys::Key;
 pub use ledger::{Durability, Ledger};
-pub use limits::Limits;
+pub use limits::{Limit, ProviderLimits};
 pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{HashBy, Models, Prefer, Retries, Route, Strategy, Target};
 pub use parse::Format;
 pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistory, PriceSheet, Prices, TierPrices};
-pub use providers::{AuthOverride, Faults, Health, Http2, Pool, Provider, Providers, Timeouts};
+pub use providers::{AuthOverride, Faults, Health, Http2, Pool, Provider, Providers, Queue, Timeouts};
 pub use reference::reference;
 pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use routing::Routing;
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::{Network, Server, Tls};
+pub use sharing::{LimitSharing, OnFailure, Redis};
 
 use context::Context;
 use expand::Env;
@@ -99,6 +101,12 @@ pub struct Config {
     pub routing: Routing,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
+    /// Limits beside those of single keys and providers: for users, teams, models, ...
+    pub limits: Vec<Limit>,
+    /// With whom all limits are shared. The default is `database` where that is PostgreSQL, else `none`.
+    pub limit_sharing: Option<LimitSharing>,
+    /// Where shared limits are kept, for `limit_sharing: redis`.
+    pub redis: Option<Redis>,
     /// Budgets that the file declares, beside those in the database.
     pub budgets: Vec<Budget>,
     /// What becomes of a request that cannot be held to its budgets.
@@ -230,6 +238,9 @@ impl Config {
             models: models::read(section),
             routing: section.section("routing", Routing::read).unwrap_or_default(),
             keys: keys::read(section),
+            limits: limits::read(section),
+            limit_sharing: section.take("limit_sharing", Field::choice),
+            redis: section.section("redis", Redis::read).flatten(),
             budgets: budgets::read(section),
             budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
             brake: section.section("brake", Brake::read).unwrap_or_default(),

@@ -16,6 +16,7 @@ pub mod forward;
 pub mod keep;
 pub mod outcome;
 pub mod prepare;
+mod queued;
 mod rerank;
 pub mod retries;
 pub mod stream;

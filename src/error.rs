@@ -108,6 +108,15 @@ impl ApiError {
             .after(Duration::from_secs(2))
     }
 
+    /// 503: the limits are kept elsewhere, which does not answer, and nobody may pass then
+    /// (`redis.on_failure: refuse`).
+    #[must_use]
+    pub fn limits_unavailable() -> Self {
+        let message = "limits cannot be checked at the moment, so nothing is accepted; try again shortly";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "limits_unavailable", message)
+            .after(Duration::from_secs(1))
+    }
+
     /// 502: an upstream failed.
     #[must_use]
     pub fn upstream(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {

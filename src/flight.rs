@@ -23,6 +23,7 @@ use crate::gate::brake::{Brake, SessionId};
 use crate::gate::budget::Reservation;
 use crate::gate::headers;
 use crate::gate::keys::{KeyData, KeySlot};
+use crate::gate::limit::{Limiters, Line, Tokens};
 use crate::meter::count::CountJob;
 use crate::meter::ledger::{Count, Entry, Ledger, Place, Settled};
 use crate::meter::prom::Metrics;
@@ -57,6 +58,8 @@ pub struct Meter {
     pub ledger: Ledger,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Limits.
+    pub limits: Arc<Limiters>,
 }
 
 /// The identified caller of a request.
@@ -86,10 +89,8 @@ pub struct Draft {
     pub endpoint: &'static str,
     /// Who calls, once known.
     pub caller: Option<Caller>,
-    /// Whether the caller's limiter has counted this request in.
-    pub admitted: bool,
-    /// Tokens taken from the caller's bucket.
-    pub tokens_taken: u64,
+    /// What it holds of its caller's limits.
+    pub line: Option<Line>,
     /// The model asked for.
     pub model: Option<String>,
     /// The model's name in metrics: only names from the configuration or the catalogue.
@@ -223,6 +224,12 @@ impl Flight {
         &self.meter.metrics
     }
 
+    /// Limits.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<Limiters> {
+        &self.meter.limits
+    }
+
     /// Names the outcome, once: a later word does not change it.
     pub fn conclude(&self, status: Status) {
         self.draft().status.get_or_insert(status);
@@ -301,8 +308,8 @@ impl Flight {
         if !draft.warnings.is_empty() {
             out.insert(X_WEIR_WARNINGS, header(&draft.warnings.join("; ")));
         }
-        if let Some(caller) = &draft.caller {
-            headers::write(&caller.slot.limiter.remaining(now), out);
+        if let Some(line) = &draft.line {
+            headers::write(&line.remaining(now), out);
         }
     }
 
@@ -371,7 +378,7 @@ impl Flight {
         let now = self.now();
         let mut draft = std::mem::take(&mut *self.draft());
         let status = draft.status.unwrap_or(Status::Cancelled);
-        release(&draft, status, now);
+        release(&mut draft, status, now);
         let (reservation, session) = (draft.reservation.take(), draft.session.take());
         let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
         let mut entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
@@ -408,23 +415,20 @@ fn ledger_full() -> ApiError {
     ApiError::overloaded(LEDGER_FULL)
 }
 
-/// Gives back what the caller's limiter holds, and corrects the estimate by what was used.
-fn release(draft: &Draft, status: Status, now: MonoNs) {
-    let Some(caller) = &draft.caller else { return };
-    let limiter = &caller.slot.limiter;
-    if draft.admitted {
-        limiter.leave();
-        limiter.correct_tokens(draft.tokens_taken, tokens_used(draft, status), now);
+/// Gives back what is held of the caller's limits, and corrects the estimate by what was used.
+fn release(draft: &mut Draft, status: Status, now: MonoNs) {
+    if let Some(mut line) = draft.line.take() {
+        line.settle(tokens_used(draft, status), now);
     }
 }
 
-fn tokens_used(draft: &Draft, status: Status) -> u64 {
+fn tokens_used(draft: &Draft, status: Status) -> Tokens {
     let sunk = draft.sunk.as_ref().map_or(0, |sunk| sunk.usage.input.saturating_add(sunk.usage.output));
     match (&draft.usage, status) {
-        (Some(usage), _) => usage.input.saturating_add(usage.output).saturating_add(sunk),
+        (Some(usage), _) => Tokens::Used(usage.input.saturating_add(usage.output).saturating_add(sunk)),
         // Something ran and was not reported: the estimate stands.
-        (None, Status::Ok | Status::Cancelled) if draft.count.is_some() => draft.tokens_taken.saturating_add(sunk),
-        (None, _) => sunk,
+        (None, Status::Ok | Status::Cancelled) if draft.count.is_some() => Tokens::AsHeldAnd(sunk),
+        (None, _) => Tokens::Used(sunk),
     }
 }
 
@@ -580,6 +584,7 @@ fn server_timing(own_ns: u64, upstream_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::limit::Rules;
     use crate::meter::journal::{Journal, Options, Reader};
 
     #[test]
@@ -588,7 +593,9 @@ mod tests {
         let journal = Arc::new(Journal::create(folder.path(), "test", Options::default()).unwrap());
         let ledger = Ledger::new(Arc::clone(&journal));
         let place = ledger.reserve().unwrap();
-        let meter = Meter { clock: Clock::mock(0), ledger, metrics: Arc::new(Metrics::new()) };
+        let clock = Clock::mock(0);
+        let limits = Arc::new(Limiters::new(clock.clone(), Rules::default()));
+        let meter = Meter { clock, ledger, metrics: Arc::new(Metrics::new()), limits };
         let flight = Flight::open("id".to_owned(), 0, "chat/completions", meter, place);
         flight.warn("temperature dropped".to_owned());
         flight.warn("temperature dropped".to_owned());

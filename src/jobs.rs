@@ -8,4 +8,5 @@ pub mod outbox;
 pub mod price_watch;
 pub mod reconcile;
 pub mod reports;
+pub mod shares;
 pub mod usage_writer;

@@ -29,6 +29,7 @@ use crate::config::{Chaos, Pool};
 pub use crate::config::{HashBy, Prefer, Strategy};
 use crate::faults::Faults;
 use crate::gate::limit::Limiter;
+use crate::gate::queue::Queue;
 use crate::price::{Book, Prices};
 use health::Health;
 use live::{KeyHealth, Live};
@@ -106,7 +107,7 @@ pub struct Credential {
     /// provider wants no key.
     pub header: Option<(HeaderName, HeaderValue)>,
     /// What the upstream grants this key.
-    pub limiter: Limiter,
+    pub limiter: Arc<Limiter>,
     /// How it does.
     pub health: KeyHealth,
 }
@@ -160,6 +161,10 @@ pub struct ProviderDef {
     pub pool: Pool,
     /// Whether requests that name no provider go here.
     pub default: bool,
+    /// Where requests wait while its limits are used up.
+    pub queue: Option<Queue>,
+    /// Whether what it tells of its own limits is believed.
+    pub learns_limits: bool,
     /// Whether callers may inject faults (`x-weir-fault`).
     pub faults_allowed: bool,
     /// What goes wrong with calls to it by the configuration's `chaos`.

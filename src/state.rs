@@ -17,7 +17,6 @@ use crate::flight::{Caller, Meter};
 use crate::gate::brake::Brake;
 use crate::gate::budget::Budgets;
 use crate::gate::keys::{KeyData, KeyRing};
-use crate::gate::limit::Limits;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::KeyHash;
 use crate::snapshot::Snapshot;
@@ -135,7 +134,8 @@ impl Gateway {
 pub fn key_data(row: KeyRow) -> Result<KeyData, String> {
     Ok(KeyData {
         rights: ModelRights::new(&row.models)?,
-        limits: Limits { rpm: row.rpm, tpm: row.tpm, concurrency: row.concurrency },
+        limits: row.limits,
+        priority: row.priority,
         hash: KeyHash(row.hash.0),
         rev: row.rev,
         revoked: row.revoked_at.is_some(),

@@ -18,6 +18,7 @@ pub mod reports;
 pub mod responses;
 mod session;
 pub mod settings;
+pub mod shares;
 mod statement;
 pub mod usage;
 
@@ -39,6 +40,7 @@ pub fn statements(engine: Engine) -> Vec<String> {
         reports::STATEMENTS,
         prices::STATEMENTS,
         responses::STATEMENTS,
+        shares::STATEMENTS,
     ]
     .concat();
     let built = [

@@ -13,6 +13,7 @@ use crate::clock::{Entropy, UnixMs};
 use crate::error::ApiError;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, NewSecret};
+use crate::limits::{Limits, LimitsPatch, MOST, Priority};
 use crate::record::rfc3339;
 use crate::store::budgets::{self, BudgetPatch};
 use crate::store::keys::{self as store, KeyPatch, KeyRow};
@@ -21,18 +22,6 @@ use crate::store::{Db, StoreError, StoreErrorKind};
 const MAX_NAME: usize = 200;
 const MAX_METADATA: usize = 8 * 1024;
 const MAX_PATTERNS: usize = 200;
-
-/// Limits of a key.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsBody {
-    /// Requests per minute.
-    rpm: Option<u64>,
-    /// Tokens per minute.
-    tpm: Option<u64>,
-    /// Requests in flight.
-    concurrency: Option<u64>,
-}
 
 /// The body of a creation.
 #[derive(Debug, Deserialize)]
@@ -44,8 +33,8 @@ pub struct CreateBody {
     team_id: Option<String>,
     user_id: Option<String>,
     organization_id: Option<String>,
-    #[serde(default)]
-    limits: Option<LimitsBody>,
+    limits: Option<Limits>,
+    priority: Option<Priority>,
     expires_at: Option<Timestamp>,
     metadata: Option<serde_json::Map<String, Value>>,
     budget: Option<TermsBody>,
@@ -65,24 +54,13 @@ pub struct UpdateBody {
     #[serde(deserialize_with = "present")]
     organization_id: Option<Option<String>>,
     limits: Option<LimitsPatch>,
+    priority: Option<Priority>,
     #[serde(deserialize_with = "present")]
     expires_at: Option<Option<Timestamp>>,
     #[serde(deserialize_with = "present")]
     metadata: Option<Option<serde_json::Map<String, Value>>>,
     #[serde(deserialize_with = "present")]
     budget: Option<Option<TermsBody>>,
-}
-
-/// Limits in an update.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsPatch {
-    #[serde(deserialize_with = "present")]
-    rpm: Option<Option<u64>>,
-    #[serde(deserialize_with = "present")]
-    tpm: Option<Option<u64>>,
-    #[serde(deserialize_with = "present")]
-    concurrency: Option<Option<u64>>,
 }
 
 /// Tells `null` from absent.
@@ -144,7 +122,6 @@ pub async fn create(db: &Db, chance: &Entropy, now: UnixMs, mut body: CreateBody
 /// The row of a key that is being made.
 fn new_row(chance: &Entropy, now: UnixMs, secret: &NewSecret, body: CreateBody) -> Result<KeyRow, ApiError> {
     check_name(&body.name)?;
-    let limits = body.limits.unwrap_or_default();
     Ok(KeyRow {
         id: format!("key_{}", chance.uuid(now).simple()),
         name: body.name,
@@ -155,9 +132,8 @@ fn new_row(chance: &Entropy, now: UnixMs, secret: &NewSecret, body: CreateBody) 
         team_id: checked_id("team_id", body.team_id)?,
         user_id: checked_id("user_id", body.user_id)?,
         organization_id: checked_id("organization_id", body.organization_id)?,
-        rpm: checked_limit("limits.rpm", limits.rpm)?,
-        tpm: checked_limit("limits.tpm", limits.tpm)?,
-        concurrency: checked_limit("limits.concurrency", limits.concurrency)?,
+        limits: checked_limits(body.limits.unwrap_or_default())?,
+        priority: body.priority.unwrap_or_default(),
         expires_at: body.expires_at.map(|at| future(at, now)).transpose()?,
         revoked_at: None,
         metadata: body.metadata.map(metadata_text).transpose()?,
@@ -191,15 +167,17 @@ fn patch(body: UpdateBody, now: UnixMs) -> Result<KeyPatch, ApiError> {
         check_name(name)?;
     }
     let limits = body.limits.unwrap_or_default();
+    let mut new = Limits::default();
+    limits.apply(&mut new);
+    checked_limits(new)?;
     Ok(KeyPatch {
         name: body.name,
         models: body.models.map(|models| checked_models(models.unwrap_or_default())).transpose()?,
         team_id: body.team_id.map(|id| checked_id("team_id", id)).transpose()?,
         user_id: body.user_id.map(|id| checked_id("user_id", id)).transpose()?,
         organization_id: body.organization_id.map(|id| checked_id("organization_id", id)).transpose()?,
-        rpm: limits.rpm.map(|n| checked_limit("limits.rpm", n)).transpose()?,
-        tpm: limits.tpm.map(|n| checked_limit("limits.tpm", n)).transpose()?,
-        concurrency: limits.concurrency.map(|n| checked_limit("limits.concurrency", n)).transpose()?,
+        limits,
+        priority: body.priority,
         expires_at: body.expires_at.map(|at| at.map(|at| future(at, now)).transpose()).transpose()?,
         metadata: body.metadata.map(|m| m.map(metadata_text).transpose()).transpose()?,
         budget: body.budget.map(|budget| budget.map(terms).transpose()).transpose()?,
@@ -292,7 +270,8 @@ fn describe(row: &KeyRow, now: UnixMs) -> Value {
         "team_id": row.team_id,
         "user_id": row.user_id,
         "organization_id": row.organization_id,
-        "limits": {"rpm": row.rpm, "tpm": row.tpm, "concurrency": row.concurrency},
+        "limits": row.limits,
+        "priority": row.priority.as_str(),
         "expires_at": time(row.expires_at),
         "revoked_at": time(row.revoked_at),
         "metadata": row.metadata.as_deref().and_then(|m| serde_json::from_str::<Value>(m).ok()),
@@ -332,13 +311,13 @@ fn checked_id(param: &'static str, id: Option<String>) -> Result<Option<String>,
     }
 }
 
-fn checked_limit(param: &'static str, limit: Option<u64>) -> Result<Option<u64>, ApiError> {
-    const MOST: u64 = 1_000_000_000_000;
-    match limit {
-        Some(n) if n > MOST => {
+fn checked_limits(limits: Limits) -> Result<Limits, ApiError> {
+    match limits.too_large() {
+        Some(name) => {
+            let param = format!("limits.{name}");
             Err(ApiError::invalid("invalid_value", format!("{param} must be at most {MOST}")).param(param))
         }
-        limit => Ok(limit),
+        None => Ok(limits),
     }
 }
 

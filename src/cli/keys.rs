@@ -12,6 +12,7 @@ use super::{BAD_USAGE, FAILED, table};
 use crate::admin::keys::{self as manage, CreateBody};
 use crate::admin::when::{EXPECTED, when};
 use crate::clock::UnixMs;
+use crate::limits::Limits;
 
 /// Manages virtual keys.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,15 +58,11 @@ pub struct CreateArgs {
     /// Models it may use: globs, separated by commas; all without this.
     #[arg(long, value_delimiter = ',', value_name = "GLOBS")]
     models: Vec<String>,
-    /// Requests per minute.
-    #[arg(long)]
-    rpm: Option<u64>,
-    /// Tokens per minute.
-    #[arg(long)]
-    tpm: Option<u64>,
-    /// Requests in flight at once.
-    #[arg(long)]
-    concurrency: Option<u64>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// Who goes first where requests wait for an upstream: high, normal or low.
+    #[arg(long, value_name = "CLASS")]
+    priority: Option<String>,
     /// When it stops working: a span such as 30d or 12h, or a time such as 2027-01-01T00:00:00Z.
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
@@ -87,6 +84,45 @@ pub struct CreateArgs {
     /// Whose calendar that is, such as Europe/Berlin; UTC without this.
     #[arg(long, value_name = "ZONE", requires = "budget_usd")]
     time_zone: Option<String>,
+}
+
+/// How much a key may use at a time.
+#[derive(Clone, Debug, clap::Args)]
+struct LimitArgs {
+    /// Requests per second.
+    #[arg(long)]
+    rps: Option<u64>,
+    /// Requests per minute.
+    #[arg(long)]
+    rpm: Option<u64>,
+    /// Requests per hour.
+    #[arg(long)]
+    rph: Option<u64>,
+    /// Requests per day.
+    #[arg(long)]
+    rpd: Option<u64>,
+    /// Tokens per second.
+    #[arg(long)]
+    tps: Option<u64>,
+    /// Tokens per minute.
+    #[arg(long)]
+    tpm: Option<u64>,
+    /// Tokens per hour.
+    #[arg(long)]
+    tph: Option<u64>,
+    /// Tokens per day.
+    #[arg(long)]
+    tpd: Option<u64>,
+    /// Requests in flight at once.
+    #[arg(long)]
+    concurrency: Option<u64>,
+}
+
+impl LimitArgs {
+    fn body(&self) -> Limits {
+        let Self { rps, rpm, rph, rpd, tps, tpm, tph, tpd, concurrency } = *self;
+        Limits { rps, rpm, rph, rpd, tps, tpm, tph, tpd, concurrency }
+    }
 }
 
 /// Keys asked for at once; `list` asks until there are no more.
@@ -156,7 +192,8 @@ fn body(args: &CreateArgs, now: UnixMs) -> Result<Value, String> {
         "team_id": args.team,
         "user_id": args.user,
         "organization_id": args.organization,
-        "limits": {"rpm": args.rpm, "tpm": args.tpm, "concurrency": args.concurrency},
+        "limits": args.limits.body(),
+        "priority": args.priority,
         "expires_at": expires,
         "budget": args.budget_usd.as_ref().map(|usd| budget(args, usd)),
     }))

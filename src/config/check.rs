@@ -1,7 +1,7 @@
 //! Checks that need more than one key.
 
-use super::Config;
 use super::context::{Context, join};
+use super::{Config, LimitSharing};
 
 /// Tells what is wrong between the keys of a configuration.
 pub(super) fn check(cx: &Context<'_>, config: &Config) {
@@ -12,6 +12,7 @@ pub(super) fn check(cx: &Context<'_>, config: &Config) {
     cycles(cx, config);
     receipt_key(cx, config);
     chaos(cx, config);
+    sharing(cx, config);
 }
 
 /// What goes wrong goes wrong somewhere.
@@ -34,6 +35,17 @@ fn chaos(cx: &Context<'_>, config: &Config) {
 fn receipt_key(cx: &Context<'_>, config: &Config) {
     if let Some(problem) = config.receipts.problem() {
         cx.fault_of("receipts.signing_key", problem, None);
+    }
+}
+
+/// Redis where it is used, and only there.
+fn sharing(cx: &Context<'_>, config: &Config) {
+    let wanted = config.limit_sharing == Some(LimitSharing::Redis);
+    if wanted && !cx.is_set("redis") {
+        cx.fault_of("limit_sharing", "to share limits in Redis, `redis.url` must say where that is", None);
+    }
+    if !wanted && config.redis.is_some() {
+        cx.fault_of("redis", "it does nothing without `limit_sharing: redis`", None);
     }
 }
 

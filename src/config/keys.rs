@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::budgets::KeyBudget;
-use super::limits::Limits;
 use super::read::{Field, Section};
 use super::secret::Secret;
+use crate::limits::{Limits, Priority};
 
 /// A virtual key that the file declares.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -25,6 +25,9 @@ pub struct Key {
     /// How much it may use at a time.
     #[serde(default)]
     pub limits: Limits,
+    /// Who goes first where requests wait for an upstream.
+    #[serde(default)]
+    pub priority: Priority,
     /// The team it belongs to.
     #[serde(default)]
     pub team_id: Option<String>,
@@ -68,6 +71,7 @@ impl Key {
         let key = section.require("key", Field::secret);
         let models = section.take("models", |field| field.list(glob)).unwrap_or_default();
         let limits = section.section("limits", Limits::read).unwrap_or_default();
+        let priority = section.take("priority", Field::choice).unwrap_or_default();
         let team_id = section.take("team_id", named);
         let user_id = section.take("user_id", named);
         let organization_id = section.take("organization_id", named);
@@ -80,6 +84,7 @@ impl Key {
             key: key?,
             models,
             limits,
+            priority,
             team_id,
             user_id,
             organization_id,

@@ -3,6 +3,7 @@
 mod health;
 mod network;
 mod overrides;
+mod queue;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,9 @@ use serde::Serialize;
 pub use health::Health;
 pub use network::{Http2, Pool, Timeouts};
 pub use overrides::AuthOverride;
+pub use queue::Queue;
 
-use super::limits::Limits;
+use super::limits::ProviderLimits;
 use super::read::{Choice, Field, Section};
 use super::secret::Secret;
 
@@ -50,7 +52,10 @@ pub struct Provider {
     /// `false` leaves it out of service.
     pub enabled: bool,
     /// What the upstream grants, for each of its keys.
-    pub limits: Limits,
+    pub limits: ProviderLimits,
+    /// Where requests wait while its limits are used up, in place of being refused at once or going on to the
+    /// next target: in turn between teams (or keys without one), by the key's `priority`.
+    pub queue: Option<Queue>,
     /// How long to wait for it.
     pub timeouts: Timeouts,
     /// The connections to it.
@@ -99,7 +104,8 @@ impl Default for Provider {
             vars: BTreeMap::new(),
             is_default: false,
             enabled: true,
-            limits: Limits::default(),
+            limits: ProviderLimits::default(),
+            queue: None,
             timeouts: Timeouts::default(),
             pool: Pool::default(),
             health: Health::default(),
@@ -136,7 +142,8 @@ impl Provider {
             vars: section.take("vars", Field::texts).unwrap_or_default(),
             is_default: section.take("default", Field::boolean).unwrap_or(false),
             enabled: section.take("enabled", Field::boolean).unwrap_or(true),
-            limits: section.section("limits", Limits::read).unwrap_or_default(),
+            limits: section.section("limits", ProviderLimits::read).unwrap_or_default(),
+            queue: section.section("queue", Queue::read),
             timeouts: section.section("timeouts", Timeouts::read).unwrap_or_default(),
             pool: section.section("pool", Pool::read).unwrap_or_default(),
             health: section.section("health", Health::read).unwrap_or_default(),

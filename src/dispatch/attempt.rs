@@ -17,16 +17,16 @@ use super::outcome::{self, Blame, Stake};
 use super::prepare::{Prepared, prepare};
 use super::rerank::Ranking;
 use super::translation::Translation;
-use super::{Dispatcher, Failed, Job, Next, Reply, afford, classify, stream, whole};
+use super::{Dispatcher, Failed, Job, Next, Reply, afford, classify, queued, stream, whole};
 use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::flight::Flight;
-use crate::gate::limit::Refused;
+use crate::gate::limit::{Ask, Kind, Limiter, Line, Refused, Scope, Tokens, Whose, learn};
 use crate::meter::count::CountJob;
 use crate::route::plan::Step;
 use crate::snapshot::health::Ticket;
 use crate::snapshot::live::Unusable;
-use crate::snapshot::{Credential, Operation, ProviderDef, Target};
+use crate::snapshot::{Operation, ProviderDef, Target};
 use crate::upstream::{Answer, body, decode};
 
 /// Largest error body that is read.
@@ -38,65 +38,91 @@ pub struct Lease {
     provider: Arc<ProviderDef>,
     credential: usize,
     /// Its place at the target, which its outcome says something of.
-    pub(super) ticket: Ticket,
-    tokens_taken: u64,
+    ticket: Option<Ticket>,
+    /// What it holds of the provider's limits.
+    line: Line,
+    estimate: u64,
     /// What this call itself used, where the request makes several.
     spent: Option<u64>,
     flight: Arc<Flight>,
 }
 
 impl Lease {
-    /// Takes a place at the target, with its provider's next key that has room, and the estimated tokens.
-    /// One whose breaker is open is asked only if that is `forced`.
+    /// Takes a place at the target, with its provider's next key that has room, and the estimated tokens. Where
+    /// the provider has a queue, it waits there for its turn. A target whose breaker is open is asked only if
+    /// that is `forced`.
     ///
     /// # Errors
-    /// When the target is left alone, or the limits of every key are exhausted.
-    pub fn take(target: &Arc<Target>, flight: &Arc<Flight>, estimate: u64, forced: bool) -> Result<Self, Failed> {
-        let provider = &target.provider;
-        let now = flight.now();
+    /// When the target is left alone, or the limits of the provider, of the model there, or of every key are
+    /// exhausted.
+    pub async fn take(target: &Arc<Target>, flight: &Arc<Flight>, estimate: u64, forced: bool) -> Result<Self, Failed> {
+        Self::take_in_turn(target, flight, estimate, forced, true).await
+    }
+
+    /// The same, and only if it `waits` in the queue.
+    pub(super) async fn take_in_turn(
+        target: &Arc<Target>,
+        flight: &Arc<Flight>,
+        estimate: u64,
+        forced: bool,
+        waits: bool,
+    ) -> Result<Self, Failed> {
+        let (provider, now) = (&target.provider, flight.now());
+        keys_are_there(target, now)?;
+        let ticket = if forced { Some(target.health.force()) } else { target.health.enter(now) };
+        let ticket = ticket.ok_or_else(|| left_alone(target))?;
+        let attempt = || Self::try_take(target, flight, estimate);
+        let taken = match provider.queue.as_ref().filter(|_| waits) {
+            Some(queue) => Box::pin(queued::in_turn(provider, queue, flight, attempt)).await,
+            None => attempt().await,
+        };
+        let mut lease = taken.map_err(|refused| {
+            flight.metrics().rate_limited("upstream");
+            at_limit(provider, &refused)
+        })?;
+        lease.ticket = Some(ticket);
+        Ok(lease)
+    }
+
+    /// The same without waiting for anybody.
+    ///
+    /// # Errors
+    /// The limit that is exhausted; of several keys' the one that ends first.
+    async fn try_take(target: &Target, flight: &Arc<Flight>, estimate: u64) -> Result<Self, Refused> {
+        let (provider, now) = (&target.provider, flight.now());
+        let mut asks = shared_line(target, flight, estimate);
         let count = provider.credentials.len();
         let turn = if count == 1 { 0 } else { provider.turn.fetch_add(1, Ordering::Relaxed) };
-        let mut why = Full::default();
+        let mut soonest: Option<Refused> = None;
         for credential in (0..count).map(|i| (turn.wrapping_add(i)) % count) {
-            if target.health.denies(credential, now) {
+            let unusable = || provider.credentials[credential].health.unusable(now).is_some();
+            if target.health.denies(credential, now) || unusable() {
                 continue;
             }
-            match provider.credentials[credential].health.unusable(now) {
-                None => {}
-                Some(Unusable::Rejected) => continue,
-                Some(Unusable::Cooling(left)) => {
-                    why.cooling = Some(why.cooling.map_or(left, |least| least.min(left)));
-                    continue;
-                }
-            }
-            match admit(&provider.credentials[credential], estimate, now) {
-                Ok(tokens_taken) => {
-                    let entered = if forced { Some(target.health.force()) } else { target.health.enter(now) };
-                    let Some(ticket) = entered else {
-                        let limiter = &provider.credentials[credential].limiter;
-                        limiter.refund_request(now);
-                        limiter.correct_tokens(tokens_taken, 0, now);
-                        limiter.leave();
-                        return Err(left_alone(target));
-                    };
+            asks.push((Arc::clone(&provider.credentials[credential].limiter), Ask::request(estimate)));
+            let mut line = Line::new(flight.limits());
+            match line.take(&asks, now).await {
+                Ok(()) => {
                     provider.live.enter();
-                    return Ok(Self {
-                        provider: Arc::clone(provider),
-                        credential,
-                        ticket,
-                        tokens_taken,
-                        spent: None,
-                        flight: Arc::clone(flight),
-                    });
+                    let (provider, flight) = (Arc::clone(provider), Arc::clone(flight));
+                    return Ok(Self { provider, credential, ticket: None, line, estimate, spent: None, flight });
                 }
-                Err(refused) if why.limit.is_none_or(|s| refused.retry_after < s.retry_after) => {
-                    why.limit = Some(refused);
+                Err(refused) if soonest.as_ref().is_none_or(|s| refused.retry_after < s.retry_after) => {
+                    soonest = Some(refused);
                 }
                 Err(_) => {}
             }
+            asks.pop();
         }
-        flight.metrics().rate_limited("upstream");
-        Err(why.failed(provider))
+        Err(soonest.unwrap_or_else(|| no_keys(provider)))
+    }
+
+    /// Takes over what the provider tells of its own limits, where it is to be believed.
+    pub(super) fn learn(&self, headers: &HeaderMap) {
+        if self.provider.learns_limits {
+            let told = learn::read(headers, self.flight.clock().unix_ms());
+            self.provider.credentials[self.credential].limiter.learn(&told, self.estimate, self.flight.now());
+        }
     }
 
     /// Who takes part.
@@ -108,7 +134,15 @@ impl Lease {
     /// The answer was good to its end.
     pub(super) fn succeeded(&mut self) {
         self.provider.credentials[self.credential].health.served();
-        self.ticket.succeeded(&self.provider.breaker, self.flight.now());
+        if let Some(ticket) = &mut self.ticket {
+            ticket.succeeded(&self.provider.breaker, self.flight.now());
+        }
+    }
+
+    /// The answer broke off. Answers whether the target is left alone from here on.
+    fn broke(&mut self) -> bool {
+        let (policy, now) = (&self.provider.breaker, self.flight.now());
+        self.ticket.as_mut().is_some_and(|ticket| ticket.failed(policy, now))
     }
 
     /// Names the tokens that this call used; without it they are the request's.
@@ -127,52 +161,44 @@ impl Lease {
     }
 }
 
-fn admit(credential: &Credential, estimate: u64, now: MonoNs) -> Result<u64, Refused> {
-    credential.limiter.admit_request(now)?;
-    credential.limiter.admit_tokens(estimate, now).inspect_err(|_| {
-        credential.limiter.refund_request(now);
-        credential.limiter.leave();
-    })
+/// What limits a call whatever key it goes by: the provider as a whole, and the model there, unless that
+/// was what the caller asked for by this name.
+fn shared_line(target: &Target, flight: &Flight, estimate: u64) -> Vec<(Arc<Limiter>, Ask)> {
+    let limits = flight.limits();
+    let asked = flight.draft().model.as_deref() == Some(&*target.name);
+    let model = if asked { None } else { limits.named(Scope::Model, &target.name) };
+    let shared = limits.of(Scope::Provider, &target.provider.id).into_iter().chain(model);
+    shared.map(|limiter| (limiter, Ask::request(estimate))).collect()
 }
 
-/// Why no key of a provider can be used.
-#[derive(Default)]
-struct Full {
-    /// The configured limit that has room soonest.
-    limit: Option<Refused>,
-    /// When the first key that was told to wait has waited.
-    cooling: Option<Duration>,
-}
-
-impl Full {
-    fn failed(self, provider: &ProviderDef) -> Failed {
-        let full = |message: String, after: Duration| {
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message).after(after)
-        };
-        let error = match (self.limit, self.cooling) {
-            (Some(refused), cooling) if cooling.is_none_or(|left| refused.retry_after <= left) => full(
-                format!(
-                    "provider {} is at its configured limit of {} ({})",
-                    provider.id,
-                    refused.limit,
-                    refused.scope.as_str()
-                ),
-                refused.retry_after,
-            ),
-            (_, Some(left)) => {
-                full(format!("provider {} told the gateway to wait, with every key it has", provider.id), left)
-            }
-            (_, None) => ApiError::upstream(
-                "upstream_credentials_rejected",
-                format!(
-                    "provider {} refused every key that the gateway has; the operator of the gateway must correct them",
-                    provider.id
-                ),
-            )
-            .no_retry(),
-        };
-        Failed { error, next: Next::OtherTarget, blame: Blame::Nobody }
+/// Whether any key of the target's provider may be used.
+///
+/// # Errors
+/// What the provider said to its keys.
+fn keys_are_there(target: &Target, now: MonoNs) -> Result<(), Failed> {
+    let provider = &target.provider;
+    let mut cooling: Option<Duration> = None;
+    for (n, key) in provider.credentials.iter().enumerate() {
+        match key.health.blocked(now) {
+            None if !target.health.denies(n, now) => return Ok(()),
+            Some(Unusable::Cooling(left)) => cooling = Some(cooling.map_or(left, |least| least.min(left))),
+            None | Some(Unusable::Rejected) => {}
+        }
     }
+    let error = match cooling {
+        Some(left) => {
+            let message = format!("provider {} told the gateway to wait, with every key it has", provider.id);
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message).after(left)
+        }
+        None => {
+            let message = format!(
+                "provider {} refused every key that the gateway has; the operator of the gateway must correct them",
+                provider.id
+            );
+            ApiError::upstream("upstream_credentials_rejected", message).no_retry()
+        }
+    };
+    Err(Failed { error, next: Next::OtherTarget, blame: Blame::Nobody })
 }
 
 /// Its breaker opened after the plan was made, or another request tries it.
@@ -186,18 +212,44 @@ fn left_alone(target: &Target) -> Failed {
     Failed { error: error.after(Duration::from_secs(1)), next: Next::OtherTarget, blame: Blame::Nobody }
 }
 
+fn no_keys(provider: &ProviderDef) -> Refused {
+    let whose = Whose::new(Scope::Provider, &provider.id);
+    Refused { whose, kind: Kind::Unknown, limit: 0, retry_after: Duration::from_secs(1) }
+}
+
+fn at_limit(provider: &ProviderDef, refused: &Refused) -> Failed {
+    let error = if refused.kind == Kind::Unknown {
+        ApiError::limits_unavailable()
+    } else {
+        let whose = match refused.whose.scope {
+            Scope::Model => format!("model {}", refused.whose.subject),
+            _ => format!("provider {}", provider.id),
+        };
+        let message = format!("{whose} is at its configured limit of {}", refused.described());
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message)
+    };
+    Failed { error: error.after(refused.retry_after), next: Next::OtherTarget, blame: Blame::Nobody }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        let limiter = &self.provider.credentials[self.credential].limiter;
-        let used = self.spent.unwrap_or_else(|| {
-            let draft = self.flight.draft();
-            // Something ran and was not reported: the estimate stands.
-            let unreported = if draft.count.is_some() { self.tokens_taken } else { 0 };
-            draft.usage.map_or(unreported, |u| u.input.saturating_add(u.output))
-        });
-        limiter.correct_tokens(self.tokens_taken, used, self.flight.now());
-        limiter.leave();
+        let used = self.spent.map_or_else(
+            || {
+                let draft = self.flight.draft();
+                match draft.usage {
+                    Some(usage) => Tokens::Used(usage.input.saturating_add(usage.output)),
+                    // Something ran and was not reported: the estimate stands.
+                    None if draft.count.is_some() => Tokens::AsHeldAnd(0),
+                    None => Tokens::Used(0),
+                }
+            },
+            Tokens::Used,
+        );
+        self.line.settle(used, self.flight.now());
         self.provider.live.leave();
+        if let Some(queue) = &self.provider.queue {
+            queue.wake();
+        }
     }
 }
 
@@ -244,7 +296,7 @@ impl Trip {
 
     /// It broke off after it had begun.
     pub fn broke(&mut self) {
-        if self.lease.ticket.failed(&self.target.provider.breaker, self.flight.now()) {
+        if self.lease.broke() {
             outcome::opened(&self.target);
         }
     }
@@ -298,7 +350,7 @@ impl Dispatcher {
         let provider = &target.provider;
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        let lease = Lease::take(target, &job.flight, job.estimate, step.forced)?;
+        let lease = Lease::take(target, &job.flight, job.estimate, step.forced).await?;
         let stake = lease.stake(target);
         let sender = self.senders.load().get(&provider.id).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
@@ -343,7 +395,7 @@ impl Dispatcher {
     ) -> Result<(Trip, Bytes), Failed> {
         let provider = &target.provider;
         let started = job.flight.now();
-        let lease = Lease::take(target, &job.flight, job.estimate, true)?;
+        let lease = Lease::take(target, &job.flight, job.estimate, true).await?;
         trying(&job.flight, target, started);
         let question = Question { dialect, uri, body, foreign: true };
         let outcome = self.ask(job, target, lease, question).await;
@@ -366,6 +418,7 @@ impl Dispatcher {
     /// Measures and decodes an answer; an error status becomes a failure.
     pub(super) async fn head(&self, trip: &Trip, answer: Answer) -> Result<Answer, Failed> {
         let provider = &trip.target.provider;
+        trip.lease.learn(&answer.headers);
         let now = trip.flight.now();
         let took = now.saturating_sub(trip.started) / 1000;
         provider.live.observe(took);

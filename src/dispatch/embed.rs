@@ -82,7 +82,9 @@ impl Dispatcher {
         let mut next = 0;
         loop {
             while next < batch.parts.len() && running.len() < AT_ONCE {
-                match Lease::take(target, &job.flight, batch.parts[next].tokens, step.forced) {
+                // Only the first may wait in a queue: this batch's own calls would be stuck meanwhile.
+                let waits = running.is_empty();
+                match Lease::take_in_turn(target, &job.flight, batch.parts[next].tokens, step.forced, waits).await {
                     Ok(lease) => running.push(Box::pin(self.part(job, target, batch, next, lease))),
                     Err(failed) if running.is_empty() => return Err(failed),
                     Err(_) => break,

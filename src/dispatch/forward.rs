@@ -79,7 +79,7 @@ impl Dispatcher {
         if forward.spends {
             self.afford(&forward.flight, &forward.target, || forward.bound.clone()).await?;
         }
-        let lease = Lease::take(&forward.target, &forward.flight, 0, true)?;
+        let lease = Lease::take(&forward.target, &forward.flight, 0, true).await?;
         let stake = lease.stake(&forward.target);
         let flight = Arc::clone(&forward.flight);
         let sender = self.senders.load().get(&provider.id).cloned();

@@ -79,7 +79,7 @@ impl Dispatcher {
         let target = &step.target;
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        let lease = Lease::take(target, &job.flight, job.estimate, step.forced)?;
+        let lease = Lease::take(target, &job.flight, job.estimate, step.forced).await?;
         begin(&job.flight, target, started).await?;
         let Ranking { question, request } = ranking;
         let ranked = match self.ask(job, target, lease, question).await {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use papaya::HashMap;
 
-use super::limit::{Limiter, Limits};
+use super::limit::{Limiter, Limits, Priority, Scope, Whose};
 use super::rights::ModelRights;
 use super::secret::KeyHash;
 use crate::clock::{Clock, MonoNs, UnixMs};
@@ -29,6 +29,8 @@ pub struct KeyData {
     pub rights: ModelRights,
     /// Its limits.
     pub limits: Limits,
+    /// Who goes first where requests wait for an upstream.
+    pub priority: Priority,
     /// Team it is billed to.
     pub team_id: Option<String>,
     /// User it belongs to.
@@ -54,7 +56,7 @@ pub struct Generation(u64);
 pub struct KeySlot {
     data: ArcSwap<KeyData>,
     /// Requests, tokens and places in flight.
-    pub limiter: Limiter,
+    pub limiter: Arc<Limiter>,
     /// Declared in the config: never evicted, never changed by the database.
     pinned: bool,
 }
@@ -63,7 +65,8 @@ impl KeySlot {
     /// A slot with full buckets.
     #[must_use]
     pub fn new(data: KeyData, pinned: bool, now: MonoNs) -> Self {
-        Self { limiter: Limiter::new(data.limits, now), data: ArcSwap::from_pointee(data), pinned }
+        let limiter = Limiter::new(Whose::new(Scope::Key, &data.id), data.limits, now);
+        Self { limiter: Arc::new(limiter), data: ArcSwap::from_pointee(data), pinned }
     }
 
     /// The key's data as of now.
@@ -308,6 +311,12 @@ impl KeyRing {
         self.len() == 0
     }
 
+    /// Every key in memory.
+    #[must_use]
+    pub fn slots(&self) -> Vec<Arc<KeySlot>> {
+        self.by_id.pin().values().cloned().collect()
+    }
+
     /// The slot of a key id, when it is in memory.
     #[must_use]
     pub fn slot(&self, id: &str) -> Option<Arc<KeySlot>> {
@@ -328,6 +337,7 @@ mod tests {
             hash: KeyHash::of(secret),
             rights: ModelRights::default(),
             limits: Limits::default(),
+            priority: Priority::default(),
             team_id: None,
             user_id: None,
             organization_id: None,

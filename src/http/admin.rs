@@ -5,6 +5,7 @@ pub mod budgets;
 pub mod costs;
 pub mod invoices;
 pub mod keys;
+pub mod limits;
 pub mod prices;
 pub mod providers;
 pub mod reconcile;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::generate::json as json_response;
 use crate::budget::{Period, Scope};
+use crate::limits::Limits;
 use crate::state::Shared;
 
 /// Who may call a route.
@@ -128,6 +129,12 @@ const DEAD_QUERY: &[(&str, &str)] = &[
 const PRICES_QUERY: &[(&str, &str)] = &[
     ("model", "provider/model, or a model's own name"),
     ("provider", "provider"),
+    ("limit", "entries of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
+const LIMITS_QUERY: &[(&str, &str)] = &[
+    ("scope", "key, user, team, organization, model, provider or upstream_key"),
+    ("subject", "whose limits, such as a team's id"),
     ("limit", "entries of a page, 1 to 1000"),
     ("cursor", "next_cursor of the page before"),
 ];
@@ -283,6 +290,16 @@ pub const ROUTES: &[Described] = &[
         "Give a virtual key a new secret; the old one is dead",
         Access::Admin,
     ),
+    Described {
+        query: LIMITS_QUERY,
+        ..route(
+            "get",
+            "/admin/v1/limits",
+            "Admin",
+            "What is left of every limit now, as this replica knows it, upstream keys included",
+            Access::Admin,
+        )
+    },
     Described {
         query: PRICES_QUERY,
         ..route("get", "/admin/v1/prices", "Admin", "List prices of one's own, past and to come", Access::Admin)
@@ -481,7 +498,9 @@ fn security() -> Value {
 fn schemas() -> Value {
     let text = || json!({"type": "string"});
     let limit = || json!({"type": ["integer", "null"], "minimum": 0});
-    let limits = json!({"type": "object", "additionalProperties": false, "properties": {"rpm": limit(), "tpm": limit(), "concurrency": limit()}});
+    let limits: Map<String, Value> =
+        Limits::default().named().iter().map(|(name, _)| ((*name).to_owned(), limit())).collect();
+    let limits = json!({"type": "object", "additionalProperties": false, "properties": limits});
     let key = json!({
         "name": {"type": "string", "minLength": 1, "maxLength": 200},
         "models": {"type": "array", "items": text(), "description": "globs of model names; empty means all"},
@@ -489,6 +508,8 @@ fn schemas() -> Value {
         "user_id": {"type": ["string", "null"]},
         "organization_id": {"type": ["string", "null"]},
         "limits": limits,
+        "priority": {"type": ["string", "null"], "enum": ["high", "normal", "low", null],
+            "description": "who goes first where requests wait for an upstream"},
         "expires_at": {"type": ["string", "null"], "format": "date-time"},
         "metadata": {"type": ["object", "null"]},
         "budget": {"type": ["object", "null"], "additionalProperties": false, "properties": terms(),

@@ -21,6 +21,7 @@ use weir_wire::request::{Peek, PeekError, Shape};
 use crate::dispatch::{Job, Reply, ReplyBody, fault};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
+use crate::gate::limit::Scope;
 use crate::http::body::{self, BodyLimits};
 use crate::http::layers::limited;
 use crate::http::openai::kept;
@@ -127,7 +128,7 @@ async fn job(
     }
     let estimate = with_output(prompt_tokens, &peek);
     if spends {
-        take_tokens(flight, estimate)?;
+        take_tokens(flight, estimate).await?;
     }
     let held = check_objects(gateway, caller.as_ref(), &body).await?;
     let earlier = kept::earlier(gateway, held.as_deref(), &peek, &body).await?;
@@ -330,26 +331,27 @@ fn with_output(prompt: u64, peek: &Peek) -> u64 {
     prompt.saturating_add(peek.max_output().unwrap_or(0).saturating_mul(peek.n.unwrap_or(1)))
 }
 
-/// Takes the estimated tokens from the caller's limit.
+/// Takes the estimated tokens from the caller's limits, and a request of the model that it asks for.
 ///
 /// # Errors
-/// 429 when they are not there yet.
-pub fn take_tokens(flight: &Flight, estimate: u64) -> Result<(), ApiError> {
-    let Some(caller) = flight.draft().caller.clone() else { return Ok(()) };
-    if caller.key.limits.tpm.is_none() {
-        return Ok(());
-    }
+/// 429 when they are not there yet; then the request is given back.
+pub async fn take_tokens(flight: &Flight, estimate: u64) -> Result<(), ApiError> {
+    let (line, model) = {
+        let mut draft = flight.draft();
+        let model = draft.model.as_deref().and_then(|model| flight.limits().of(Scope::Model, model));
+        if model.is_none() && draft.line.as_ref().is_none_or(|line| !line.limits_tokens()) {
+            return Ok(());
+        }
+        (draft.line.take(), model)
+    };
+    let Some(mut line) = line else { return Ok(()) };
     let now = flight.now();
-    match caller.slot.limiter.admit_tokens(estimate, now) {
-        Ok(taken) => {
-            flight.draft().tokens_taken = taken;
-            Ok(())
-        }
-        Err(refused) => {
-            caller.slot.limiter.refund_request(now);
-            Err(limited(flight, refused))
-        }
+    let taken = line.take_tokens(estimate, model, now).await;
+    if taken.is_err() {
+        line.refund_requests(now);
     }
+    flight.draft().line = Some(line);
+    taken.map_err(|refused| limited(flight, &refused))
 }
 
 /// In a response's extensions: its body is there whole, and its flight ends well.

@@ -22,8 +22,8 @@ use super::error::{Reported, Voice, wrong_method};
 use super::openai::{counts, passthrough};
 use super::{anthropic, azure, estimate, gemini, generate};
 use crate::error::ApiError;
-use crate::flight::{Flight, LEDGER_FULL};
-use crate::gate::limit::Refused;
+use crate::flight::{Caller, Flight, LEDGER_FULL};
+use crate::gate::limit::{Ask, Kind, Limiter, Line, Refused, Scope};
 use crate::record::Status;
 use crate::snapshot::Operation;
 use crate::state::Shared;
@@ -175,12 +175,28 @@ async fn admit(gateway: &Shared, flight: &Flight, headers: &HeaderMap) -> Result
         Identity::Key(caller) => caller,
         Identity::Admin => return Err(admin_key()),
     };
-    let admitted = caller.slot.limiter.admit_request(flight.now());
-    let mut draft = flight.draft();
-    draft.caller = Some(caller);
-    draft.admitted = admitted.is_ok();
-    drop(draft);
-    admitted.map_err(|refused| limited(flight, refused))
+    let asks = callers_line(flight, &caller);
+    flight.draft().caller = Some(caller);
+    let mut line = Line::new(flight.limits());
+    let admitted = line.take(&asks, flight.now()).await;
+    flight.draft().line = Some(line);
+    admitted.map_err(|refused| limited(flight, &refused))
+}
+
+/// A request of each that limits a caller: its key, and whoever the key belongs to.
+fn callers_line(flight: &Flight, caller: &Caller) -> Vec<(Arc<Limiter>, Ask)> {
+    let key = &caller.key;
+    let mut line = Vec::with_capacity(5);
+    line.push((Arc::clone(&caller.slot.limiter), Ask::request(0)));
+    let subjects = [
+        (Scope::Key, Some(&key.id)),
+        (Scope::User, key.user_id.as_ref()),
+        (Scope::Team, key.team_id.as_ref()),
+        (Scope::Organization, key.organization_id.as_ref()),
+    ];
+    let named = subjects.into_iter().filter_map(|(scope, subject)| flight.limits().of(scope, subject?));
+    line.extend(named.map(|limiter| (limiter, Ask::request(0))));
+    line
 }
 
 /// The admin key does not spend: whoever holds it can make a virtual key that is metered.
@@ -189,22 +205,28 @@ fn admin_key() -> ApiError {
     ApiError::forbidden("admin_key_not_allowed", message)
 }
 
-/// 429 with the exact wait.
+/// 429 with whose limit it is, which one, and the exact wait; 503 where nobody can tell.
 #[must_use]
-pub fn limited(flight: &Flight, refused: Refused) -> ApiError {
-    flight.metrics().rate_limited(refused.scope.as_str());
-    let message = match refused.scope {
-        crate::gate::limit::Scope::Concurrency => {
-            format!("this key may have {} requests in flight at once; wait for one to finish", refused.limit)
+pub fn limited(flight: &Flight, refused: &Refused) -> ApiError {
+    flight.metrics().limited(refused.whose.scope.as_str(), refused.kind.name(), refused.kind.unit());
+    if refused.kind == Kind::Unknown {
+        return ApiError::limits_unavailable();
+    }
+    let who = match refused.whose.scope {
+        Scope::Key => "this key".to_owned(),
+        scope => format!("{} {}", scope.as_str(), crate::flight::bounded(&refused.whose.subject, 128)),
+    };
+    let message = match refused.kind {
+        Kind::Concurrency => {
+            format!("{who} may have {} requests in flight at once; wait for one to finish", refused.limit)
         }
-        scope => format!(
-            "this key's limit of {} {} per minute is reached; try again in {:.3} s",
-            refused.limit,
-            scope.as_str(),
+        _ => format!(
+            "{who}'s limit of {} is reached; try again in {:.3} s",
+            refused.described(),
             refused.retry_after.as_secs_f64()
         ),
     };
-    let kind = if refused.scope == crate::gate::limit::Scope::Tokens { "tokens" } else { "requests" };
+    let kind = if refused.kind.unit() == "tokens" { "tokens" } else { "requests" };
     ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, kind, "rate_limit_exceeded", message).after(refused.retry_after)
 }
 

@@ -54,6 +54,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/keys", get(admin::keys::list).post(admin::keys::create))
         .route("/admin/v1/keys/{id}", get(admin::keys::show).patch(admin::keys::update).delete(admin::keys::revoke))
         .route("/admin/v1/keys/{id}/rotate", post(admin::keys::rotate))
+        .route("/admin/v1/limits", get(admin::limits::list))
         .route("/admin/v1/prices", get(admin::prices::list).post(admin::prices::create))
         .route("/admin/v1/prices/rerate", post(admin::prices::rerate))
         .route("/admin/v1/prices/{id}", get(admin::prices::show).delete(admin::prices::end))

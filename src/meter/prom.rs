@@ -31,6 +31,12 @@ pub struct Metrics {
     faults_injected: IntCounterVec,
     /// Whether the configuration lets calls go wrong on purpose.
     pub chaos_active: IntGauge,
+    limited: IntCounterVec,
+    /// Whether what replicas share of limits answers: 1 or 0.
+    pub limits_shared: IntGauge,
+    queue_wait: HistogramVec,
+    /// Requests that wait for an upstream, by provider.
+    pub queue_length: IntGaugeVec,
     /// Requests being served.
     pub in_flight: IntGauge,
     /// Rows settled and not yet in the database.
@@ -148,6 +154,7 @@ impl Metrics {
         let r = Registry::new();
         #[cfg(target_os = "linux")]
         r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).expect("registered once");
+        let queue = Opts::new("weir_queue_length", "Requests that wait for an upstream's limits");
         let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a target: 0 closed, 1 open, 2 half open");
         let alerts =
             Opts::new("weir_alerts_pending", "Events that a receiver has not been told of, up to ten thousand");
@@ -189,6 +196,25 @@ impl Metrics {
                 &["provider", "fault", "origin"],
             ),
             chaos_active: gauge(&r, "weir_chaos_active", "1 while the configuration lets calls go wrong on purpose"),
+            limited: int(
+                &r,
+                "weir_limits_reached_total",
+                "Requests refused by a limit, by whose it is and which",
+                &["whose", "limit"],
+            ),
+            limits_shared: gauge(
+                &r,
+                "weir_limits_shared",
+                "Whether limits hold over all replicas now: 1, or 0 while they are not shared",
+            ),
+            queue_wait: histogram(
+                &r,
+                "weir_queue_wait_seconds",
+                "Time requests waited for an upstream's limits, by what came of it",
+                &SECONDS,
+                &["provider", "outcome"],
+            ),
+            queue_length: register(&r, IntGaugeVec::new(queue, &["provider"]).expect("valid")),
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
             journal_damaged: gauge(&r, "weir_usage_journal_damaged", "Places in the journal that could not be read"),
@@ -327,6 +353,18 @@ impl Metrics {
     /// Counts a request that a limit refused.
     pub fn rate_limited(&self, scope: &str) {
         self.rate_limited.with_label_values(&[scope]).inc();
+    }
+
+    /// Counts a request that a limit refused, by whose limit it is and which one; and by what it counts.
+    pub fn limited(&self, whose: &str, limit: &str, unit: &str) {
+        self.rate_limited(unit);
+        self.limited.with_label_values(&[whose, limit]).inc();
+    }
+
+    /// Notes how long a request waited for an upstream, and whether it was `admitted`, `refused` or `left`.
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
+    pub fn queued(&self, provider: &str, outcome: &str, waited_ns: u64) {
+        self.queue_wait.with_label_values(&[provider, outcome]).observe(waited_ns as f64 / 1e9);
     }
 
     /// Counts tries to tell a receiver of alerts: `delivered`, `failed` (and tried again) or `dead`. Receivers

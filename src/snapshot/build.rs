@@ -16,7 +16,9 @@ use crate::clock::{MonoNs, UnixMs};
 use crate::condition::Condition;
 use crate::config::{self, Config};
 use crate::faults::Faults;
-use crate::gate::limit::{Limiter, Limits};
+use crate::gate::limit::{Limiter, Limits, Scope, Whose};
+use crate::gate::queue::Queue;
+use crate::gate::secret::KeyHash;
 use secrecy::ExposeSecret as _;
 
 /// Reads an environment variable.
@@ -146,9 +148,9 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
     let demo = kind.dialect == Dialect::Demo;
     let base_url = if demo { "http://demo.invalid/v1".to_owned() } else { base_url(kind, entry, env)? };
     let auth = auth(kind, entry);
-    let limits = Limits { rpm: entry.limits.rpm, tpm: entry.limits.tpm, concurrency: entry.limits.concurrency };
     let signs = signs(entry, auth.style)?;
-    let credentials = credentials(kind, entry, &auth, limits, if signs { &|_| None } else { env }, now)?;
+    let make = Keys { provider: id, limits: entry.limits.limits(), now };
+    let credentials = credentials(kind, entry, &auth, &make, if signs { &|_| None } else { env })?;
     let query = query(kind, entry, env)?;
     let headers = headers(kind, entry, env)?;
     let sent = credentials.iter().filter_map(|c| c.header.as_ref().map(|(_, value)| value)).chain(headers.values());
@@ -186,6 +188,8 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         },
         pool: entry.pool.clone(),
         default: entry.is_default,
+        queue: entry.queue.as_ref().map(|queue| Queue::new(queue.max_wait, queue.size())),
+        learns_limits: entry.limits.learn,
         breaker: breaker_policy(&entry.health),
         faults_allowed: match entry.faults {
             Some(faults) => faults == config::Faults::Allowed,
@@ -263,9 +267,8 @@ fn credentials(
     kind: &catalog::Provider,
     entry: &config::Provider,
     auth: &Auth,
-    limits: Limits,
+    make: &Keys<'_>,
     env: Env<'_>,
-    now: MonoNs,
 ) -> Result<Vec<Credential>, String> {
     let mut keys: Vec<String> = entry.secrets().map(|secret| secret.expose_secret().to_owned()).collect();
     if keys.is_empty() {
@@ -274,11 +277,11 @@ fn credentials(
     let header = auth.header_and_prefix();
     let (Some((name, prefix)), false) = (header, keys.is_empty()) else {
         let open = !auth.needs_key() || entry.base_url.is_some() || kind.dialect == Dialect::Demo;
-        let bare = Credential { header: None, limiter: Limiter::new(limits, now), health: KeyHealth::default() };
+        let bare = Credential { header: None, limiter: make.limiter(""), health: KeyHealth::default() };
         return if open { Ok(vec![bare]) } else { Err(no_key(kind)) };
     };
     let name: HeaderName = name.parse().map_err(|_| format!("auth.header '{name}' is no header name"))?;
-    keys.iter().map(|key| credential(&name, &format!("{prefix}{key}"), limits, now)).collect()
+    keys.iter().map(|key| credential(&name, &format!("{prefix}{key}"), make)).collect()
 }
 
 fn no_key(kind: &catalog::Provider) -> String {
@@ -286,12 +289,28 @@ fn no_key(kind: &catalog::Provider) -> String {
     format!("api_key is missing: give one{var}")
 }
 
-fn credential(name: &HeaderName, value: &str, limits: Limits, now: MonoNs) -> Result<Credential, String> {
-    let mut value = HeaderValue::from_str(value)
+/// What is the same of all upstream keys of a provider.
+struct Keys<'a> {
+    provider: &'a str,
+    limits: Limits,
+    now: MonoNs,
+}
+
+impl Keys<'_> {
+    /// The limiter of an upstream key: it is known by a part of the key's hash, for its place in the list
+    /// is not the same in all replicas while a configuration changes.
+    fn limiter(&self, key: &str) -> Arc<Limiter> {
+        let print: String = KeyHash::of(key).0[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        let whose = Whose::new(Scope::UpstreamKey, &format!("{}#{print}", self.provider));
+        Arc::new(Limiter::new(whose, self.limits, self.now))
+    }
+}
+
+fn credential(name: &HeaderName, text: &str, make: &Keys<'_>) -> Result<Credential, String> {
+    let mut value = HeaderValue::from_str(text)
         .map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
     value.set_sensitive(true);
-    let limiter = Limiter::new(limits, now);
-    Ok(Credential { header: Some((name.clone(), value)), limiter, health: KeyHealth::default() })
+    Ok(Credential { header: Some((name.clone(), value)), limiter: make.limiter(text), health: KeyHealth::default() })
 }
 
 fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<HeaderMap, String> {

@@ -25,20 +25,22 @@ const CURRENT_REV: &str = "SELECT value FROM counters WHERE name = 'keys_rev'";
 macro_rules! columns {
     () => {
         "id, name, hash, prefix, last4, models, team_id, user_id, rpm, tpm, concurrency, expires_at, revoked_at, \
-         metadata, created_at, updated_at, rev, organization_id"
+         metadata, created_at, updated_at, rev, organization_id, rps, rph, rpd, tps, tph, tpd, priority"
     };
 }
 
 const INSERT: &str = concat!(
     "INSERT INTO virtual_keys (",
     columns!(),
-    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, \
+     $21, $22, $23, $24, $25)"
 );
 
 const UPDATE: &str = "\
 UPDATE virtual_keys SET name = $2, hash = $3, prefix = $4, last4 = $5, models = $6, team_id = $7, user_id = $8,
     rpm = $9, tpm = $10, concurrency = $11, expires_at = $12, revoked_at = $13, metadata = $14, created_at = $15,
-    updated_at = $16, rev = $17, organization_id = $18
+    updated_at = $16, rev = $17, organization_id = $18, rps = $19, rph = $20, rpd = $21, tps = $22, tph = $23, tpd = $24,
+    priority = $25
 WHERE id = $1";
 
 const GET: &str = concat!("SELECT ", columns!(), " FROM virtual_keys WHERE id = $1");
@@ -212,14 +214,21 @@ fn write(text: &'static str, key: &KeyRow) -> Result<Statement, StoreError> {
         .bind(Arg::json(&key.models)?)
         .bind(key.team_id.as_deref())
         .bind(key.user_id.as_deref())
-        .bind(key.rpm)
-        .bind(key.tpm)
-        .bind(key.concurrency)
+        .bind(key.limits.rpm)
+        .bind(key.limits.tpm)
+        .bind(key.limits.concurrency)
         .bind(key.expires_at)
         .bind(key.revoked_at)
         .bind(metadata)
         .bind(key.created_at)
         .bind(key.updated_at)
         .bind(key.rev)
-        .bind(key.organization_id.as_deref()))
+        .bind(key.organization_id.as_deref())
+        .bind(key.limits.rps)
+        .bind(key.limits.rph)
+        .bind(key.limits.rpd)
+        .bind(key.limits.tps)
+        .bind(key.limits.tph)
+        .bind(key.limits.tpd)
+        .bind(key.priority.as_str()))
 }

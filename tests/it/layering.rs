@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `budget`, `error`, `events`, `faults`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 7] = ["budget", "clock", "error", "events", "faults", "money", "record"];
+/// Imported by all: `budget`, `error`, `events`, `faults`, `limits`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 8] = ["budget", "clock", "error", "events", "faults", "limits", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
@@ -46,10 +46,12 @@ const MAP: &[(&str, &[&str])] = &[
     ),
     ("jobs", &["alerts", "config", "flight", "gate", "meter", "reports", "state", "store"]),
     ("lifecycle", &[]),
+    ("limits", &[]),
     ("meter", &["price"]),
     ("money", &[]),
     ("price", &["catalog"]),
     ("record", &[]),
+    ("redis", &["gate"]),
     ("reports", &["config", "price", "snapshot", "store"]),
     ("route", &["condition", "snapshot"]),
     ("snapshot", &["catalog", "condition", "config", "gate", "price"]),

@@ -11,6 +11,11 @@ use crate::support::database::{Database, on_both};
 use crate::support::gateway::{Gateway, Reply, Setup, eventually, one_provider};
 use crate::support::upstream::{Script, Step, Upstream};
 
+mod learned;
+mod queue;
+mod scopes;
+mod shared;
+
 on_both!(limits_change_while_in_use);
 
 const EPOCH: i64 = 1_795_000_000_000;

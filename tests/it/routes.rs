@@ -333,11 +333,12 @@ async fn the_document_is_the_one_that_was_read() {
 async fn the_bodies_that_are_described_are_taken() {
     let (gateway, _) = gateway().await;
     let document = document().await;
-    let full = json!({"name": "n", "models": ["a*"], "team_id": "t", "user_id": "u", "limits": {"rpm": 1, "tpm": 2,
-        "concurrency": 3}, "expires_at": "2090-01-01T00:00:00Z", "metadata": {"a": 1}, "organization_id": "o",
+    let full = json!({"name": "n", "models": ["a*"], "team_id": "t", "user_id": "u", "limits": {"rps": 1, "rpm": 1,
+        "rph": 1, "rpd": 1, "tps": 2, "tpm": 2, "tph": 2, "tpd": 2, "concurrency": 3}, "priority": "low", "expires_at": "2090-01-01T00:00:00Z", "metadata": {"a": 1}, "organization_id": "o",
         "budget": {"usd": "1", "period": "day", "time_zone": "UTC", "carry_over": true, "thresholds": [50]}});
-    let empty = json!({"name": "n", "models": [], "team_id": null, "user_id": null, "limits": {"rpm": null, "tpm": null,
-        "concurrency": null}, "expires_at": null, "metadata": null, "organization_id": null, "budget": null});
+    let empty = json!({"name": "n", "models": [], "team_id": null, "user_id": null, "limits": {"rps": null,
+        "rpm": null, "rph": null, "rpd": null, "tps": null, "tpm": null, "tph": null, "tpd": null, "concurrency": null},
+        "priority": null, "expires_at": null, "metadata": null, "organization_id": null, "budget": null});
     let schemas = &document["components"]["schemas"];
     let names = |value: &Value| object(value).keys().cloned().collect::<BTreeSet<_>>();
     for schema in ["KeyCreate", "KeyUpdate"] {

@@ -49,6 +49,7 @@ fn missing_packages() -> Vec<&'static str> {
         (has_venv(), &["python3", "python3-venv"]),
         (has_node() && has("npm"), &["nodejs", "npm"]),
         (postgres_bin().is_some(), &["postgresql"]),
+        (has("redis-server"), &["redis-server"]),
     ];
     let missing = needs.iter().filter(|(present, _)| !present);
     missing.flat_map(|(_, packages)| packages.iter().copied()).collect()

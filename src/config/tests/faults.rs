@@ -73,7 +73,10 @@ fn what_is_out_of_bounds() {
         "server: {header_timeout: 10}",
         &["1:26: server.header_timeout: a duration needs a unit, such as `30s` or `200ms`"],
     );
-    check("providers: {openai: {limits: {rpm: 0}}}", &["1:36: providers.openai.limits.rpm: must be at least 1"]);
+    check(
+        "providers: {openai: {limits: {rpm: 0}}}",
+        &["1:36: providers.openai.limits.rpm: must be at least 1 and at most 1000000000000"],
+    );
 }
 
 #[test]
@@ -473,4 +476,30 @@ proptest! {
     fn no_text_panics(text in "[a-z0-9:{}\\[\\] \n\"'$&*!|>#=.-]{0,80}") {
         let _ = (load_as(&text, Format::Yaml), load_as(&text, Format::Toml));
     }
+}
+
+#[test]
+fn limits_are_for_one_and_limit_something() {
+    let faults = |yaml: &str, expected: &str| check(&format!("limits: [{yaml}]"), &[expected]);
+    let one = "limits are for exactly one of key, user, team, organization, model, provider";
+    faults("{rpm: 1}", &format!("1:10: limits[0]: {one}"));
+    faults("{team: a, user: b, rpm: 1}", &format!("1:10: limits[0]: {one}"));
+    let names = "rps, rpm, rph, rpd, tps, tpm, tph, tpd, concurrency";
+    faults("{team: a}", &format!("1:10: limits[0]: it limits nothing; set one of {names}"));
+    faults("{team: a, rpmm: 1, rpm: 1}", "1:20: limits[0].rpmm: unknown key, did you mean `rpm`?");
+    let again = "another entry is for this team already; put them together";
+    faults("{team: a, rpm: 1}, {team: a, tpm: 1}", &format!("1:29: limits[1]: {again}"));
+    let each = "limits: [{provider: \"*\", rpm: 1}, {team: \"*\", rpm: 1}, {user: \"*\", tpd: 1}]";
+    assert_eq!(load_as(each, Format::Yaml).unwrap().limits.len(), 3);
+}
+
+#[test]
+fn redis_is_used_or_not_there() {
+    let needs = "1:16: limit_sharing: to share limits in Redis, `redis.url` must say where that is";
+    check("limit_sharing: redis", &[needs]);
+    check("redis: {url: \"redis://a\"}", &["1:8: redis: it does nothing without `limit_sharing: redis`"]);
+    let url = "1:34: redis.url: expected `redis://HOST:PORT` or `rediss://USER:PASSWORD@HOST:PORT`";
+    check("limit_sharing: redis\nredis: {url: x}", &[&url.replace("1:34", "2:14")]);
+    check("limit_sharing: redis\nredis: {}", &["2:8: redis: the key `url` is missing"]);
+    check("limit_sharing: all", &["1:16: limit_sharing: expected one of none, database, redis"]);
 }

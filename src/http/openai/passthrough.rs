@@ -61,7 +61,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request) ->
         return Err(opaque(ask.endpoint()));
     }
     if ask.spends() {
-        take_tokens(flight, incoming.estimate())?;
+        take_tokens(flight, incoming.estimate()).await?;
     }
     let forward = forward(gateway, flight, ask.clone(), head.headers, incoming, target)?;
     let provider = Arc::clone(&forward.target.provider.id);

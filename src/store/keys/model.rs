@@ -1,6 +1,7 @@
 //! What a virtual key is, and how it can change.
 
 use crate::clock::UnixMs;
+use crate::limits::{Limits, LimitsPatch, Priority};
 use crate::store::budgets::BudgetPatch;
 
 /// SHA-256 of a whole secret. Not a secret itself, but not for logs either.
@@ -34,12 +35,10 @@ pub struct KeyRow {
     pub user_id: Option<String>,
     /// The organisation it belongs to.
     pub organization_id: Option<String>,
-    /// Most requests a minute.
-    pub rpm: Option<u64>,
-    /// Most tokens a minute.
-    pub tpm: Option<u64>,
-    /// Most requests at a time.
-    pub concurrency: Option<u64>,
+    /// How much it may use at a time.
+    pub limits: Limits,
+    /// Who goes first where requests wait for an upstream.
+    pub priority: Priority,
     /// When it stops working.
     pub expires_at: Option<UnixMs>,
     /// Since when it does not work any more.
@@ -67,12 +66,10 @@ pub struct KeyPatch {
     pub user_id: Option<Option<String>>,
     /// New organisation.
     pub organization_id: Option<Option<String>>,
-    /// New request rate.
-    pub rpm: Option<Option<u64>>,
-    /// New token rate.
-    pub tpm: Option<Option<u64>>,
-    /// New concurrency.
-    pub concurrency: Option<Option<u64>>,
+    /// What changes of its limits.
+    pub limits: LimitsPatch,
+    /// New priority.
+    pub priority: Option<Priority>,
     /// New expiry.
     pub expires_at: Option<Option<UnixMs>>,
     /// New metadata (JSON text).
@@ -105,9 +102,8 @@ impl KeyPatch {
         set(&mut key.team_id, self.team_id);
         set(&mut key.user_id, self.user_id);
         set(&mut key.organization_id, self.organization_id);
-        set(&mut key.rpm, self.rpm);
-        set(&mut key.tpm, self.tpm);
-        set(&mut key.concurrency, self.concurrency);
+        self.limits.apply(&mut key.limits);
+        set(&mut key.priority, self.priority);
         set(&mut key.expires_at, self.expires_at);
         set(&mut key.metadata, self.metadata);
     }

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 
 use super::{KeyHash, KeyRow};
 use crate::clock::UnixMs;
+use crate::limits::{Limits, Priority};
 use crate::store::error::{StoreError, StoreErrorKind};
 
 #[derive(FromRow)]
@@ -22,6 +23,13 @@ pub(super) struct Row {
     rpm: Option<i64>,
     tpm: Option<i64>,
     concurrency: Option<i64>,
+    rps: Option<i64>,
+    rph: Option<i64>,
+    rpd: Option<i64>,
+    tps: Option<i64>,
+    tph: Option<i64>,
+    tpd: Option<i64>,
+    priority: String,
     expires_at: Option<UnixMs>,
     revoked_at: Option<UnixMs>,
     metadata: Option<Json<Box<RawValue>>>,
@@ -48,9 +56,19 @@ impl TryFrom<Row> for KeyRow {
             team_id: row.team_id,
             user_id: row.user_id,
             organization_id: row.organization_id,
-            rpm: count(row.rpm),
-            tpm: count(row.tpm),
-            concurrency: count(row.concurrency),
+            limits: Limits {
+                rps: count(row.rps),
+                rpm: count(row.rpm),
+                rph: count(row.rph),
+                rpd: count(row.rpd),
+                tps: count(row.tps),
+                tpm: count(row.tpm),
+                tph: count(row.tph),
+                tpd: count(row.tpd),
+                concurrency: count(row.concurrency),
+            },
+            // A newer replica may know others.
+            priority: Priority::parse(&row.priority).unwrap_or_default(),
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             metadata: row.metadata.map(|json| json.0.get().to_owned()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::{join, join_all};
 use weir::budget::{Budget, Origin, Period, Raise, Scope, Zone, declared_id, key_budget_id};
+use weir::limits::{Limits, LimitsPatch, Priority};
 use weir::money::NanoUsd;
 use weir::store::budgets::{self, BudgetPatch, Filter, State};
 use weir::store::keys::{self, KeyHash, KeyPatch, KeyRow};
@@ -56,9 +57,8 @@ fn key(id: &str) -> KeyRow {
         team_id: None,
         user_id: None,
         organization_id: None,
-        rpm: None,
-        tpm: None,
-        concurrency: None,
+        limits: Limits::default(),
+        priority: Priority::default(),
         expires_at: None,
         revoked_at: None,
         metadata: None,
@@ -198,7 +198,8 @@ async fn a_keys_budget_is_written_with_the_key(db: &Db) {
     assert_eq!((changed.limit, changed.period, changed.updated_at), (NanoUsd(9), Period::Day, NOW + 1));
     // The budget has the key's name; other changes of the key are none of the budget.
     let rev = budgets::current_rev(db).await.unwrap();
-    keys::update(db, "key_1", KeyPatch { rpm: Some(Some(1)), ..KeyPatch::default() }, NOW).await.unwrap();
+    let limits = LimitsPatch { rpm: Some(Some(1)), ..LimitsPatch::default() };
+    keys::update(db, "key_1", KeyPatch { limits, ..KeyPatch::default() }, NOW).await.unwrap();
     assert_eq!(budgets::current_rev(db).await.unwrap(), rev);
     keys::update(db, "key_1", KeyPatch { name: Some("new".to_owned()), ..KeyPatch::default() }, NOW).await.unwrap();
     assert_eq!(budgets::get(db, &id).await.unwrap().expect("there").name, "new");

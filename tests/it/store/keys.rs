@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir::limits::{Limits, LimitsPatch, Priority};
 use weir::store::keys::{self, KeyHash, KeyPatch, KeyRow, NewSecret};
 use weir::store::{Db, StoreErrorKind};
 
@@ -29,9 +30,18 @@ fn key(n: u8) -> KeyRow {
         team_id: Some("team".to_owned()),
         user_id: None,
         organization_id: Some("org".to_owned()),
-        rpm: Some(60),
-        tpm: Some(u64::try_from(i64::MAX).unwrap()),
-        concurrency: None,
+        limits: Limits {
+            rps: Some(1),
+            rpm: Some(60),
+            rph: Some(3),
+            rpd: Some(4),
+            tps: Some(5),
+            tpm: Some(u64::try_from(i64::MAX).unwrap()),
+            tph: Some(7),
+            tpd: Some(8),
+            concurrency: None,
+        },
+        priority: Priority::High,
         expires_at: Some(NOW + 1),
         revoked_at: None,
         metadata: Some(r#"{"cost_center":"a1"}"#.to_owned()),
@@ -59,14 +69,16 @@ async fn a_patch_changes_what_it_names(db: &Db) {
     keys::insert(db, &key(1)).await.unwrap();
     let patch = KeyPatch {
         name: Some("renamed".to_owned()),
-        rpm: Some(None),
+        limits: LimitsPatch { rpm: Some(None), tpd: Some(Some(9)), ..LimitsPatch::default() },
+        priority: Some(Priority::Low),
         user_id: Some(Some("ann".to_owned())),
         ..KeyPatch::default()
     };
     let changed = keys::update(db, "key_001", patch, NOW + 5).await.unwrap().expect("exists");
     let expected = KeyRow {
         name: "renamed".to_owned(),
-        rpm: None,
+        limits: Limits { rpm: None, tpd: Some(9), ..key(1).limits },
+        priority: Priority::Low,
         user_id: Some("ann".to_owned()),
         updated_at: NOW + 5,
         rev: 2,
@@ -139,7 +151,8 @@ async fn a_poller_sees_every_change_of_many_writers(db: &Db) {
     let write = |n: u8| async move {
         keys::insert(db, &key(n)).await.unwrap();
         for i in 0..CHANGES {
-            let patch = KeyPatch { rpm: Some(Some(u64::from(i))), ..KeyPatch::default() };
+            let limits = LimitsPatch { rpm: Some(Some(u64::from(i))), ..LimitsPatch::default() };
+            let patch = KeyPatch { limits, ..KeyPatch::default() };
             keys::update(db, &format!("key_{n:03}"), patch, NOW).await.unwrap();
         }
     };
