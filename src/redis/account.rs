@@ -37,14 +37,14 @@ impl Accounts {
     }
 
     /// All that holds places is to be told: a sign of life.
-    pub(super) fn all_to_tell(&mut self) {
+    pub(super) fn tell_all(&mut self) {
         for account in self.0.values_mut() {
             account.to_tell |= account.places > 0;
         }
     }
 
     /// Some of what is to be told.
-    pub(super) fn to_tell(&mut self, most: usize) -> Vec<Want> {
+    pub(super) fn untold(&mut self, most: usize) -> Vec<Want> {
         self.0.retain(|_, account| account.to_tell || account.places > 0);
         let waiting = self.0.iter().filter(|(_, account)| account.to_tell).take(most);
         waiting
