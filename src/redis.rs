@@ -96,7 +96,7 @@ impl RedisPool {
             let now = self.clock.mono_ns();
             if (alive == 0 || now.saturating_sub(alive) >= SIGN) && self.sign().await {
                 alive = now.max(1);
-                self.accounts().all_to_tell();
+                self.accounts().tell_all();
             }
             self.tell().await;
             let _ = timeout(TICK, stop.cancelled()).await;
@@ -145,7 +145,7 @@ impl RedisPool {
     /// Tells what came back or was taken without asking.
     async fn tell(&self) {
         loop {
-            let wants = self.accounts().take_told(BATCH);
+            let wants = self.accounts().untold(BATCH);
             if wants.is_empty() || self.ask(&wants).await.is_err() {
                 return;
             }

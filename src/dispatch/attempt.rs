@@ -77,7 +77,7 @@ impl Lease {
             None => attempt().await,
         };
         let mut lease = taken.map_err(|refused| {
-            flight.metrics().rate_limited("upstream");
+            flight.metrics().upstream_limited(refused.whose.scope.as_str(), refused.kind.name());
             at_limit(provider, &refused)
         })?;
         lease.ticket = Some(ticket);

@@ -139,24 +139,13 @@ impl ShareKeeper {
     }
 
     fn add(&self, asks: &mut Asks, missing: &Missing) {
-        let (_, ask) = asks.entry(holder(&missing.whose)).or_insert_with(|| {
-            let (used, places) = self.parts.pool.with(&missing.whose, |lease| (lease.used, lease.places));
-            let mut ask = nothing(&missing.whose, missing.limits, places);
-            for (rate, used) in ask.rates.iter_mut().zip(used) {
-                rate.more = used;
-            }
-            (missing.whose.clone(), ask)
-        });
-        for (rate, short) in ask.rates.iter_mut().zip(missing.rates) {
-            if short > 0 {
-                rate.demands.push(short);
-            }
-        }
-        for (rate, short) in ask.rates.iter_mut().zip(missing.rates) {
-            // What nobody waits for is not asked for.
-            if short == 0 && rate.demands.is_empty() {
-                rate.more = 0;
-            }
+        let (used, places) = self.parts.pool.with(&missing.whose, |lease| (lease.used, lease.places));
+        let ask = || (missing.whose.clone(), nothing(&missing.whose, missing.limits, places));
+        let (_, ask) = asks.entry(holder(&missing.whose)).or_insert_with(ask);
+        for (at, rate) in ask.rates.iter_mut().enumerate().filter(|(at, _)| missing.rates[*at] > 0) {
+            rate.demands.push(missing.rates[at]);
+            // As much again as was used within the last second.
+            rate.more = used[at];
         }
         ask.wanted = ask.wanted.max(ask.places.saturating_add(missing.places));
     }
@@ -185,12 +174,19 @@ impl ShareKeeper {
         let pool = &self.parts.pool;
         for (at, rate) in RATES.into_iter().enumerate() {
             if let Some((more, left)) = leased.rates[at] {
-                pool.with(whose, |lease| lease.rates[at] = lease.rates[at].saturating_add(more));
+                pool.with(whose, |lease| {
+                    lease.rates[at] = lease.rates[at].saturating_add(more);
+                    // Whoever waits for it has not taken it yet: until then it is not idle.
+                    lease.used[at] = lease.used[at].saturating_add(more);
+                });
                 pool.known(whose, rate, left);
             }
         }
         if let Some(places) = leased.places {
-            pool.with(whose, |lease| lease.places = places);
+            pool.with(whose, |lease| {
+                lease.places = places;
+                lease.peak = lease.peak.max(places);
+            });
             pool.known_places(whose, places < ask.wanted);
         }
     }
@@ -259,7 +255,10 @@ fn settled(lease: &mut Lease, seconds: i64) -> Option<([Rates; RATES.len()], i64
     // More only where requests took places without asking.
     let wanted = if wanted < lease.places { wanted } else { lease.places.max(lease.in_use) };
     any |= wanted != lease.places;
-    any.then_some((rates, lease.places, wanted))
+    // What is given back is nobody's from now on, before the database hears of it.
+    let places = lease.places;
+    lease.places = wanted.min(places);
+    any.then_some((rates, places, wanted))
 }
 
 fn nothing(whose: &Whose, limits: Limits, places: i64) -> Ask {
@@ -311,5 +310,52 @@ impl ReplicaWatch {
             let rank = u64::try_from(rank).unwrap_or(0).min(count - 1);
             self.pool.set_replicas(Replicas { count, rank });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(rates: i64, used: i64) -> Lease {
+        let mut lease = Lease::default();
+        (lease.rates[0], lease.used[0]) = (rates, used);
+        lease
+    }
+
+    #[test]
+    fn what_is_idle_goes_back_and_what_runs_low_is_asked_for() {
+        // (has, used) and then (back, more, left here).
+        for (given, expected) in [
+            ((10, 0), Some((10, 0, 0))),
+            ((10, 4), Some((6, 0, 4))),
+            ((8, 4), None),
+            ((2, 4), None),
+            ((1, 4), Some((0, 4, 1))),
+            ((-3, 4), Some((-3, 0, 0))),
+            ((0, 0), None),
+        ] {
+            let mut lease = lease(given.0, given.1);
+            let told = settled(&mut lease, 1).map(|(rates, ..)| (rates[0].back, rates[0].more, lease.rates[0]));
+            assert_eq!(told, expected, "{given:?}");
+        }
+        let mut last = lease(3, 4);
+        assert_eq!(settled(&mut last, 0).map(|(rates, ..)| rates[0].back), Some(3), "at the end everything");
+    }
+
+    #[test]
+    fn places_that_nobody_has_go_back_at_once_and_those_taken_apart_are_told() {
+        let places = |places, in_use, peak| {
+            let mut lease = Lease::default();
+            (lease.places, lease.in_use, lease.peak) = (places, in_use, peak);
+            lease
+        };
+        let mut idle = places(5, 1, 2);
+        assert_eq!(settled(&mut idle, 1).map(|(_, has, wanted)| (has, wanted)), Some((5, 2)));
+        assert_eq!(idle.places, 2, "nobody takes what is given back");
+        let mut apart = places(1, 3, 3);
+        assert_eq!(settled(&mut apart, 1).map(|(_, has, wanted)| (has, wanted)), Some((1, 3)));
+        assert_eq!(apart.places, 1);
+        assert!(settled(&mut places(2, 2, 2), 1).is_none());
     }
 }

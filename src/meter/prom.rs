@@ -361,6 +361,12 @@ impl Metrics {
         self.limited.with_label_values(&[whose, limit]).inc();
     }
 
+    /// Counts a call that a limit of its upstream refused, by whose limit it is and which one.
+    pub fn upstream_limited(&self, whose: &str, limit: &str) {
+        self.rate_limited("upstream");
+        self.limited.with_label_values(&[whose, limit]).inc();
+    }
+
     /// Notes how long a request waited for an upstream, and whether it was `admitted`, `refused` or `left`.
     #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
     pub fn queued(&self, provider: &str, outcome: &str, waited_ns: u64) {

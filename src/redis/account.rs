@@ -21,7 +21,7 @@ struct Account {
     change: Change,
     /// Numbers what is told of places: of two words that overtake each other the later one holds.
     word: u64,
-    take_told: bool,
+    to_tell: bool,
 }
 
 impl Accounts {
@@ -33,20 +33,20 @@ impl Accounts {
             account.places = account.places.saturating_sub(change.places).max(0);
         }
         account.change = account.change.and(&change.without_places());
-        account.take_told = true;
+        account.to_tell = true;
     }
 
     /// All that holds places is to be told: a sign of life.
-    pub(super) fn all_to_tell(&mut self) {
+    pub(super) fn tell_all(&mut self) {
         for account in self.0.values_mut() {
-            account.take_told |= account.places > 0;
+            account.to_tell |= account.places > 0;
         }
     }
 
     /// Some of what is to be told.
-    pub(super) fn take_told(&mut self, most: usize) -> Vec<Want> {
-        self.0.retain(|_, account| account.take_told || account.places > 0);
-        let waiting = self.0.iter().filter(|(_, account)| account.take_told).take(most);
+    pub(super) fn untold(&mut self, most: usize) -> Vec<Want> {
+        self.0.retain(|_, account| account.to_tell || account.places > 0);
+        let waiting = self.0.iter().filter(|(_, account)| account.to_tell).take(most);
         waiting
             .map(|(whose, account)| Want { whose: whose.clone(), limits: account.limits, ask: Ask::default() })
             .collect()
@@ -77,7 +77,7 @@ impl<'a> Asked<'a> {
             account.limits = want.limits;
             account.places = account.places.saturating_add(places(want));
             account.word += 1;
-            account.take_told = false;
+            account.to_tell = false;
             let change = std::mem::take(&mut account.change);
             said.push(Said { change, places: account.places, word: account.word });
         }
@@ -131,7 +131,7 @@ impl Drop for Asked<'_> {
             account.limits = want.limits;
             account.places = account.places.saturating_sub(places(want)).max(0);
             account.change = account.change.and(&said.change.only_taken());
-            account.take_told = true;
+            account.to_tell = true;
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::pool::{Change, NotTaken, OnAway, Replicas, Want};
+use super::pool::{Change, NotTaken, OnAway, Pool, Replicas, Want};
 use super::{Ask, Kind, Limiter, Limiters, Refused, Remaining, Settled};
 use crate::clock::MonoNs;
 
@@ -74,45 +74,45 @@ impl Line {
         if let Some(refused) = longest(asks.iter().filter_map(|(limiter, ask)| limiter.check_learned(*ask, now))) {
             return Err(refused);
         }
-        let concerns = |limiter: &Limiter| !limiter.limits().is_unlimited();
-        let (shared, own): (Vec<_>, Vec<_>) = asks.iter().partition(|(limiter, _)| concerns(limiter));
-        let wants: Vec<Want> = shared
-            .iter()
-            .map(|(limiter, ask)| Want { whose: limiter.whose().clone(), limits: limiter.limits(), ask: *ask })
-            .collect();
-        let replicas = pool.replicas();
+        let (shared, own): (Vec<_>, Vec<_>) =
+            asks.iter().cloned().partition(|(limiter, _)| !limiter.limits().is_unlimited());
+        let wants: Vec<Want> = shared.iter().map(|(limiter, ask)| want(limiter, *ask)).collect();
         let taken = if wants.is_empty() { Ok(Vec::new()) } else { pool.take(&wants).await };
         match taken {
             Ok(left) => {
-                for ((limiter, ask), left) in shared.into_iter().zip(&left) {
-                    limiter.granted(*ask, left, replicas.unwrap_or(Replicas::ALONE), now);
+                let replicas = pool.replicas().unwrap_or(Replicas::ALONE);
+                for ((limiter, ask), left) in shared.iter().zip(&left) {
+                    limiter.granted(*ask, left, replicas, now);
                 }
             }
             Err(NotTaken::Refused { which, kind, limit, wait, left }) => {
                 for ((limiter, _), left) in shared.iter().zip(&left) {
                     limiter.told(left, now);
                 }
-                let whose = wants.get(which).map(|want| want.whose.clone());
-                let whose = whose.unwrap_or_else(|| asks[0].0.whose().clone());
-                return Err(Refused { whose, kind, limit, retry_after: wait });
+                let (limiter, _) = shared.get(which).unwrap_or(&asks[0]);
+                return Err(Refused { whose: limiter.whose().clone(), kind, limit, retry_after: wait });
             }
-            Err(NotTaken::Away) => {
-                // Nobody knows either what this replica's part is before it has seen the others.
-                let Some(replicas) = replicas.filter(|_| self.limiters.on_away() == OnAway::LocalShares) else {
-                    let whose = asks[0].0.whose().clone();
-                    return Err(Refused { whose, kind: Kind::Unknown, limit: 0, retry_after: Duration::from_secs(1) });
-                };
-                let shared: Vec<_> = shared.into_iter().cloned().collect();
-                take_all(&shared, |_, _| None, |limiter, ask| limiter.take_part(ask, replicas, now), now)?;
-                // It is told of that when it is back.
-                for Want { whose, limits, ask } in &wants {
-                    pool.settle(whose, limits, Change::taken(limits, *ask));
-                }
-            }
+            Err(NotTaken::Away) => self.take_apart(pool, &shared, now)?,
         }
         for (limiter, ask) in own {
             // It has no limit that could refuse.
-            let _ = limiter.take(*ask, now);
+            let _ = limiter.take(ask, now);
+        }
+        Ok(())
+    }
+
+    /// Takes of this replica's parts, while the pool is away; the pool is told of that when it is back.
+    fn take_apart(&self, pool: &Arc<dyn Pool>, asks: &[(Arc<Limiter>, Ask)], now: MonoNs) -> Result<(), Refused> {
+        let known = pool.replicas().filter(|_| self.limiters.on_away() == OnAway::LocalShares);
+        // Nobody knows either what this replica's part is before it has seen the others.
+        let Some(replicas) = known else {
+            let whose = asks[0].0.whose().clone();
+            return Err(Refused { whose, kind: Kind::Unknown, limit: 0, retry_after: Duration::from_secs(1) });
+        };
+        take_all(asks, |_, _| None, |limiter, ask| limiter.take_part(ask, replicas, now), now)?;
+        for (limiter, ask) in asks {
+            let limits = limiter.limits();
+            pool.settle(limiter.whose(), &limits, Change::taken(&limits, *ask));
         }
         Ok(())
     }
@@ -160,6 +160,10 @@ impl Drop for Line {
             self.settle(Tokens::Used(0), now);
         }
     }
+}
+
+fn want(limiter: &Limiter, ask: Ask) -> Want {
+    Want { whose: limiter.whose().clone(), limits: limiter.limits(), ask }
 }
 
 fn longest(refused: impl Iterator<Item = Refused>) -> Option<Refused> {

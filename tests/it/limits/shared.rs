@@ -306,7 +306,8 @@ async fn while_the_database_is_gone_each_replica_has_its_part() {
     }
     proxy.close().await;
     let (passed, _) = admitted(&gateways).await;
-    assert!((500..=200 + 300 + 300 + 100).contains(&passed), "{passed}");
+    // A third of what was left as the first knew it, and of all as the others did.
+    assert!((500..=900).contains(&passed), "{passed}");
     proxy.open().await;
     eventually("the database being told", async || {
         clock.advance(Duration::from_secs(1));

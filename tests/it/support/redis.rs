@@ -17,8 +17,7 @@ const KEEPER: &str = r#"
 port=$1
 folder=$(mktemp -d)
 trap '' INT TERM HUP
-redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$folder" --daemonize no \
-  --enable-debug-command yes >/dev/null 2>&1 &
+redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$folder" --daemonize no >/dev/null 2>&1 &
 server=$!
 echo started
 exec 1>&-
