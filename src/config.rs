@@ -12,6 +12,7 @@ mod check;
 mod context;
 mod database;
 mod diff;
+mod document;
 mod expand;
 mod fault;
 mod include;
@@ -42,7 +43,8 @@ pub use auth::Auth;
 pub use brake::Brake;
 pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
 pub use database::Database;
-pub use diff::{Change, diff};
+pub use diff::{Change, diff, diff_documents, same_provider};
+pub use document::Document;
 pub use fault::Fault;
 pub use keys::Key;
 pub use ledger::{Durability, Ledger};
@@ -119,6 +121,9 @@ pub struct Config {
     /// Every file that was read, secret files included: what to watch for changes.
     #[serde(skip)]
     pub files: Vec<PathBuf>,
+    /// What it was read from: one document, whatever the number of its files.
+    #[serde(skip)]
+    pub document: Document,
 }
 
 /// Where a configuration comes from.
@@ -201,9 +206,12 @@ impl Config {
             ConfigSource::Defaults => None,
         };
         let empty = Node { at: At { file: 0, line: 1, column: 1 }, value: Value::Null };
-        let mut config = Field::new(&cx, String::new(), tree.unwrap_or(empty)).section(Self::read).unwrap_or_default();
+        let tree = tree.unwrap_or(empty);
+        let whole = document::json(&tree);
+        let mut config = Field::new(&cx, String::new(), tree).section(Self::read).unwrap_or_default();
         check::check(&cx, &config);
         config.files = cx.files();
+        config.document = Document::new(whole, &cx.secrets());
         if cx.has_faults() { Err(cx.into_faults()) } else { Ok(config) }
     }
 
@@ -233,6 +241,7 @@ impl Config {
             receipts: section.section("receipts", Receipts::read).unwrap_or_else(|| Receipts::from_env(env)),
             data_dir,
             files: Vec::new(),
+            document: Document::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod capable;
+pub mod carry;
 pub mod live;
 pub mod prices;
 pub mod resolve;
@@ -23,7 +24,7 @@ use weir_wire::translate::Inbound;
 use crate::catalog::{self, AuthStyle, Model, Quirk};
 use crate::clock::UnixMs;
 use crate::config::Pool;
-use crate::gate::limit::Limiter;
+use crate::gate::limit::{Limiter, Limits};
 use crate::price::{Book, Prices};
 use live::Live;
 use secrets::Secrets;
@@ -100,7 +101,9 @@ pub struct Credential {
     /// provider wants no key.
     pub header: Option<(HeaderName, HeaderValue)>,
     /// What the upstream grants this key.
-    pub limiter: Limiter,
+    pub limits: Limits,
+    /// How much of it is used; it outlives the snapshot.
+    pub limiter: Arc<Limiter>,
 }
 
 impl fmt::Debug for Credential {
@@ -135,7 +138,7 @@ pub struct ProviderDef {
     /// How its keys are sent, or what stands in for one.
     pub auth: AuthStyle,
     /// What its error texts must not repeat.
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     /// Whose turn it is.
     pub turn: AtomicUsize,
     /// Deviations from OpenAI's dialect.
@@ -154,8 +157,10 @@ pub struct ProviderDef {
     pub default: bool,
     /// Whether callers may inject faults (`x-weir-fault`).
     pub faults_allowed: bool,
-    /// In flight, latency.
-    pub live: Live,
+    /// Which sender serves it: its name, with a number once a reload changed it.
+    pub sender: Arc<str>,
+    /// In flight, latency; it outlives the snapshot.
+    pub live: Arc<Live>,
 }
 
 impl ProviderDef {

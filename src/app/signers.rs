@@ -12,6 +12,7 @@ use super::{Start, StartError};
 use crate::catalog::AuthStyle;
 use crate::config::{AuthOverride, Secret};
 use crate::snapshot::ProviderDef;
+use crate::snapshot::secrets::Secrets;
 use crate::upstream::auth::{self, AwsSettings, GcpSettings, SignError, Signer, Tls};
 use crate::upstream::client::HttpProvider;
 use crate::upstream::{Answer, Call, Provider, SendError};
@@ -37,7 +38,7 @@ impl Provider for Signed {
 #[derive(Debug)]
 struct Remembered {
     inner: Arc<dyn Signer>,
-    provider: Arc<ProviderDef>,
+    secrets: Arc<Secrets>,
 }
 
 impl Signer for Remembered {
@@ -48,7 +49,7 @@ impl Signer for Remembered {
             // A signature is good for its one call.
             let bearer = text(&header::AUTHORIZATION).filter(|value| value.starts_with("Bearer "));
             for token in bearer.into_iter().chain(text(&SESSION_TOKEN)) {
-                self.provider.secrets.remember(token);
+                self.secrets.remember(token);
             }
             Ok(())
         }
@@ -77,7 +78,7 @@ pub(super) fn signed(
         signer.transpose().map_err(|why| StartError::Config(format!("providers.{}.auth: {why}", provider.id)))?;
     Ok(match signer {
         Some(signer) => {
-            let signer = Arc::new(Remembered { inner: signer, provider: Arc::clone(provider) });
+            let signer = Arc::new(Remembered { inner: signer, secrets: Arc::clone(&provider.secrets) });
             Arc::new(Signed { inner, signer })
         }
         None => Arc::new(inner),

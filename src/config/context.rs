@@ -27,6 +27,8 @@ pub(super) struct Context<'a> {
     found: RefCell<Vec<(At, Fault)>>,
     /// Where each key stands, for the checks that need several keys.
     places: RefCell<HashMap<String, At>>,
+    /// Every secret that was read, by its path: how it may be written down, if it may.
+    secrets: RefCell<HashMap<String, Option<String>>>,
 }
 
 impl<'a> Context<'a> {
@@ -39,6 +41,7 @@ impl<'a> Context<'a> {
             providers: RefCell::new(providers),
             found: RefCell::default(),
             places: RefCell::default(),
+            secrets: RefCell::default(),
         }
     }
 
@@ -73,6 +76,22 @@ impl<'a> Context<'a> {
     /// Notes where a key stands.
     pub(super) fn add_place(&self, path: &str, at: At) {
         self.places.borrow_mut().insert(path.to_owned(), at);
+    }
+
+    /// Notes that the value at that path is a secret; `shown` is what may be written down of it: where it
+    /// is found, and `None` for one that stands in the text itself.
+    pub(super) fn add_secret(&self, path: &str, shown: Option<String>) {
+        self.secrets.borrow_mut().insert(path.to_owned(), shown);
+    }
+
+    /// Whether the value at that path is a secret of which it is known where it is found.
+    pub(super) fn has_secret(&self, path: &str) -> bool {
+        matches!(self.secrets.borrow().get(path), Some(Some(_)))
+    }
+
+    /// Every secret read so far.
+    pub(super) fn secrets(&self) -> HashMap<String, Option<String>> {
+        self.secrets.borrow().clone()
     }
 
     /// Whether the file has a value for the key of that path.

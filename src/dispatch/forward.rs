@@ -76,7 +76,7 @@ impl Dispatcher {
             self.afford(&forward.flight, &forward.target, || forward.bound.clone()).await?;
         }
         let lease = Lease::take(&provider, &forward.flight, 0)?;
-        let sender = self.senders.load().get(&provider.id).cloned();
+        let sender = self.senders.load().get(&provider.sender).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         if forward.spends {
             forward.flight.draft().prompt = Some(forward.prompt.clone());

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weir_wire::rules::UsageRules;
 
+use super::carry::Before;
 use super::live::Live;
 use super::secrets::Secrets;
 use super::{Credential, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
@@ -32,12 +33,29 @@ impl Snapshot {
     /// # Errors
     /// The first thing that does not fit, with the name of its configuration key.
     pub fn build(config: &Config, env: Env<'_>, now: MonoNs) -> Result<Self, String> {
-        let mut providers = BTreeMap::new();
+        Self::build_after(config, env, now, None)
+    }
+
+    /// The same, with the state of the snapshot that it is to replace.
+    ///
+    /// # Errors
+    /// As [`Snapshot::build`].
+    pub fn build_after(
+        config: &Config,
+        env: Env<'_>,
+        now: MonoNs,
+        before: Option<Before<'_>>,
+    ) -> Result<Self, String> {
+        let mut found = Vec::new();
         for (id, entry) in config.providers.iter().filter(|(_, entry)| entry.enabled) {
-            let def = configured(id, entry, env, now).map_err(|why| format!("providers.{id}: {why}"))?;
-            providers.insert(Arc::clone(&def.id), Arc::new(def));
+            found.push(configured(id, entry, env, now).map_err(|why| format!("providers.{id}: {why}"))?);
         }
-        for def in from_environment(config, env, now) {
+        found.extend(from_environment(config, env, now));
+        let mut providers = BTreeMap::new();
+        for mut def in found {
+            if let Some(before) = before {
+                before.provider(&mut def, config);
+            }
             providers.insert(Arc::clone(&def.id), Arc::new(def));
         }
         let default_provider = providers.values().find(|p| p.default).cloned();
@@ -51,12 +69,12 @@ impl Snapshot {
             book: Arc::new(book),
         };
         let routes =
-            config.models.iter().map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route)?))));
+            config.models.iter().map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route, before)?))));
         snapshot.routes = routes.collect::<Result<_, String>>()?;
         Ok(snapshot)
     }
 
-    fn route(&self, name: &str, route: &config::Route) -> Result<Route, String> {
+    fn route(&self, name: &str, route: &config::Route, before: Option<Before<'_>>) -> Result<Route, String> {
         let targets = route.targets.iter().map(|target| {
             let provider = self.providers.get(target.provider.as_str());
             let provider = provider.ok_or_else(|| missing_provider(name, &target.provider))?;
@@ -73,7 +91,7 @@ impl Snapshot {
                 attempts: u32::try_from(route.retries.attempts).unwrap_or(u32::MAX),
                 backoff: route.retries.backoff,
             },
-            turn: AtomicUsize::new(0),
+            turn: AtomicUsize::new(before.map_or(0, |before| before.turn(name))),
             configured: true,
             strict: route.strict,
         })
@@ -136,7 +154,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
     let sent = sent.filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     // Google's JSON is never sent as a whole.
     let signing = entry.auth.iter().flat_map(config::AuthOverride::secrets).filter(|(key, _)| *key != "credentials");
-    let secrets = Secrets::new(sent.chain(signing.map(|(_, secret)| secret.expose_secret())));
+    let secrets = Arc::new(Secrets::new(sent.chain(signing.map(|(_, secret)| secret.expose_secret()))));
     Ok(ProviderDef {
         id: id.into(),
         kind: kind.models_of.as_deref().unwrap_or(kind_id).into(),
@@ -168,7 +186,8 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         pool: entry.pool.clone(),
         default: entry.is_default,
         faults_allowed: demo && entry.faults != Some(config::Faults::Forbidden),
-        live: Live::default(),
+        sender: id.into(),
+        live: Arc::new(Live::default()),
     })
 }
 
@@ -239,7 +258,7 @@ fn credentials(
     let header = auth.header_and_prefix();
     let (Some((name, prefix)), false) = (header, keys.is_empty()) else {
         let open = !auth.needs_key() || entry.base_url.is_some() || kind.dialect == Dialect::Demo;
-        let bare = Credential { header: None, limiter: Limiter::new(limits, now) };
+        let bare = Credential { header: None, limits, limiter: Arc::new(Limiter::new(limits, now)) };
         return if open { Ok(vec![bare]) } else { Err(no_key(kind)) };
     };
     let name: HeaderName = name.parse().map_err(|_| format!("auth.header '{name}' is no header name"))?;
@@ -255,7 +274,7 @@ fn credential(name: &HeaderName, value: &str, limits: Limits, now: MonoNs) -> Re
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
     value.set_sensitive(true);
-    Ok(Credential { header: Some((name.clone(), value)), limiter: Limiter::new(limits, now) })
+    Ok(Credential { header: Some((name.clone(), value)), limits, limiter: Arc::new(Limiter::new(limits, now)) })
 }
 
 fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<HeaderMap, String> {
