@@ -61,7 +61,7 @@ pub struct Dispatcher {
     /// What callers may spend.
     pub budgets: Arc<Budgets>,
     /// What is done where that cannot be told.
-    pub policy: afford::Policy,
+    pub policy: ArcSwap<afford::Policy>,
 }
 
 /// One admitted request.

@@ -5,5 +5,6 @@ pub mod budget;
 pub mod headers;
 pub mod keys;
 pub mod limit;
+pub mod memory;
 pub mod rights;
 pub mod secret;

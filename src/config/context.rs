@@ -22,6 +22,8 @@ pub(super) struct Context<'a> {
     pub(super) known: &'a Known<'a>,
     /// Every file read, configuration and secrets. [`At`] points here.
     files: RefCell<Vec<PathBuf>>,
+    /// Those of them without a byte.
+    empty: RefCell<Vec<PathBuf>>,
     /// What a target may name as its provider: the catalogue's, and those of the file once read.
     providers: RefCell<IndexSet<String>>,
     found: RefCell<Vec<(At, Fault)>>,
@@ -38,6 +40,7 @@ impl<'a> Context<'a> {
             env,
             known,
             files: RefCell::default(),
+            empty: RefCell::default(),
             providers: RefCell::new(providers),
             found: RefCell::default(),
             places: RefCell::default(),
@@ -122,6 +125,16 @@ impl<'a> Context<'a> {
         let mut files = self.files.borrow_mut();
         files.push(path.to_path_buf());
         files.len() - 1
+    }
+
+    /// Notes that a file holds nothing.
+    pub(super) fn add_empty(&self, path: &Path) {
+        self.empty.borrow_mut().push(path.to_path_buf());
+    }
+
+    /// Every file so far that holds nothing.
+    pub(super) fn empty_files(&self) -> Vec<PathBuf> {
+        self.empty.borrow().clone()
     }
 
     /// Every file read so far, configuration and secrets, in the order of reading.

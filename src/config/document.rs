@@ -1,7 +1,7 @@
 //! A configuration as one document: its files merged, its variables not yet put in. It is what is kept of a
 //! configuration, and so it is shown without the secrets that stand in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -31,12 +31,13 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
-    /// Of a tree, and of the secrets that were found in it: by path, each with what may be shown of it.
-    pub(super) fn new(whole: Json, secrets: &HashMap<String, Option<String>>) -> Self {
+    /// Of a tree, and of the secrets that were found in it: by path, each with what may be shown of it. Those at
+    /// the `filled` places are an older document's.
+    pub(super) fn new(whole: Json, secrets: &HashMap<String, Option<String>>, filled: &BTreeSet<String>) -> Self {
         let mut shown = whole.clone();
         mask("", &mut shown, secrets);
-        let literal = secrets.iter().filter(|(_, shown)| shown.is_none()).map(|(path, _)| path.clone());
-        let mut literal: Vec<String> = literal.collect();
+        let literal = secrets.iter().filter(|(path, shown)| shown.is_none() && !filled.contains(*path));
+        let mut literal: Vec<String> = literal.map(|(path, _)| path.clone()).collect();
         literal.sort();
         Self(Arc::new(Inner { whole, shown, literal }))
     }
@@ -48,7 +49,13 @@ impl Document {
         &self.0.shown
     }
 
-    /// Where secrets stand in the text itself, by path.
+    /// Whether the text itself sets a key: one of a section, by its path.
+    #[must_use]
+    pub fn sets(&self, path: &str) -> bool {
+        path.split('.').try_fold(&self.0.shown, |json, key| json.get(key)).is_some_and(|json| !json.is_null())
+    }
+
+    /// Where secrets stand in the text itself, by path; not those for which the text has `***`.
     #[must_use]
     pub fn literal_secrets(&self) -> &[String] {
         &self.0.literal
@@ -65,14 +72,12 @@ impl Document {
         })
     }
 
-    /// A text to load `kept` from, its `***` replaced by what this document has at the same places. A place
-    /// that this one does not have stays as it is, and is refused when the text is read. The text holds
-    /// secrets.
-    #[must_use]
-    pub fn fill(&self, kept: &Json) -> String {
-        let mut filled = kept.clone();
-        fill(&mut filled, Some(&self.0.whole));
-        format!("{filled:#}")
+    /// Replaces each `***` of a tree by what this document has at the same place; answers the places. One that
+    /// this document does not have stays as it is, and is refused when it is read.
+    pub(super) fn fill(&self, tree: &mut Node) -> BTreeSet<String> {
+        let mut filled = BTreeSet::new();
+        fill("", tree, Some(&self.0.whole), &mut filled);
+        filled
     }
 }
 
@@ -110,24 +115,37 @@ fn mask(path: &str, json: &mut Json, secrets: &HashMap<String, Option<String>>) 
     }
 }
 
-fn fill(json: &mut Json, from: Option<&Json>) {
-    match json {
-        Json::Object(map) => map.iter_mut().for_each(|(key, value)| fill(value, from.and_then(|from| from.get(key)))),
-        Json::Array(items) => {
-            for (i, item) in items.iter_mut().enumerate() {
-                let twin = from.and_then(Json::as_array).and_then(|from| match item.get("name") {
-                    // What has a name is found by it, wherever it stands.
-                    Some(name) => from.iter().find(|other| other.get("name") == Some(name)),
-                    None => from.get(i),
-                });
-                fill(item, twin);
+fn fill(path: &str, node: &mut Node, from: Option<&Json>, filled: &mut BTreeSet<String>) {
+    match &mut node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                fill(&join(path, &entry.key), &mut entry.node, from.and_then(|from| from.get(&entry.key)), filled);
             }
         }
-        Json::String(text) if text == MASK => {
+        Value::List(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                let twin = from.and_then(Json::as_array).and_then(|from| match name(item) {
+                    // What has a name is found by it, wherever it stands.
+                    Some(name) => from.iter().find(|other| other.get("name").and_then(Json::as_str) == Some(name)),
+                    None => from.get(i),
+                });
+                fill(&format!("{path}[{i}]"), item, twin, filled);
+            }
+        }
+        Value::Text(text) if text == MASK => {
             if let Some(Json::String(secret)) = from {
                 text.clone_from(secret);
+                filled.insert(path.to_owned());
             }
         }
         _ => {}
+    }
+}
+
+fn name(item: &Node) -> Option<&str> {
+    let Value::Map(entries) = &item.value else { return None };
+    match &entries.iter().find(|entry| entry.key == "name")?.node.value {
+        Value::Text(name) => Some(name),
+        _ => None,
     }
 }

@@ -52,6 +52,10 @@ fn overlay(cx: &Context<'_>, path: &Path, environment: &str) -> Option<Node> {
 fn load_one(cx: &Context<'_>, path: &Path) -> Option<Node> {
     let file = cx.add_file(path);
     match read_bounded(path, MAX_FILE) {
+        Ok(text) if text.is_empty() => {
+            cx.add_empty(path);
+            None
+        }
         Ok(text) => load(cx, &text, Format::of(path), file, &mut vec![identity(path)]),
         Err(problem) => {
             let at = At { file, ..At::default() };
@@ -126,6 +130,10 @@ fn include_one(cx: &Context<'_>, item: &Node, above: &mut Vec<PathBuf>) -> Optio
         }
     };
     let file = cx.add_file(&path);
+    if text.is_empty() {
+        cx.add_empty(&path);
+        return None;
+    }
     above.push(identity(&path));
     let node = load(cx, &text, Format::of(&path), file, above);
     above.pop();

@@ -185,7 +185,9 @@ impl<'a> Field<'a> {
         let text = self.expanded("text")?;
         self.note_secret(&text);
         if text == MASK {
-            self.fault("`***` stands for the secret in force at this place, and there is none; write `${VAR}` or `file:/path`");
+            self.fault(
+                "`***` stands for the secret in force at this place, and there is none; write `${VAR}` or `file:/path`",
+            );
             return None;
         }
         let secret = match text.strip_prefix("file:") {

@@ -50,6 +50,10 @@ pub struct Server {
     /// Most requests at a time; beyond it the answer is 503 `overloaded`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_in_flight: u64,
+    /// Most bytes of request bodies in memory, all together; beyond it the answer is 503 `overloaded`.
+    #[serde(serialize_with = "serialize_size")]
+    #[schemars(with = "SizeText")]
+    pub max_body_memory: u64,
 }
 
 impl Default for Server {
@@ -65,6 +69,7 @@ impl Default for Server {
             drain_timeout: Duration::from_secs(30),
             max_connections: 10_000,
             max_in_flight: 10_000,
+            max_body_memory: 1 << 30,
         }
     }
 }
@@ -84,6 +89,7 @@ impl Server {
             drain_timeout: section.take("drain_timeout", Field::duration_or_zero).unwrap_or(default.drain_timeout),
             max_connections: section.take("max_connections", count).unwrap_or(default.max_connections),
             max_in_flight: section.take("max_in_flight", count).unwrap_or(default.max_in_flight),
+            max_body_memory: section.take("max_body_memory", Field::size).unwrap_or(default.max_body_memory),
         }
     }
 }

@@ -101,7 +101,9 @@ fn open(gateway: &Shared, request: &Request, voice: Voice) -> Result<Arc<Flight>
     let Ok(place) = gateway.meter.ledger.reserve() else {
         return Err(Box::new(shed(gateway, voice, &id, "ledger", LEDGER_FULL)));
     };
-    if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
+    if gateway.meter.metrics.in_flight.get()
+        >= i64::try_from(gateway.config.load().server.max_in_flight).unwrap_or(i64::MAX)
+    {
         let why = "the gateway is serving as many requests as it may (server.max_in_flight)";
         return Err(Box::new(shed(gateway, voice, &id, "in_flight", why)));
     }

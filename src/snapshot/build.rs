@@ -40,12 +40,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Snapshot::build`].
-    pub fn build_after(
-        config: &Config,
-        env: Env<'_>,
-        now: MonoNs,
-        before: Option<Before<'_>>,
-    ) -> Result<Self, String> {
+    pub fn build_after(config: &Config, env: Env<'_>, now: MonoNs, before: Option<Before<'_>>) -> Result<Self, String> {
         let mut found = Vec::new();
         for (id, entry) in config.providers.iter().filter(|(_, entry)| entry.enabled) {
             found.push(configured(id, entry, env, now).map_err(|why| format!("providers.{id}: {why}"))?);
@@ -68,8 +63,10 @@ impl Snapshot {
             priced: book.span(UnixMs::MAX),
             book: Arc::new(book),
         };
-        let routes =
-            config.models.iter().map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route, before)?))));
+        let routes = config
+            .models
+            .iter()
+            .map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route, before)?))));
         snapshot.routes = routes.collect::<Result<_, String>>()?;
         Ok(snapshot)
     }

@@ -15,12 +15,16 @@ pub struct Before<'a> {
     pub config: &'a Config,
     /// The snapshot.
     pub snapshot: &'a Snapshot,
+    /// The number of this reload: providers that changed get a sender of that number, and requests that run go
+    /// on with the old one.
+    pub generation: u64,
 }
 
 impl Before<'_> {
     /// Hands the state of the provider of that name on. Nothing of it changes yet: limits do with
     /// [`Snapshot::take_limits`], once it is sure that the new snapshot comes into force.
     pub(super) fn provider(&self, new: &mut ProviderDef, config: &Config) {
+        new.sender = format!("{}#{}", new.id, self.generation).into();
         let Some(old) = self.snapshot.providers.get(&new.id) else { return };
         new.live = Arc::clone(&old.live);
         new.turn = AtomicUsize::new(old.turn.load(Ordering::Relaxed));
@@ -30,13 +34,10 @@ impl Before<'_> {
                 credential.limiter = Arc::clone(&left.remove(i).limiter);
             }
         }
-        let id = &*new.id;
-        if old.catalog_id == new.catalog_id && same_provider(self.config.providers.get(id), config.providers.get(id)) {
+        if same_provider(self.config.providers.get(&*new.id), config.providers.get(&*new.id)) {
             new.sender = Arc::clone(&old.sender);
             // With the tokens that its signer was issued.
             new.secrets = Arc::clone(&old.secrets);
-        } else {
-            new.sender = next_sender(&old.sender, id);
         }
     }
 
@@ -44,12 +45,6 @@ impl Before<'_> {
     pub(super) fn turn(&self, route: &str) -> usize {
         self.snapshot.routes.get(route).map_or(0, |old| old.turn.load(Ordering::Relaxed))
     }
-}
-
-/// `openai`, `openai#2`, ...: requests that run go on with the old one.
-fn next_sender(old: &str, id: &str) -> Arc<str> {
-    let number = old.strip_prefix(id).and_then(|rest| rest.strip_prefix('#')?.parse::<u64>().ok()).unwrap_or(1);
-    format!("{id}#{}", number.saturating_add(1)).into()
 }
 
 impl Snapshot {

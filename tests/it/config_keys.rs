@@ -184,6 +184,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("server.drain_timeout", "a_stream_that_outlives_the_drain_is_interrupted"),
     ("server.header_timeout", "a_head_that_does_not_come_is_given_up"),
     ("server.listen", "it_listens_where_the_file_says_and_the_flag_goes_before_it"),
+    ("server.max_body_memory", "beyond_max_body_memory_the_answer_is_overloaded"),
     ("server.max_connections", "beyond_max_connections_a_client_waits"),
     ("server.max_in_flight", "beyond_max_in_flight_the_answer_is_overloaded"),
     ("server.metrics_listen", "metrics_have_an_address_of_their_own"),

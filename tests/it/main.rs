@@ -21,6 +21,7 @@ mod models;
 mod operations;
 mod passthrough;
 mod prices;
+mod reload;
 mod reports;
 mod rerank;
 mod routes;

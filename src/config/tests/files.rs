@@ -212,7 +212,10 @@ fn an_overlay_that_is_not_there_is_told() {
 #[test]
 fn the_document_is_kept_without_the_secrets_that_stand_in_it() {
     let folder = folder(&[
-        ("weir.yaml", "include: [sub/base.yaml]\nserver: {max_connections: 3}\nkeys:\n  - {name: a, key: literal-a}\n  - {name: b, key: '${SET}'}\n"),
+        (
+            "weir.yaml",
+            "include: [sub/base.yaml]\nserver: {max_connections: 3}\nkeys:\n  - {name: a, key: literal-a}\n  - {name: b, key: '${SET}'}\n",
+        ),
         (
             "sub/base.yaml",
             "providers:\n  openai: {api_key: literal-k, keys: ['file:k.key', '${SET:-literal-d}'], headers: {x: 'Bearer ${SET}'}}\n\
@@ -230,9 +233,11 @@ fn the_document_is_kept_without_the_secrets_that_stand_in_it() {
     let literal = ["database.url", "keys[0].key", "providers.openai.api_key", "providers.openai.keys[1]"];
     assert_eq!(config.document.literal_secrets(), literal);
 
-    let text = config.document.fill(config.document.shown());
+    let text = format!("{:#}", config.document.shown());
     let name = folder.path().join("version-1.yaml");
-    let again = Config::load(&ConfigSource::Text { name, text, format: Format::Yaml }, &env, &known()).unwrap();
+    let kept = ConfigSource::Text { name, text, format: Format::Yaml };
+    let again = Config::load_over(&kept, &env, &known(), &[&config.document]).unwrap();
+    assert!(again.document.literal_secrets().is_empty(), "none is new");
     assert_eq!(diff(&config, &again), []);
     assert_eq!(config.document.hash(), again.document.hash());
     assert_eq!(diff_documents(config.document.shown(), again.document.shown()), []);
@@ -240,16 +245,14 @@ fn the_document_is_kept_without_the_secrets_that_stand_in_it() {
 
 #[test]
 fn a_secret_that_is_in_force_nowhere_is_asked_for() {
-    let load = |yaml: &str| {
+    let load = |yaml: &str, base: Option<&Config>| {
         let source = ConfigSource::Text { name: "w.yaml".into(), text: yaml.to_owned(), format: Format::Yaml };
-        Config::load(&source, &env, &known())
+        Config::load_over(&source, &env, &known(), base.map(|base| &base.document).as_slice())
     };
-    let base = load("keys: [{name: a, key: literal-a}, {name: b, key: literal-b}]").unwrap();
-    let kept = serde_json::json!({"keys": [{"name": "b", "key": "***"}]});
-    let config = load(&base.document.fill(&kept)).unwrap();
+    let base = load("keys: [{name: a, key: literal-a}, {name: b, key: literal-b}]", None).unwrap();
+    let config = load("keys: [{name: b, key: '***'}]", Some(&base)).unwrap();
     assert_eq!(config.keys[0].key.expose_secret(), "literal-b", "by its name, not its place");
-    let kept = serde_json::json!({"keys": [{"name": "c", "key": "***"}]});
-    let faults = load(&base.document.fill(&kept)).unwrap_err();
-    assert_eq!((faults[0].key.as_str(), faults.len()), ("keys[0].key", 1));
+    let faults = load("keys: [{name: c, key: '***'}]", Some(&base)).unwrap_err();
+    assert_eq!((faults[0].key.as_str(), faults[0].column, faults.len()), ("keys[0].key", 23, 1));
     assert!(faults[0].problem.contains("there is none"));
 }

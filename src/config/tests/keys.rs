@@ -26,6 +26,7 @@ fn server() {
     check("server: {drain_timeout: 0s}", "/server/drain_timeout", r#""0s""#);
     check("server: {max_connections: 7}", "/server/max_connections", "7");
     check("server: {max_in_flight: 8}", "/server/max_in_flight", "8");
+    check("server: {max_body_memory: 2MiB}", "/server/max_body_memory", r#""2MiB""#);
 }
 
 #[test]
