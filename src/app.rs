@@ -1,6 +1,8 @@
 //! Start-up and stop, top to bottom.
 
 mod budgets;
+mod handover;
+mod listen;
 mod reload;
 mod signers;
 
@@ -11,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, ConfigSource, Durability, Key, Policy};
+use crate::config::{Config, ConfigSource, Durability, Key, Policy, Server};
 use crate::demo::Demo;
+use crate::dispatch::retries::Budget as Retries;
 use crate::dispatch::{Dispatcher, Senders, afford};
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
@@ -49,6 +52,9 @@ use crate::state::{Ask, ConfigDesk, Gateway, PriceDesk, Readiness, Shared, Wante
 use crate::store::{self, Db, Engine, Options, StoreError};
 use crate::upstream::Provider;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
+use handover::{Heir, Predecessor};
+pub use listen::Socket;
+use listen::{Doors, until_left};
 use reload::{Reloader, Way};
 use secrecy::ExposeSecret as _;
 
@@ -58,6 +64,9 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 const KEY_LOOKUPS: usize = 16;
 /// How long a replica can go on spending at its present rate while the database is away.
 const AUTONOMY: Duration = Duration::from_secs(600);
+/// How long clients get to use their open connections once more and be told that it was the last time, where another
+/// gateway takes new ones.
+const LINGER: Duration = Duration::from_secs(5);
 /// Setting that holds the admin key's hash.
 const ADMIN_HASH: &str = "admin_key_hash";
 
@@ -74,6 +83,8 @@ pub struct Start {
     pub source: ConfigSource,
     /// The address that goes before the configuration's.
     pub listen: Option<SocketAddr>,
+    /// Listening sockets that a service manager gave, and keeps.
+    pub sockets: Vec<Socket>,
     /// The environment.
     pub env: Environment,
     /// Time.
@@ -108,6 +119,18 @@ pub struct App {
     /// Secrets made on this start, to be shown once.
     pub welcome: Welcome,
     lifecycle: Lifecycle,
+    leave: Leave,
+}
+
+/// How its sockets are left to others.
+#[derive(Debug, Default)]
+struct Leave {
+    /// Somebody keeps them while nobody accepts: what comes meanwhile waits for the next gateway.
+    is_shared: bool,
+    /// Another gateway accepts from them now.
+    relieved: CancellationToken,
+    /// This one accepts nothing more.
+    left: CancellationToken,
 }
 
 /// Secrets made on a first start.
@@ -142,6 +165,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The socket of `server.handover`.
+    #[error("cannot hand sockets over at {path}: {error}", path = .0.display(), error = .1)]
+    Handover(PathBuf, std::io::Error),
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -154,7 +180,7 @@ impl App {
     /// What is wrong.
     pub async fn start(start: Start) -> Result<Self, StartError> {
         let lifecycle = Lifecycle::default();
-        let Start { mut config, source, listen: first, env, clock, chance } = start;
+        let Start { mut config, source, listen: first, sockets, env, clock, chance } = start;
         config.server.listen = first.unwrap_or(config.server.listen);
         let way = Way { source, listen: first, env: env.into() };
         let made = Made { config: &config, env: &way.env, clock: &clock, chance: &chance };
@@ -187,18 +213,37 @@ impl App {
         lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let config = gateway.config.load_full();
         let server = &config.server;
-        let (listener, addr) = listen(server.listen).await?;
+        let leave = Leave { is_shared: !sockets.is_empty(), ..Leave::default() };
+        let (sockets, predecessor) = predecessor(server, sockets)?;
+        let doors = Doors::open(server, sockets).await?;
+        let addr = listen::address(&doors.api[0])?;
+        let metrics_addr = doors.metrics.as_ref().map(listen::address).transpose()?;
+        let heir = server.handover.as_ref().map(|path| {
+            let heir = doors.copies().and_then(|sockets| Heir::expect(path, sockets));
+            heir.map_err(|error| StartError::Handover(path.clone(), error))
+        });
+        let heir = heir.transpose()?;
         let listening = Listening::new(server, lifecycle.clone());
         let routers = Routers { serving: router(&gateway), stopping: stopping_router(&gateway) };
-        lifecycle.job(serve(listener, routers, listening.clone()));
-        let mut metrics_addr = None;
-        if let Some(wanted) = server.metrics_listen {
-            let (listener, addr) = listen(wanted).await?;
-            metrics_addr = Some(addr);
-            let router = operations_router(&gateway);
-            lifecycle.job(serve(listener, Routers { serving: router.clone(), stopping: router }, listening));
+        for listener in doors.api {
+            let accepting = serve(listener, routers.clone(), listening.clone());
+            lifecycle.job(until_left(accepting, leave.left.clone()));
         }
-        Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle })
+        if let Some(listener) = doors.metrics {
+            let router = operations_router(&gateway);
+            let routers = Routers { serving: router.clone(), stopping: router };
+            lifecycle.job(until_left(serve(listener, routers, listening), leave.left.clone()));
+        }
+        // From here on this gateway serves.
+        if let Some(predecessor) = predecessor
+            && let Err(error) = predecessor.relieve()
+        {
+            tracing::warn!(%error, "the gateway before this one did not hear that it may end: {error}");
+        }
+        if let Some(heir) = heir {
+            lifecycle.job(heir.run(leave.relieved.clone(), lifecycle.soft_stop.clone()));
+        }
+        Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle, leave })
     }
 
     /// Reads the configuration again, as on SIGHUP.
@@ -209,14 +254,39 @@ impl App {
         }
     }
 
+    /// Resolves when another gateway has taken the sockets and serves.
+    pub async fn relieved(&self) {
+        self.leave.relieved.cancelled().await;
+    }
+
     /// Drains and stops; `hurry` ends the wait early.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        let mut hurry = std::pin::pin!(hurry);
+        if self.leave.is_shared || self.leave.relieved.is_cancelled() {
+            // Whoever connects from now on is another's.
+            self.leave.left.cancel();
+            self.gateway.readiness.leave();
+            tokio::select! {
+                () = self.lifecycle.wait_for_connections(LINGER) => {}
+                () = hurry.as_mut() => {}
+            }
+        }
         // In this order: whoever is told that the gateway drains finds its doors closed.
         self.lifecycle.soft_stop.cancel();
         self.gateway.readiness.drain();
         let drain = self.gateway.config.load().server.drain_timeout;
         self.lifecycle.stop(drain, hurry).await;
         self.gateway.db.close().await;
+    }
+}
+
+/// The sockets to listen on: those of the gateway that runs go before those that were given, which are the same.
+fn predecessor(server: &Server, given: Vec<Socket>) -> Result<(Vec<Socket>, Option<Predecessor>), StartError> {
+    let Some(path) = &server.handover else { return Ok((given, None)) };
+    match Predecessor::find(path).map_err(|error| StartError::Handover(path.clone(), error))? {
+        Some((_, predecessor)) if !given.is_empty() => Ok((given, Some(predecessor))),
+        Some((sockets, predecessor)) => Ok((sockets, Some(predecessor))),
+        None => Ok((given, None)),
     }
 }
 
@@ -240,6 +310,7 @@ fn gateway(made: &Made<'_>, parts: Parts, lifecycle: &Lifecycle) -> Result<Gatew
     }
     let admin = config.auth.admin_key.as_ref().map(|key| Arc::new(KeyHash::of(key.expose_secret().trim())));
     let dispatcher = Dispatcher {
+        retries: Retries::new(config.routing.retry_percent),
         senders: ArcSwap::from_pointee(senders),
         chance: made.chance.clone(),
         hard_stop: lifecycle.hard_stop.clone(),
@@ -324,12 +395,6 @@ fn open_journal(start: &Made<'_>) -> Result<Arc<Journal>, StartError> {
     let id = start.chance.uuid(start.clock.unix_ms()).to_string();
     let journal = Journal::create(&ledger.journal, &id, options);
     journal.map(Arc::new).map_err(|error| StartError::Journal { folder: ledger.journal.clone(), error })
-}
-
-async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let listener = TcpListener::bind(addr).await.map_err(|e| StartError::Listen(addr, e))?;
-    let addr = listener.local_addr().map_err(|e| StartError::Listen(addr, e))?;
-    Ok((listener, addr))
 }
 
 fn open_database(config: &Config) -> Result<Db, StartError> {

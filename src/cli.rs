@@ -8,6 +8,7 @@ pub mod connect;
 pub mod doctor;
 pub mod invoices;
 pub mod keys;
+mod notify;
 pub mod prices;
 pub mod reconcile;
 pub mod serve;

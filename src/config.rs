@@ -28,6 +28,7 @@ mod read;
 mod reference;
 mod reports;
 mod restart;
+mod routing;
 mod schema;
 mod secret;
 mod server;
@@ -51,12 +52,13 @@ pub use keys::Key;
 pub use ledger::{Durability, Ledger};
 pub use limits::Limits;
 pub use logging::{LogFormat, LogLevel, Logging};
-pub use models::{Models, Retries, Route, Strategy, Target};
+pub use models::{HashBy, Models, Prefer, Retries, Route, Strategy, Target};
 pub use parse::Format;
 pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistory, PriceSheet, Prices, TierPrices};
-pub use providers::{AuthOverride, Faults, Http2, Pool, Provider, Providers, Timeouts};
+pub use providers::{AuthOverride, Faults, Health, Http2, Pool, Provider, Providers, Timeouts};
 pub use reference::reference;
 pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
+pub use routing::Routing;
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::Server;
@@ -94,6 +96,8 @@ pub struct Config {
     /// Public model names: each is `provider/model`, or a route.
     #[schemars(with = "std::collections::BTreeMap<String, schema::RouteOrShorthand>")]
     pub models: Models,
+    /// Bounds on what is done so that requests get there.
+    pub routing: Routing,
     /// Virtual keys that the file declares, beside those in the database.
     pub keys: Vec<Key>,
     /// Budgets that the file declares, beside those in the database.
@@ -248,6 +252,7 @@ impl Config {
             // Before what names them.
             providers: providers::read(section),
             models: models::read(section),
+            routing: section.section("routing", Routing::read).unwrap_or_default(),
             keys: keys::read(section),
             budgets: budgets::read(section),
             budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),

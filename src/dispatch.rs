@@ -13,8 +13,10 @@ mod exchange;
 mod flow;
 pub mod forward;
 pub mod keep;
+pub mod outcome;
 pub mod prepare;
 mod rerank;
+pub mod retries;
 pub mod stream;
 pub mod translation;
 pub mod whole;
@@ -27,16 +29,20 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tokio_util::sync::CancellationToken;
+use weir_wire::fault::ErrorClass;
 use weir_wire::gemini::Framing;
 use weir_wire::hub;
 use weir_wire::request::Peek;
+use weir_wire::usage::Usage;
 
 use crate::clock::{Entropy, MonoNs};
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::gate::budget::Budgets;
-use crate::snapshot::{Operation, Retries, Target};
+use crate::route::plan::{Skip, Step};
+use crate::snapshot::{Operation, Target};
 use crate::upstream::Provider;
+use outcome::Blame;
 use stream::StreamBody;
 use whole::WholeBody;
 
@@ -62,6 +68,8 @@ pub struct Dispatcher {
     pub budgets: Arc<Budgets>,
     /// What is done where that cannot be told.
     pub policy: ArcSwap<afford::Policy>,
+    /// Second tries that may still be made.
+    pub retries: retries::Budget,
 }
 
 /// One admitted request.
@@ -77,14 +85,20 @@ pub struct Job {
     pub headers: HeaderMap,
     /// `x-weir-fault`, for providers that allow it.
     pub fault: Option<http::HeaderValue>,
-    /// Targets in order, with their route's retries.
-    pub plan: Vec<(Arc<Target>, Retries)>,
+    /// Targets in order, and why the others are not asked.
+    pub plan: Vec<Step>,
+    /// Where to go when the prompt was too long for a target.
+    pub on_context_length: Vec<Step>,
+    /// Where to go when a target's filter refused the prompt.
+    pub on_content_filter: Vec<Step>,
     /// The request.
     pub flight: Arc<Flight>,
     /// When it must be over.
     pub deadline: MonoNs,
     /// About how many tokens its prompt has, by its size.
     pub prompt_tokens: u64,
+    /// What it may use: its prompt, and about as much output as it may have.
+    pub expected: Usage,
     /// Tokens it may use: the prompt's and the most that may be generated.
     pub estimate: u64,
     /// Whether it is refused when a target cannot be told all of it (`x-weir-strict`).
@@ -134,6 +148,8 @@ pub struct Failed {
     pub error: ApiError,
     /// What may be tried next.
     pub next: Next,
+    /// Whose fault it is.
+    pub blame: Blame,
 }
 
 /// What a failure allows.
@@ -145,11 +161,18 @@ pub enum Next {
     OtherTarget,
     /// This target again, or another.
     Again,
+    /// The same without a pause: nothing was sent.
+    AtOnce,
 }
 
 impl Job {
     fn time_left(&self) -> Duration {
         Duration::from_nanos(self.deadline.saturating_sub(self.flight.now()))
+    }
+
+    /// The targets that are asked, in order.
+    pub fn candidates(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.plan.iter().filter(|step| step.skip.is_none()).map(|step| &step.target)
     }
 
     /// The prompt's bytes.
@@ -165,31 +188,64 @@ impl Dispatcher {
     /// # Errors
     /// The last failure, when no target answered.
     pub async fn run(&self, job: &Job) -> Result<Reply, ApiError> {
-        let mut last = None;
-        for (target, retries) in &job.plan {
+        self.retries.earn();
+        let mut failed = match self.walk(job, &job.plan).await {
+            Ok(reply) => return Ok(reply),
+            Err(failed) => failed,
+        };
+        let elsewhere = match failed.error.class {
+            ErrorClass::ContextLength => &job.on_context_length,
+            ErrorClass::ContentFilter => &job.on_content_filter,
+            _ => &[][..],
+        };
+        if !elsewhere.is_empty() && job.time_left() >= WORTH_A_TRY {
+            match self.walk(job, elsewhere).await {
+                Ok(reply) => return Ok(reply),
+                Err(other) => failed = other,
+            }
+        }
+        Err(failed.error.after_attempts(job.flight.draft().attempts.len()))
+    }
+
+    /// Tries one after the other of the targets that are not left out.
+    async fn walk(&self, job: &Job, steps: &[Step]) -> Result<Reply, Failed> {
+        let mut last: Option<Failed> = None;
+        for (n, step) in steps.iter().enumerate() {
+            if step.skip.is_some() {
+                continue;
+            }
             if last.is_some() && job.time_left() < WORTH_A_TRY {
                 break;
             }
-            match self.try_target(job, target, *retries).await {
+            let others = steps[n + 1..].iter().any(|step| step.skip.is_none());
+            match self.try_target(job, step, others).await {
                 Ok(reply) => return Ok(reply),
-                Err(Failed { error, next: Next::Stop }) => return Err(error),
-                Err(Failed { error, .. }) => last = Some(error),
+                Err(failed) if failed.next == Next::Stop => return Err(failed),
+                Err(failed) => last = Some(failed),
             }
         }
-        Err(last.unwrap_or_else(no_target).after_attempts(job.flight.draft().attempts.len()))
+        Err(last.unwrap_or_else(|| no_target(steps)))
     }
 
-    async fn try_target(&self, job: &Job, target: &Arc<Target>, retries: Retries) -> Result<Reply, Failed> {
+    /// Tries a target as often as its route says. What was never sent goes to another target at once, if
+    /// there is one, and else is sent again at once.
+    async fn try_target(&self, job: &Job, step: &Step, others: bool) -> Result<Reply, Failed> {
         let mut tried = 0;
         loop {
-            let failed = match self.attempt(job, target).await {
+            let failed = match self.attempt(job, step).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
-            if failed.next != Next::Again || tried + 1 >= retries.attempts {
+            let unsent = failed.next == Next::AtOnce && tried == 0;
+            let again = match failed.next {
+                Next::Again => tried + 1 < step.retries.attempts,
+                Next::AtOnce => !others && (unsent || tried + 1 < step.retries.attempts),
+                Next::Stop | Next::OtherTarget => false,
+            };
+            if !again || !self.retries.spend() {
                 return Err(failed);
             }
-            if !self.wait_before_retry(job, retries.backoff, tried, failed.error.retry_after).await {
+            if !unsent && !self.wait_before_retry(job, step.retries.backoff, tried, failed.error.retry_after).await {
                 return Err(failed);
             }
             tried += 1;
@@ -210,14 +266,32 @@ impl Dispatcher {
     }
 }
 
-fn no_target() -> ApiError {
-    ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "server_error",
-        "no_healthy_target",
-        "no target can take this request now",
-    )
-    .after(Duration::from_secs(1))
+/// Every target is left out, or there is none.
+fn no_target(steps: &[Step]) -> Failed {
+    let why: Vec<String> = steps
+        .iter()
+        .filter_map(|step| step.skip.as_ref().filter(|skip| **skip != Skip::Repeated).map(|skip| (step, skip)))
+        .map(|(step, skip)| format!("{}: {skip}", step.target.name))
+        .collect();
+    let soonest = steps.iter().filter_map(|step| match step.skip {
+        Some(Skip::Open(left) | Skip::Cooling(left)) => Some(left),
+        _ => None,
+    });
+    let wait = soonest.min().unwrap_or(Duration::from_secs(1));
+    let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
+    let message = format!("no target can take this request now{why}");
+    let all = |kind: fn(&Skip) -> bool| {
+        let mut skips = steps.iter().filter_map(|step| step.skip.as_ref()).peekable();
+        skips.peek().is_some() && skips.all(kind)
+    };
+    let error = if all(|skip| matches!(skip, Skip::Rejected)) {
+        ApiError::upstream("upstream_credentials_rejected", message).no_retry()
+    } else if all(|skip| matches!(skip, Skip::Cooling(_) | Skip::Rejected)) {
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message).after(wait)
+    } else {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "no_healthy_target", message).after(wait)
+    };
+    Failed { error, next: Next::Stop, blame: Blame::Nobody }
 }
 
 impl ApiError {

@@ -172,6 +172,22 @@ impl Flight {
         })
     }
 
+    /// A flight that leaves no row: nobody is asked and nothing is spent.
+    #[must_use]
+    pub fn unrecorded(id: String, endpoint: &'static str, meter: Meter) -> Arc<Self> {
+        meter.metrics.in_flight.inc();
+        Arc::new(Self {
+            id,
+            at: meter.clock.unix_ms(),
+            start: meter.clock.mono_ns(),
+            draft: Mutex::new(Draft { endpoint, ..Draft::default() }),
+            place: Mutex::new(None),
+            settled: OnceLock::new(),
+            head_sent: AtomicBool::new(false),
+            meter,
+        })
+    }
+
     /// What is known so far, to read or add to. Never hold it across an await.
     pub fn draft(&self) -> MutexGuard<'_, Draft> {
         // A panic while it was held leaves a draft that is still worth settling.

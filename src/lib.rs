@@ -11,6 +11,7 @@ pub mod budget;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod condition;
 pub mod config;
 pub mod demo;
 pub mod dispatch;

@@ -56,6 +56,12 @@ impl Lifecycle {
         self.connections.len()
     }
 
+    /// Waits until no connection is open, at most so long.
+    pub async fn wait_for_connections(&self, most: Duration) {
+        self.connections.close();
+        let _ = tokio::time::timeout(most, self.connections.wait()).await;
+    }
+
     /// Stops in order. `hurry` resolves when the wait should end early (a second signal).
     pub async fn stop(&self, drain: Duration, hurry: impl Future<Output = ()>) {
         self.soft_stop.cancel();

@@ -2,3 +2,4 @@
 
 pub mod needs;
 pub mod plan;
+pub mod policy;

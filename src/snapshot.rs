@@ -1,9 +1,11 @@
 //! The immutable view that a request reads: providers, routes, prices, all resolved from the
 //! configuration that the gateway was started with.
 
+pub mod breaker;
 pub mod build;
 pub mod capable;
 pub mod carry;
+pub mod health;
 pub mod live;
 pub mod prices;
 pub mod resolve;
@@ -23,10 +25,13 @@ use weir_wire::translate::Inbound;
 
 use crate::catalog::{self, AuthStyle, Model, Quirk};
 use crate::clock::UnixMs;
+use crate::condition::Condition;
 use crate::config::Pool;
+pub use crate::config::{HashBy, Prefer, Strategy};
 use crate::gate::limit::{Limiter, Limits};
 use crate::price::{Book, Prices};
-use live::Live;
+use health::Health;
+use live::{KeyHealth, Live};
 use secrets::Secrets;
 use talk::{Embeds, Path, Reranks, Talk};
 
@@ -104,6 +109,8 @@ pub struct Credential {
     pub limits: Limits,
     /// How much of it is used; it outlives the snapshot.
     pub limiter: Arc<Limiter>,
+    /// How it does; the same.
+    pub health: Arc<KeyHealth>,
 }
 
 impl fmt::Debug for Credential {
@@ -159,7 +166,9 @@ pub struct ProviderDef {
     pub faults_allowed: bool,
     /// Which sender serves it: its name, with a number once a reload changed it.
     pub sender: Arc<str>,
-    /// In flight, latency; it outlives the snapshot.
+    /// When its targets' breakers open.
+    pub breaker: breaker::Policy,
+    /// In flight, latency, and how each model does; it outlives the snapshot.
     pub live: Arc<Live>,
 }
 
@@ -189,8 +198,14 @@ pub struct Target {
     /// Its name in metrics: `name` where the configuration or the catalogue knows it, else `other`,
     /// for what callers make up must not become a label.
     pub label: Arc<str>,
-    /// Its share under the weighted strategy.
+    /// Its share under the strategies that go by weight.
     pub weight: u32,
+    /// Its name in its route, `provider/model` where it has no other.
+    pub id: Arc<str>,
+    /// Where it is, if that is known.
+    pub region: Option<Arc<str>>,
+    /// A number of its name, the same in every process.
+    pub hash: u64,
     /// Its price, when known.
     pub price: Option<Arc<Prices>>,
     /// The catalogue's entry, when there is one.
@@ -209,24 +224,8 @@ pub struct Target {
     pub capabilities: Capabilities,
     /// Members that its bodies get.
     pub body: Vec<(String, String)>,
-}
-
-/// How a route chooses among its targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// In the order of the config.
-    #[default]
-    Priority,
-    /// By weight, at random.
-    Weighted,
-    /// In turn.
-    RoundRobin,
-    /// Fewest requests in flight first.
-    LeastBusy,
-    /// Lowest measured latency first.
-    Latency,
-    /// Lowest price first.
-    Cost,
+    /// How it does: one for all targets of this model at this provider.
+    pub health: Arc<Health>,
 }
 
 /// How failures are retried.
@@ -238,8 +237,14 @@ pub struct Retries {
     pub backoff: Duration,
 }
 
+/// FNV-1a, the same in every process and version: who is given which target depends on it.
+#[must_use]
+pub fn stable_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
 /// A public model name and what stands behind it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Route {
     /// The public name.
     pub name: Arc<str>,
@@ -252,11 +257,52 @@ pub struct Route {
     /// Retries at one target.
     pub retries: Retries,
     /// Whose turn it is.
-    pub turn: AtomicUsize,
+    pub turn: Arc<AtomicUsize>,
     /// Whether it was written in the config, as opposed to `provider/model`.
     pub configured: bool,
     /// Whether requests are refused that a target cannot be told all of.
     pub strict: bool,
+    /// Where to go when the prompt was too long for a target.
+    pub on_context_length: Vec<String>,
+    /// Where to go when a target's filter refused the prompt.
+    pub on_content_filter: Vec<String>,
+    /// What callers are known by, where the same one is to have the same target.
+    pub hash_by: Vec<HashBy>,
+    /// Conditions, and the targets that each allows, by their place in `targets`.
+    pub rules: Arc<[(Condition, Vec<usize>)]>,
+    /// What is best among those that can.
+    pub prefer: Prefer,
+    /// Regions in the order in which they are wanted.
+    pub regions: Vec<String>,
+    /// Whether targets elsewhere are not asked.
+    pub region_required: bool,
+    /// The tag that says which target a request was given.
+    pub experiment: Option<Arc<str>>,
+}
+
+impl Route {
+    /// A route to one target that is not in the configuration.
+    #[must_use]
+    pub fn direct(name: &str, target: Arc<Target>) -> Self {
+        Self {
+            name: name.into(),
+            targets: vec![target],
+            strategy: Strategy::Priority,
+            fallbacks: Vec::new(),
+            retries: Retries { attempts: 1, backoff: Duration::from_millis(200) },
+            turn: Arc::default(),
+            configured: false,
+            strict: false,
+            on_context_length: Vec::new(),
+            on_content_filter: Vec::new(),
+            hash_by: Vec::new(),
+            rules: Arc::new([]),
+            prefer: Prefer::default(),
+            regions: Vec::new(),
+            region_required: false,
+            experiment: None,
+        }
+    }
 }
 
 /// Everything a request reads.

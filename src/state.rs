@@ -78,6 +78,7 @@ pub struct Gateway {
 #[derive(Debug, Default)]
 pub struct Readiness {
     draining: AtomicBool,
+    leaving: AtomicBool,
     database: AtomicBool,
 }
 
@@ -91,6 +92,17 @@ impl Readiness {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on each connection is told that it is the last answer.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether another gateway takes new connections.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// The database was set up at least once.

@@ -4,10 +4,11 @@ use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use listenfd::ListenFd;
 use tracing_subscriber::EnvFilter;
 
-use super::{BAD_USAGE, FAILED};
-use crate::app::{App, Start, StartError};
+use super::{BAD_USAGE, FAILED, notify};
+use crate::app::{App, Socket, Start, StartError};
 use crate::clock::{Clock, Entropy};
 use crate::config::{ConfigSource, LogFormat, Logging};
 use crate::lifecycle::Signals;
@@ -38,6 +39,13 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         return BAD_USAGE;
     }
     log(&config.logging);
+    let sockets = match given_sockets(&env) {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            let _ = writeln!(err, "the sockets of the service manager (LISTEN_FDS) cannot be used: {error}");
+            return BAD_USAGE;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir").build();
     match runtime {
         Ok(runtime) => {
@@ -45,6 +53,7 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
                 config,
                 source,
                 listen: args.listen,
+                sockets,
                 env: Box::new(|name| std::env::var(name).ok()),
                 clock: Clock::system(),
                 chance: Entropy::system(),
@@ -80,7 +89,13 @@ async fn serve(start: Start, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     };
     // The greeting is a courtesy: without a standard output the gateway serves all the same.
     let _ = greet(&app, out);
-    let signal = signals.stop(|| app.reload()).await;
+    let env = |name: &str| std::env::var(name).ok();
+    notify::tell(&env, "READY=1");
+    let signal = tokio::select! {
+        signal = signals.stop(|| app.reload()) => signal,
+        () = app.relieved() => "relieved",
+    };
+    notify::tell(&env, "STOPPING=1");
     tracing::info!(signal, "{signal}: draining, a second signal skips the wait");
     app.stop(async {
         signals.stop(|| tracing::warn!("SIGHUP: the gateway is stopping and reloads nothing")).await;
@@ -88,6 +103,21 @@ async fn serve(start: Start, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     .await;
     tracing::info!("stopped, everything is written");
     0
+}
+
+/// The listening sockets that a service manager opened: `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`.
+fn given_sockets(env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Vec<Socket>> {
+    let mut given = ListenFd::from_env();
+    let names = env("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut sockets = Vec::with_capacity(given.len());
+    for i in 0..given.len() {
+        let name = names.next().unwrap_or_default().to_owned();
+        if let Some(listener) = given.take_tcp_listener(i)? {
+            sockets.push(Socket { name, listener });
+        }
+    }
+    Ok(sockets)
 }
 
 fn log(logging: &Logging) {

@@ -29,10 +29,101 @@ pub struct Route {
     /// How often to try.
     #[serde(default)]
     pub retries: Retries,
+    /// Where to go when a target failed for a reason that others do not have, in place of `fallbacks`.
+    #[serde(default)]
+    pub fallbacks_on: FallbacksOn,
     /// Whether a request is refused when its target cannot be told all of it, in place of an answer
     /// with `x-weir-warnings`.
     #[serde(default)]
     pub strict: bool,
+    /// Under `hash` and `split`: what a caller is known by, the first of these that the request has.
+    #[serde(default = "hash_by")]
+    #[schemars(length(min = 1))]
+    pub hash_by: Vec<HashBy>,
+    /// Under `conditional`: the first whose condition holds says which targets are asked, in its order.
+    /// Where none does, all are, in the order of the list.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// Under `capable`: which of those that can is the best.
+    #[serde(default)]
+    pub prefer: Prefer,
+    /// Regions in the order in which they are wanted; targets elsewhere come last. A request names its own
+    /// with `x-weir-region`, which comes first.
+    #[serde(default)]
+    pub regions: Vec<String>,
+    /// Whether targets in no region of `regions` (or of `x-weir-region`) are not asked at all.
+    #[serde(default)]
+    pub region_required: bool,
+    /// The name of an experiment: each request's row gets a tag of this name that says which target it was
+    /// given.
+    #[serde(default)]
+    pub experiment: Option<String>,
+}
+
+/// Where to go when a target failed for a reason that others do not have: names of `models`, or
+/// `provider/model`, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FallbacksOn {
+    /// The prompt was too long for it.
+    pub context_length: Vec<String>,
+    /// Its filter refused the prompt.
+    pub content_filter: Vec<String>,
+}
+
+/// What a caller is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashBy {
+    /// The body's `prompt_cache_key`.
+    PromptCacheKey,
+    /// `x-weir-session`, or the tag `session`.
+    Session,
+    /// The body's `user` (or `metadata.user_id`).
+    User,
+    /// The virtual key.
+    Key,
+}
+
+impl Choice for HashBy {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("prompt_cache_key", Self::PromptCacheKey),
+        ("session", Self::Session),
+        ("user", Self::User),
+        ("key", Self::Key),
+    ];
+}
+
+fn hash_by() -> Vec<HashBy> {
+    vec![HashBy::PromptCacheKey, HashBy::Session, HashBy::User, HashBy::Key]
+}
+
+/// Which targets are asked when a condition holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// A condition in CEL over `request`, `headers`, `tags`, `key` and `time`.
+    #[serde(rename = "if")]
+    pub condition: String,
+    /// The `id`s of targets, in the order in which they are asked.
+    #[serde(rename = "use")]
+    #[schemars(length(min = 1))]
+    pub targets: Vec<String>,
+}
+
+/// Which of several is the best.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Prefer {
+    /// The cheapest for this request.
+    #[default]
+    Cost,
+    /// The one that has answered soonest of late.
+    Latency,
+}
+
+impl Choice for Prefer {
+    const ALL: &'static [(&'static str, Self)] = &[("cost", Self::Cost), ("latency", Self::Latency)];
 }
 
 /// How the next target is chosen.
@@ -52,6 +143,16 @@ pub enum Strategy {
     /// In the order of the list: the next only when the one before failed.
     #[default]
     Priority,
+    /// The same one for the same caller (`hash_by`), so that the provider's prompt cache goes on hitting.
+    Hash,
+    /// By weight, and the same one for the same caller: an A/B test, or a canary.
+    Split,
+    /// As `rules` say.
+    Conditional,
+    /// One that can do what the request needs (tools, images, a long prompt): the best by `prefer`.
+    Capable,
+    /// By all that is known: time to the answer, failures, requests in flight, cost.
+    Auto,
 }
 
 impl Choice for Strategy {
@@ -62,6 +163,11 @@ impl Choice for Strategy {
         ("latency", Self::Latency),
         ("cost", Self::Cost),
         ("priority", Self::Priority),
+        ("hash", Self::Hash),
+        ("split", Self::Split),
+        ("conditional", Self::Conditional),
+        ("capable", Self::Capable),
+        ("auto", Self::Auto),
     ];
 }
 
@@ -73,10 +179,24 @@ pub struct Target {
     pub provider: String,
     /// The model as the provider names it.
     pub model: String,
-    /// Its share under `weighted`, relative to the other targets.
+    /// Its name in `rules` and in experiments. The default is `provider/model`.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Its share under `weighted`, `hash` and `split`, relative to the other targets.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: u64,
+    /// Where it is, for `regions`.
+    #[serde(default)]
+    pub region: Option<String>,
+}
+
+impl Target {
+    /// Its name in `rules` and in experiments.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.id.clone().unwrap_or_else(|| format!("{}/{}", self.provider, self.model))
+    }
 }
 
 fn one() -> u64 {
@@ -106,13 +226,20 @@ impl Route {
     /// The route of the shorthand `provider/model`.
     #[must_use]
     pub fn to(provider: &str, model: &str) -> Self {
-        let target = Target { provider: provider.into(), model: model.into(), weight: 1 };
+        let target = Target { provider: provider.into(), model: model.into(), id: None, weight: 1, region: None };
         Self {
             strategy: Strategy::default(),
             targets: vec![target],
             fallbacks: Vec::new(),
+            fallbacks_on: FallbacksOn::default(),
             retries: Retries::default(),
             strict: false,
+            hash_by: hash_by(),
+            rules: Vec::new(),
+            prefer: Prefer::default(),
+            regions: Vec::new(),
+            region_required: false,
+            experiment: None,
         }
     }
 }
@@ -153,8 +280,84 @@ fn full(section: &mut Section<'_>) -> Option<Route> {
     let targets = section.require("targets", targets);
     let fallbacks = section.take("fallbacks", texts).unwrap_or_default();
     let retries = section.section("retries", Retries::read).unwrap_or_default();
-    let strict = section.take("strict", Field::boolean).unwrap_or(false);
-    Some(Route { strategy, targets: targets?, fallbacks, retries, strict })
+    let route = Route {
+        strategy,
+        targets: Vec::new(),
+        fallbacks,
+        retries,
+        fallbacks_on: section.section("fallbacks_on", FallbacksOn::read).unwrap_or_default(),
+        strict: section.take("strict", Field::boolean).unwrap_or(false),
+        hash_by: section.take("hash_by", |field| field.list(Field::choice)).unwrap_or_else(hash_by),
+        rules: section.take("rules", |field| field.list(|field| field.section(rule)?)).unwrap_or_default(),
+        prefer: section.take("prefer", Field::choice).unwrap_or_default(),
+        regions: section.take("regions", texts).unwrap_or_default(),
+        region_required: section.take("region_required", Field::boolean).unwrap_or(false),
+        experiment: section.take("experiment", |field| field.parse(experiment)),
+    };
+    let route = Route { targets: targets?, ..route };
+    check(section, &route);
+    Some(route)
+}
+
+/// What only the whole of a route shows.
+fn check(section: &mut Section<'_>, route: &Route) {
+    let path = |key: &str| format!("{}.{key}", section.path);
+    let mut faults = Vec::new();
+    let conditional = route.strategy == Strategy::Conditional;
+    if conditional && route.rules.is_empty() {
+        faults.push((path("strategy"), "`conditional` needs `rules`".to_owned(), None));
+    }
+    if !conditional && !route.rules.is_empty() {
+        faults.push((path("rules"), "`rules` are of no use but with `strategy: conditional`".to_owned(), None));
+    }
+    if route.hash_by.is_empty() {
+        faults.push((path("hash_by"), "it must name something".to_owned(), None));
+    }
+    if route.region_required && route.regions.is_empty() {
+        faults.push((path("region_required"), "it needs `regions`".to_owned(), None));
+    }
+    let names: Vec<String> = route.targets.iter().map(Target::name).collect();
+    for (n, name) in names.iter().enumerate() {
+        if route.targets[n].id.is_some() && names[..n].contains(name) {
+            faults.push((path(&format!("targets[{n}].id")), format!("another target is called `{name}`"), None));
+        }
+    }
+    for (n, rule) in route.rules.iter().enumerate() {
+        if let Err(problem) = crate::condition::Condition::parse(&rule.condition) {
+            faults.push((path(&format!("rules[{n}].if")), problem, None));
+        }
+        for (m, name) in rule.targets.iter().enumerate().filter(|(_, name)| !names.contains(name)) {
+            let near = section.cx.nearest(name, names.iter().map(String::as_str));
+            faults.push((path(&format!("rules[{n}].use[{m}]")), format!("no target is called `{name}`"), near));
+        }
+    }
+    for (path, problem, suggestion) in faults {
+        section.cx.fault_of(&path, problem, suggestion);
+    }
+}
+
+fn rule(section: &mut Section<'_>) -> Option<Rule> {
+    let condition = section.require("if", Field::text);
+    let targets = section.require("use", texts);
+    Some(Rule { condition: condition?, targets: targets? })
+}
+
+/// It becomes a tag's name.
+fn experiment(text: &str) -> Result<String, &'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(allowed) {
+        return Err("an experiment's name must be 1 to 64 ASCII letters, digits, `-`, `_` or `.`");
+    }
+    Ok(text.to_owned())
+}
+
+impl FallbacksOn {
+    fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            context_length: section.take("context_length", texts).unwrap_or_default(),
+            content_filter: section.take("content_filter", texts).unwrap_or_default(),
+        }
+    }
 }
 
 /// All or nothing, so that an item's number is its place in the file.
@@ -174,7 +377,9 @@ fn target(section: &mut Section<'_>) -> Option<Target> {
     let provider = section.require("provider", provider);
     let model = section.require("model", |field| field.parse(|text| check_name(text).map(|()| text.to_owned())));
     let weight = section.take("weight", |field| field.integer(1..=1_000_000)).unwrap_or_else(one);
-    Some(Target { provider: provider?, model: model?, weight })
+    let id = section.take("id", |field| field.parse(|text| check_name(text).map(|()| text.to_owned())));
+    let region = section.take("region", Field::text);
+    Some(Target { provider: provider?, model: model?, id, weight, region })
 }
 
 fn provider(field: Field<'_>) -> Option<String> {

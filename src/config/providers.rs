@@ -1,5 +1,6 @@
 //! `providers`: the upstream accounts that requests go to.
 
+mod health;
 mod network;
 mod overrides;
 
@@ -10,6 +11,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use health::Health;
 pub use network::{Http2, Pool, Timeouts};
 pub use overrides::AuthOverride;
 
@@ -53,6 +55,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// The connections to it.
     pub pool: Pool,
+    /// When its models are left alone, and for how long.
+    pub health: Health,
     /// The operations it offers, in place of the catalogue's.
     pub operations: Option<Vec<String>>,
     /// Paths by operation, where they are not the usual ones.
@@ -98,6 +102,7 @@ impl Default for Provider {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             pool: Pool::default(),
+            health: Health::default(),
             operations: None,
             paths: BTreeMap::new(),
             quirks: None,
@@ -134,6 +139,7 @@ impl Provider {
             limits: section.section("limits", Limits::read).unwrap_or_default(),
             timeouts: section.section("timeouts", Timeouts::read).unwrap_or_default(),
             pool: section.section("pool", Pool::read).unwrap_or_default(),
+            health: section.section("health", Health::read).unwrap_or_default(),
             faults: section.take("faults", Field::choice),
             ..Self::default()
         };

@@ -55,17 +55,8 @@ mod tests {
         check(
             "auth: {admin_key: a}",
             "server: {listen: '127.0.0.1:9', max_in_flight: 5, max_connections: 5}\nlogging: {level: debug}\n\
-             database: {url: 'sqlite://x/y.db'}\nledger: {journal: j}\nmodels: {m: demo/chat}",
-            &[
-                "models.m.retries.attempts",
-                "models.m.retries.backoff",
-                "models.m.strategy",
-                "models.m.strict",
-                "models.m.targets[0].model",
-                "models.m.targets[0].provider",
-                "models.m.targets[0].weight",
-                "server.max_in_flight",
-            ],
+             database: {url: 'sqlite://x/y.db'}\nledger: {journal: j}\nbrake: {repeats: 2}",
+            &["brake.repeats", "server.max_in_flight"],
             &[
                 "auth.admin_key",
                 "database.url",

@@ -1,6 +1,7 @@
 //! `server`: where the gateway listens and what it lets in.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -19,6 +20,9 @@ pub struct Server {
     /// Address and port of `GET /metrics` alone; unset serves it on `listen`.
     #[schemars(with = "Option<String>")]
     pub metrics_listen: Option<SocketAddr>,
+    /// Path of a UNIX socket over which a gateway that starts takes the listening sockets of the one that runs,
+    /// which then ends: a restart that refuses nobody.
+    pub handover: Option<PathBuf>,
     /// Longest request body that is held in memory.
     #[serde(serialize_with = "serialize_size")]
     #[schemars(with = "SizeText")]
@@ -61,6 +65,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             metrics_listen: None,
+            handover: None,
             body_limit: 32 << 20,
             upload_limit: 512 << 20,
             request_timeout: Duration::from_secs(600),
@@ -81,6 +86,7 @@ impl Server {
         Self {
             listen: section.take("listen", address).unwrap_or(default.listen),
             metrics_listen: section.take("metrics_listen", address),
+            handover: section.take("handover", Field::text).map(PathBuf::from),
             body_limit: section.take("body_limit", Field::size).unwrap_or(default.body_limit),
             upload_limit: section.take("upload_limit", Field::size).unwrap_or(default.upload_limit),
             request_timeout: section.take("request_timeout", Field::duration).unwrap_or(default.request_timeout),

@@ -6,6 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use http::StatusCode;
 use weir_wire::usage::Usage;
 
+use super::outcome::Blame;
 use super::{Dispatcher, Failed, Job, Next};
 use crate::error::ApiError;
 use crate::flight::Flight;
@@ -207,7 +208,7 @@ impl Dispatcher {
             Err(Refused::Unavailable) => Err(away()),
             Err(Refused::Exceeded(exceeded)) => {
                 flight.metrics().budget_rejected(exceeded.budget.scope.as_str());
-                Err(Failed { error: refusal(&exceeded, &bound), next: Next::OtherTarget })
+                Err(Failed { error: refusal(&exceeded, &bound), next: Next::OtherTarget, blame: Blame::Nobody })
             }
         }
     }
@@ -231,7 +232,7 @@ fn line(budgets: &Budgets, flight: &Flight, target: &Target) -> Vec<Arc<Account>
 fn away() -> Failed {
     let message = "the gateway cannot tell what is left of a budget: its database is not reachable; try again shortly";
     let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "budget_unavailable", message);
-    Failed { error: error.after(std::time::Duration::from_secs(2)), next: Next::Stop }
+    Failed { error: error.after(std::time::Duration::from_secs(2)), next: Next::Stop, blame: Blame::Nobody }
 }
 
 /// A budget limits money, and what this costs nobody knows.
@@ -241,7 +242,7 @@ fn unpriced(target: &Target) -> Failed {
         target.name
     );
     let error = ApiError::new(StatusCode::PAYMENT_REQUIRED, "insufficient_quota", "price_unknown", message);
-    Failed { error: error.param("model").no_retry(), next: Next::OtherTarget }
+    Failed { error: error.param("model").no_retry(), next: Next::OtherTarget, blame: Blame::Nobody }
 }
 
 /// 402: which budget, how much is left, when it begins anew.

@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use weir_wire::hub::Dialect;
 use weir_wire::rules::UsageRules;
 use weir_wire::tap::Flavor;
 
 use super::embed::Batch;
 use super::exchange::Question;
+use super::outcome::{self, Blame, Stake};
 use super::prepare::{Prepared, prepare};
 use super::rerank::Ranking;
 use super::translation::Translation;
@@ -22,6 +23,9 @@ use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::gate::limit::Refused;
 use crate::meter::count::CountJob;
+use crate::route::plan::Step;
+use crate::snapshot::health::Ticket;
+use crate::snapshot::live::Unusable;
 use crate::snapshot::{Credential, Operation, ProviderDef, Target};
 use crate::upstream::{Answer, body, decode};
 
@@ -33,6 +37,8 @@ const MAX_ERROR_BODY: usize = 256 * 1024;
 pub struct Lease {
     provider: Arc<ProviderDef>,
     credential: usize,
+    /// Its place at the target, which its outcome says something of.
+    pub(super) ticket: Ticket,
     tokens_taken: u64,
     /// What this call itself used, where the request makes several.
     spent: Option<u64>,
@@ -40,33 +46,69 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes a place with the provider's next key that has room, and the estimated tokens.
+    /// Takes a place at the target, with its provider's next key that has room, and the estimated tokens.
+    /// One whose breaker is open is asked only if that is `forced`.
     ///
     /// # Errors
-    /// When the configured limits of every key are exhausted.
-    pub fn take(provider: &Arc<ProviderDef>, flight: &Arc<Flight>, estimate: u64) -> Result<Self, Failed> {
+    /// When the target is left alone, or the limits of every key are exhausted.
+    pub fn take(target: &Arc<Target>, flight: &Arc<Flight>, estimate: u64, forced: bool) -> Result<Self, Failed> {
+        let provider = &target.provider;
         let now = flight.now();
         let count = provider.credentials.len();
         let turn = if count == 1 { 0 } else { provider.turn.fetch_add(1, Ordering::Relaxed) };
-        let mut soonest: Option<Refused> = None;
+        let mut why = Full::default();
         for credential in (0..count).map(|i| (turn.wrapping_add(i)) % count) {
+            if target.health.denies(credential, now) {
+                continue;
+            }
+            match provider.credentials[credential].health.unusable(now) {
+                None => {}
+                Some(Unusable::Rejected) => continue,
+                Some(Unusable::Cooling(left)) => {
+                    why.cooling = Some(why.cooling.map_or(left, |least| least.min(left)));
+                    continue;
+                }
+            }
             match admit(&provider.credentials[credential], estimate, now) {
                 Ok(tokens_taken) => {
+                    let entered = if forced { Some(target.health.force()) } else { target.health.enter(now) };
+                    let Some(ticket) = entered else {
+                        let limiter = &provider.credentials[credential].limiter;
+                        limiter.refund_request(now);
+                        limiter.correct_tokens(tokens_taken, 0, now);
+                        limiter.leave();
+                        return Err(left_alone(target));
+                    };
                     provider.live.enter();
                     return Ok(Self {
                         provider: Arc::clone(provider),
                         credential,
+                        ticket,
                         tokens_taken,
                         spent: None,
                         flight: Arc::clone(flight),
                     });
                 }
-                Err(refused) if soonest.is_none_or(|s| refused.retry_after < s.retry_after) => soonest = Some(refused),
+                Err(refused) if why.limit.is_none_or(|s| refused.retry_after < s.retry_after) => {
+                    why.limit = Some(refused);
+                }
                 Err(_) => {}
             }
         }
         flight.metrics().rate_limited("upstream");
-        Err(at_limit(provider, soonest))
+        Err(why.failed(provider))
+    }
+
+    /// Who takes part.
+    #[must_use]
+    pub fn stake(&self, target: &Arc<Target>) -> Stake {
+        Stake { target: Arc::clone(target), key: self.credential }
+    }
+
+    /// The answer was good to its end.
+    pub(super) fn succeeded(&mut self) {
+        self.provider.credentials[self.credential].health.served();
+        self.ticket.succeeded(&self.provider.breaker, self.flight.now());
     }
 
     /// Names the tokens that this call used; without it they are the request's.
@@ -93,11 +135,55 @@ fn admit(credential: &Credential, estimate: u64, now: MonoNs) -> Result<u64, Ref
     })
 }
 
-fn at_limit(provider: &ProviderDef, refused: Option<Refused>) -> Failed {
-    let (limit, scope) = refused.map_or((0, "keys"), |r| (r.limit, r.scope.as_str()));
-    let message = format!("provider {} is at its configured limit of {limit} ({scope})", provider.id);
-    let error = ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message);
-    Failed { error: error.after(refused.map_or(Duration::from_secs(1), |r| r.retry_after)), next: Next::OtherTarget }
+/// Why no key of a provider can be used.
+#[derive(Default)]
+struct Full {
+    /// The configured limit that has room soonest.
+    limit: Option<Refused>,
+    /// When the first key that was told to wait has waited.
+    cooling: Option<Duration>,
+}
+
+impl Full {
+    fn failed(self, provider: &ProviderDef) -> Failed {
+        let full = |message: String, after: Duration| {
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "requests", "rate_limit_exceeded", message).after(after)
+        };
+        let error = match (self.limit, self.cooling) {
+            (Some(refused), cooling) if cooling.is_none_or(|left| refused.retry_after <= left) => full(
+                format!(
+                    "provider {} is at its configured limit of {} ({})",
+                    provider.id,
+                    refused.limit,
+                    refused.scope.as_str()
+                ),
+                refused.retry_after,
+            ),
+            (_, Some(left)) => {
+                full(format!("provider {} told the gateway to wait, with every key it has", provider.id), left)
+            }
+            (_, None) => ApiError::upstream(
+                "upstream_credentials_rejected",
+                format!(
+                    "provider {} refused every key that the gateway has; the operator of the gateway must correct them",
+                    provider.id
+                ),
+            )
+            .no_retry(),
+        };
+        Failed { error, next: Next::OtherTarget, blame: Blame::Nobody }
+    }
+}
+
+/// Its breaker opened after the plan was made, or another request tries it.
+fn left_alone(target: &Target) -> Failed {
+    let error = ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "server_error",
+        "no_healthy_target",
+        format!("{} fails and is left alone for a while", target.name),
+    );
+    Failed { error: error.after(Duration::from_secs(1)), next: Next::OtherTarget, blame: Blame::Nobody }
 }
 
 impl Drop for Lease {
@@ -151,6 +237,24 @@ impl Trip {
         time_left(&self.flight, self.deadline, wait)
     }
 
+    /// It ended well: the target and its key did what was asked.
+    pub fn succeeded(&mut self) {
+        self.lease.succeeded();
+    }
+
+    /// It broke off after it had begun.
+    pub fn broke(&mut self) {
+        if self.lease.ticket.failed(&self.target.provider.breaker, self.flight.now()) {
+            outcome::opened(&self.target);
+        }
+    }
+
+    /// The first event, or the whole, is there.
+    pub fn arrived(&self) {
+        let now = self.flight.now();
+        self.target.health.first_event(now.saturating_sub(self.started) / 1000, now);
+    }
+
     /// Records how it ended.
     pub fn record(&self, outcome: &str) {
         self.flight.attempt(&self.target.provider, &self.target.model, outcome, self.started);
@@ -183,17 +287,19 @@ impl Dispatcher {
     ///
     /// # Errors
     /// What went wrong, and what may be tried next.
-    pub(super) async fn attempt(&self, job: &Job, target: &Arc<Target>) -> Result<Reply, Failed> {
+    pub(super) async fn attempt(&self, job: &Job, step: &Step) -> Result<Reply, Failed> {
+        let target = &step.target;
         if let Some(batch) = Batch::of(job, target)? {
-            return Box::pin(self.embed(job, target, batch)).await;
+            return Box::pin(self.embed(job, step, batch)).await;
         }
         if let Some(ranking) = Ranking::of(job, target)? {
-            return Box::pin(self.rerank(job, target, ranking)).await;
+            return Box::pin(self.rerank(job, step, ranking)).await;
         }
         let provider = &target.provider;
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        let lease = Lease::take(provider, &job.flight, job.estimate)?;
+        let lease = Lease::take(target, &job.flight, job.estimate, step.forced)?;
+        let stake = lease.stake(target);
         let sender = self.senders.load().get(&provider.sender).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         begin(&job.flight, target, started).await?;
@@ -217,6 +323,7 @@ impl Dispatcher {
             Ok(answer) => self.receive(trip, answer).await,
         };
         if let Err(failed) = &outcome {
+            stake.failed(failed, job.flight.metrics(), job.flight.now());
             job.flight.attempt(provider, &target.model, failed.error.code(), started);
         }
         outcome
@@ -236,7 +343,7 @@ impl Dispatcher {
     ) -> Result<(Trip, Bytes), Failed> {
         let provider = &target.provider;
         let started = job.flight.now();
-        let lease = Lease::take(provider, &job.flight, job.estimate)?;
+        let lease = Lease::take(target, &job.flight, job.estimate, true)?;
         trying(&job.flight, target, started);
         let question = Question { dialect, uri, body, foreign: true };
         let outcome = self.ask(job, target, lease, question).await;
@@ -259,15 +366,18 @@ impl Dispatcher {
     /// Measures and decodes an answer; an error status becomes a failure.
     pub(super) async fn head(&self, trip: &Trip, answer: Answer) -> Result<Answer, Failed> {
         let provider = &trip.target.provider;
-        provider.live.observe(trip.flight.now().saturating_sub(trip.started) / 1000);
+        let now = trip.flight.now();
+        let took = now.saturating_sub(trip.started) / 1000;
+        provider.live.observe(took);
         let mut answer = decoded(answer, self.max_answer).map_err(|e| invalid_answer(provider, &e))?;
         if answer.status.is_success() {
+            trip.target.health.answered(took, now);
             return Ok(answer);
         }
         let left = trip.time_left(provider.timeouts.between_chunks);
         let read = tokio::time::timeout(left, body::collect(&mut answer.body, MAX_ERROR_BODY)).await;
         let told = read.ok().and_then(Result::ok).unwrap_or_default();
-        Err(classify::error_answer(provider, trip.dialect, answer.status, &answer.headers, &told))
+        Err(classify::error_answer(provider, trip.dialect, answer.status, &answer.headers, &told, trip.flight.at))
     }
 }
 
@@ -288,7 +398,7 @@ fn flavor(operation: Operation) -> Flavor {
 /// When the journal has no room.
 pub(super) async fn begin(flight: &Flight, target: &Arc<Target>, started: MonoNs) -> Result<(), Failed> {
     trying(flight, target, started);
-    flight.depart().await.map_err(|error| Failed { error, next: Next::Stop })
+    flight.depart().await.map_err(|error| Failed { error, next: Next::Stop, blame: Blame::Nobody })
 }
 
 /// Notes who is being asked, so that the row names the last target tried.
@@ -303,14 +413,14 @@ pub(super) fn trying(flight: &Flight, target: &Arc<Target>, started: MonoNs) {
 }
 
 pub(super) fn internal(message: String) -> Failed {
-    let error = ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message);
-    Failed { error, next: Next::Stop }
+    let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message);
+    Failed { error, next: Next::Stop, blame: Blame::Nobody }
 }
 
 /// An answer that is not what was asked for.
 pub(super) fn invalid_answer(provider: &ProviderDef, why: &str) -> Failed {
     let message = format!("provider {} sent an answer that cannot be used: {why}", provider.id);
-    Failed { error: ApiError::upstream("upstream_invalid_response", message), next: Next::Again }
+    Failed { error: ApiError::upstream("upstream_invalid_response", message), next: Next::Again, blame: Blame::Target }
 }
 
 /// Undoes a content encoding that was sent although `identity` was asked for.

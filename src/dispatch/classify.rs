@@ -1,5 +1,7 @@
 //! What an upstream's failure means for the client and for the next try.
 
+mod wait;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,27 +10,29 @@ use weir_wire::fault::{ErrorClass, UpstreamError, read_typed_error};
 use weir_wire::hub::Dialect;
 use weir_wire::openai_chat;
 
+use super::outcome::Blame;
 use super::{Failed, Next};
+use crate::clock::UnixMs;
 use crate::error::ApiError;
 use crate::record::Status;
 use crate::snapshot::ProviderDef;
 use crate::upstream::{BodyFault, SendError};
-
-/// Longest wait that is passed on to a client.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// A call that has no answer.
 #[must_use]
 pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
     let message = format!("provider {}: {error}", provider.id);
     match error {
-        SendError::Connect(_) | SendError::Broken(_) => {
-            Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again }
+        SendError::Connect(_) => {
+            Failed { error: ApiError::upstream("upstream_error", message), next: Next::AtOnce, blame: Blame::Target }
+        }
+        SendError::Broken(_) => {
+            Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again, blame: Blame::Target }
         }
         SendError::FirstByteTimeout(_) => {
-            Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
+            Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
         }
-        SendError::ClientBody(fault) => Failed { error: client_body(fault), next: Next::Stop },
+        SendError::ClientBody(fault) => Failed { error: client_body(fault), next: Next::Stop, blame: Blame::Nobody },
         SendError::Credentials(_) => no_credentials(provider, message),
     }
 }
@@ -36,7 +40,11 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
 /// The gateway could not sign the call. Asking the same target again would fail the same way.
 fn no_credentials(provider: &ProviderDef, message: String) -> Failed {
     tracing::error!(provider = %provider.id, "{message}");
-    Failed { error: ApiError::upstream("upstream_credentials_rejected", message).no_retry(), next: Next::OtherTarget }
+    Failed {
+        error: ApiError::upstream("upstream_credentials_rejected", message).no_retry(),
+        next: Next::OtherTarget,
+        blame: Blame::Nobody,
+    }
 }
 
 /// A client's body that broke off while it was passed on.
@@ -63,14 +71,18 @@ pub fn error_answer(
     status: StatusCode,
     headers: &HeaderMap,
     body: &Bytes,
+    now: UnixMs,
 ) -> Failed {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let kind = headers.get("x-amzn-errortype").and_then(|v| v.to_str().ok());
     let told = in_openais_words(dialect, status, read_typed_error(status.as_u16(), content_type, kind, body));
     let retry_after =
-        retry_after(headers).or(told.retry_after_ms.map(|ms| Duration::from_millis(ms).min(MAX_RETRY_AFTER)));
+        wait::asked(headers, now).or(told.retry_after_ms.map(|ms| Duration::from_millis(ms).min(wait::MAX)));
     let mut failed = by_status(provider, status, &told);
     failed.error.retry_after = retry_after.or(failed.error.retry_after);
+    if let Blame::Throttled(wait) = &mut failed.blame {
+        *wait = retry_after;
+    }
     if passes_unchanged(status) && is_complete_error(dialect, body) && !provider.secrets.are_in(body) {
         failed.error.raw = Some((dialect, body.clone()));
     }
@@ -121,17 +133,27 @@ fn by_status(provider: &ProviderDef, status: StatusCode, told: &UpstreamError) -
     let told = &masked(provider, told);
     match status.as_u16() {
         300..400 => redirect(provider, status),
-        401 | 403 => credentials(provider, status),
+        401 => credentials(provider, status, Blame::Rejected),
+        403 if told.class != ErrorClass::Quota => credentials(provider, status, Blame::Denied),
+        403 => credentials(provider, status, Blame::Throttled(None)),
         // Google has 400 for a wrong key.
-        400 if told.class == ErrorClass::Authentication => credentials(provider, status),
+        400 if told.class == ErrorClass::Authentication => credentials(provider, status, Blame::Rejected),
         400..500 if is_theirs(told.class) => {
-            Failed { error: passed_on(status, told, Status::UpstreamError), next: Next::OtherTarget }
+            let error = passed_on(status, told, Status::UpstreamError);
+            let blame = match told.class {
+                ErrorClass::RateLimit | ErrorClass::Quota => Blame::Throttled(None),
+                _ => Blame::Target,
+            };
+            Failed { error, next: Next::OtherTarget, blame }
         }
         404 | 400 | 402 | 405..408 | 410..429 | 430..500 => {
-            Failed { error: passed_on(status, told, Status::ClientError), next: Next::Stop }
+            Failed { error: passed_on(status, told, Status::ClientError), next: Next::Stop, blame: Blame::Nobody }
         }
-        429 => Failed { error: passed_on(status, told, Status::UpstreamError), next: Next::OtherTarget },
-        _ => Failed { error: passed_on(status, told, Status::UpstreamError), next: Next::Again },
+        429 => {
+            let error = passed_on(status, told, Status::UpstreamError);
+            Failed { error, next: Next::OtherTarget, blame: Blame::Throttled(None) }
+        }
+        _ => Failed { error: passed_on(status, told, Status::UpstreamError), next: Next::Again, blame: Blame::Target },
     }
 }
 
@@ -141,18 +163,19 @@ fn redirect(provider: &ProviderDef, status: StatusCode) -> Failed {
         "provider {} answered with a redirect ({status}), which is not followed; check its base_url",
         provider.id
     );
-    Failed { error: ApiError::upstream("upstream_error", message), next: Next::OtherTarget }
+    Failed { error: ApiError::upstream("upstream_error", message), next: Next::OtherTarget, blame: Blame::Nobody }
 }
 
 /// The caller's key is fine, ours is not: never a 401 for the caller, and none of the upstream's
 /// text, which tends to repeat the key.
-fn credentials(provider: &ProviderDef, status: StatusCode) -> Failed {
+fn credentials(provider: &ProviderDef, status: StatusCode, blame: Blame) -> Failed {
     tracing::error!(provider = %provider.id, %status, "provider {} refuses the gateway's credentials ({status})", provider.id);
     let message = format!(
         "provider {} refused the gateway's credentials; the operator of the gateway must correct them",
         provider.id
     );
-    Failed { error: ApiError::upstream("upstream_credentials_rejected", message).no_retry(), next: Next::OtherTarget }
+    let error = ApiError::upstream("upstream_credentials_rejected", message).no_retry();
+    Failed { error, next: Next::OtherTarget, blame }
 }
 
 fn passed_on(status: StatusCode, told: &UpstreamError, outcome: Status) -> ApiError {
@@ -192,14 +215,6 @@ fn is_complete_error(dialect: Dialect, body: &[u8]) -> bool {
         Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama => return false,
     };
     serde_json::from_slice::<Envelope>(body).is_ok_and(|e| keys.iter().all(|key| e.error.contains_key(*key)))
-}
-
-/// `retry-after-ms`, or `retry-after` in seconds; clamped, for upstreams send nonsense too.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms").map(|ms| ms / 1e3).or_else(|| number("retry-after"))?;
-    let valid = seconds.is_finite() && seconds >= 0.0;
-    valid.then(|| Duration::from_secs_f64(seconds.min(MAX_RETRY_AFTER.as_secs_f64())))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use weir_wire::request::Change;
 use weir_wire::{anthropic, translate::Inbound};
 
 use super::attempt::{internal, invalid_answer};
+use super::outcome::Blame;
 use super::prepare::{finished, unsayable};
 use super::{Dispatcher, Failed, Job, Next, no_target};
 use crate::error::ApiError;
@@ -26,24 +27,28 @@ impl Dispatcher {
     /// What is wrong with the request, or the last provider's failure.
     pub async fn count(&self, job: &Job) -> Result<u64, ApiError> {
         let mut last = None;
-        for (target, _) in &job.plan {
+        for step in &job.plan {
+            let target = &step.target;
+            if step.skip.is_some() {
+                continue;
+            }
             match self.count_for(job, target).await {
                 Ok(tokens) => {
                     job.flight.conclude(Status::Ok);
                     return Ok(tokens);
                 }
-                Err(Failed { error, next: Next::Stop }) => return Err(error),
+                Err(Failed { error, next: Next::Stop, .. }) => return Err(error),
                 Err(Failed { error, .. }) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(no_target))
+        Err(last.unwrap_or_else(|| no_target(&job.plan).error))
     }
 
     async fn count_for(&self, job: &Job, target: &Arc<Target>) -> Result<u64, Failed> {
         if job.operation == Operation::Responses && job.earlier.is_none() && asks(target).is_some() {
             return self.count_input(job, target).await;
         }
-        let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
+        let request = job.hub().map_err(|error| Failed { error, next: Next::Stop, blame: Blame::Nobody })?;
         match &target.counts {
             Some(talk) => self.count_at(job, target, talk, request).await,
             None => counted_here(request, target).await,

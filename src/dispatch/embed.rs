@@ -21,6 +21,7 @@ use super::exchange::{self, Question, Said};
 use super::whole::{self, Noted, WholeBody};
 use super::{Dispatcher, Failed, Job, Reply, ReplyBody, afford};
 use crate::catalog::Operation;
+use crate::route::plan::Step;
 use crate::snapshot::Target;
 pub(super) use batch::Batch;
 
@@ -42,12 +43,13 @@ impl Dispatcher {
     ///
     /// # Errors
     /// What went wrong, and what may be tried next.
-    pub(super) async fn embed(&self, job: &Job, target: &Arc<Target>, batch: Batch) -> Result<Reply, Failed> {
+    pub(super) async fn embed(&self, job: &Job, step: &Step, batch: Batch) -> Result<Reply, Failed> {
+        let target = &step.target;
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
         begin(&job.flight, target, started).await?;
         let sunk = job.flight.draft().sunk.clone();
-        let outcome = match self.embedded(job, target, &batch).await {
+        let outcome = match self.embedded(job, step, &batch).await {
             Ok((whole, headers)) => {
                 // These parts are the answer, and no longer in vain.
                 job.flight.draft().sunk = sunk;
@@ -61,8 +63,9 @@ impl Dispatcher {
     }
 
     /// The whole answer, and the headers of its first part.
-    async fn embedded(&self, job: &Job, target: &Arc<Target>, batch: &Batch) -> Result<(Answer, HeaderMap), Failed> {
-        let mut done = self.parts(job, target, batch).await?;
+    async fn embedded(&self, job: &Job, step: &Step, batch: &Batch) -> Result<(Answer, HeaderMap), Failed> {
+        let target = &step.target;
+        let mut done = self.parts(job, step, batch).await?;
         done.sort_by_key(|embedded| embedded.part);
         let headers = done.first_mut().map(|first| std::mem::take(&mut first.headers)).unwrap_or_default();
         let answers = done.into_iter().map(|embedded| embedded.answer).collect();
@@ -72,13 +75,14 @@ impl Dispatcher {
 
     /// Asks for every part, a few at a time. One that finds no place at the provider waits for another
     /// of this batch to be done; the first failure is that of the batch.
-    async fn parts(&self, job: &Job, target: &Arc<Target>, batch: &Batch) -> Result<Vec<Embedded>, Failed> {
+    async fn parts(&self, job: &Job, step: &Step, batch: &Batch) -> Result<Vec<Embedded>, Failed> {
+        let target = &step.target;
         let mut done = Vec::with_capacity(batch.parts.len());
         let mut running = FuturesUnordered::new();
         let mut next = 0;
         loop {
             while next < batch.parts.len() && running.len() < AT_ONCE {
-                match Lease::take(&target.provider, &job.flight, batch.parts[next].tokens) {
+                match Lease::take(target, &job.flight, batch.parts[next].tokens, step.forced) {
                     Ok(lease) => running.push(Box::pin(self.part(job, target, batch, next, lease))),
                     Err(failed) if running.is_empty() => return Err(failed),
                     Err(_) => break,

@@ -16,7 +16,7 @@ use super::{Dispatcher, Failed, Job, classify, whole};
 use crate::catalog::Operation;
 use crate::meter::count::CountJob;
 use crate::snapshot::{ProviderDef, Target};
-use crate::upstream::headers;
+use crate::upstream::{Answer, SendError, headers};
 
 /// What a provider is asked.
 #[derive(Debug)]
@@ -74,9 +74,17 @@ impl Dispatcher {
             translation: None,
             prompt: job.prompt(),
         };
-        let answer = sender.send(call).await.map_err(|error| classify::send_error(provider, &error))?;
+        let stake = trip.lease.stake(target);
+        let said = self.said(trip, sender.send(call).await).await;
+        said.inspect_err(|failed| stake.failed(failed, job.flight.metrics(), job.flight.now()))
+    }
+
+    async fn said(&self, mut trip: Trip, sent: Result<Answer, SendError>) -> Result<Said, Failed> {
+        let answer = sent.map_err(|error| classify::send_error(&trip.target.provider, &error))?;
         let mut answer = self.head(&trip, answer).await?;
         let body = whole::body(self, &trip, &mut answer).await?;
+        trip.arrived();
+        trip.succeeded();
         Ok(Said { trip, headers: answer.headers, body })
     }
 }

@@ -16,6 +16,7 @@ use weir_wire::tap::Flavor;
 
 use super::afford::Bound;
 use super::attempt::{self, Lease, Trip, internal, is_event_stream};
+use super::outcome::Blame;
 use super::whole::{self, WholeBody};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, stream};
 use crate::clock::MonoNs;
@@ -24,7 +25,7 @@ use crate::flight::{Flight, Settling};
 use crate::record::Status;
 use crate::snapshot::{ProviderDef, Target};
 use crate::upstream::body::BodyError;
-use crate::upstream::{AnswerBody, Call, CallBody, headers};
+use crate::upstream::{Answer, AnswerBody, Call, CallBody, headers};
 
 /// A request to pass through.
 #[derive(Debug)]
@@ -75,7 +76,9 @@ impl Dispatcher {
         if forward.spends {
             self.afford(&forward.flight, &forward.target, || forward.bound.clone()).await?;
         }
-        let lease = Lease::take(&provider, &forward.flight, 0)?;
+        let lease = Lease::take(&forward.target, &forward.flight, 0, true)?;
+        let stake = lease.stake(&forward.target);
+        let flight = Arc::clone(&forward.flight);
         let sender = self.senders.load().get(&provider.sender).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         if forward.spends {
@@ -110,15 +113,22 @@ impl Dispatcher {
             translation: None,
             prompt: forward.prompt,
         };
-        let answer = sender.send(call).await.map_err(|e| classify::send_error(&provider, &e))?;
+        let outcome = match sender.send(call).await {
+            Err(error) => Err(classify::send_error(&provider, &error)),
+            Ok(answer) => self.passed(trip, answer, forward.spends).await,
+        };
+        outcome.inspect_err(|failed| stake.failed(failed, flight.metrics(), flight.now()))
+    }
+
+    async fn passed(&self, trip: Trip, answer: Answer, spends: bool) -> Result<Reply, Failed> {
         let answer = self.head(&trip, answer).await?;
         if is_event_stream(&answer.headers) {
             return stream::begin(self, trip, answer).await;
         }
-        self.pass(trip, answer, forward.spends).await
+        self.pass(trip, answer, spends).await
     }
 
-    async fn pass(&self, trip: Trip, mut answer: crate::upstream::Answer, spends: bool) -> Result<Reply, Failed> {
+    async fn pass(&self, mut trip: Trip, mut answer: Answer, spends: bool) -> Result<Reply, Failed> {
         let mut out = headers::for_client(&answer.headers);
         let status = answer.status;
         if !is_json(&answer.headers) {
@@ -129,6 +139,8 @@ impl Dispatcher {
             return Ok(Reply { status, headers: out, body: ReplyBody::Raw(Box::new(body)), native: true });
         }
         let body = whole::body(self, &trip, &mut answer).await?;
+        trip.arrived();
+        trip.succeeded();
         trip.record("ok");
         let read = read_answer(&body, &trip.usage);
         if spends && read.valid {
@@ -161,6 +173,7 @@ fn uri(provider: &ProviderDef, path: &str, query: Option<&str>) -> Result<Uri, F
     text.parse().map_err(|_| Failed {
         error: ApiError::invalid("invalid_url", "the path or query is not a valid URL"),
         next: Next::Stop,
+        blame: Blame::Nobody,
     })
 }
 
@@ -213,6 +226,7 @@ impl RawBody {
 
     fn broke(&mut self, status: Status, code: &str, why: &str) -> BodyError {
         self.ended = true;
+        self.trip.broke();
         let message = format!("provider {}: {why}", self.trip.target.provider.id);
         self.trip.flight.fail(status, code, &message);
         message.into()
@@ -253,6 +267,7 @@ impl Body for RawBody {
                 this.last_chunk = Instant::now();
                 this.left = this.left.map(|left| left.saturating_sub(chunk.len() as u64));
                 if this.left == Some(0) {
+                    this.trip.succeeded();
                     this.trip.flight.conclude(Status::Ok);
                     this.held = Some(chunk);
                     this.settling = this.trip.flight.settle();
@@ -266,6 +281,7 @@ impl Body for RawBody {
             }
             Poll::Ready(None) => {
                 this.ended = true;
+                this.trip.succeeded();
                 this.trip.flight.conclude(Status::Ok);
                 this.settling = this.trip.flight.settle();
                 Pin::new(this).poll_frame(cx)

@@ -17,6 +17,7 @@ use weir_wire::rules::UsageRules;
 use weir_wire::translate::{self, Inbound};
 
 use super::attempt::{Lease, time_left};
+use super::outcome::Blame;
 use super::translation::Translation;
 use super::{Failed, Job, Next};
 use crate::catalog::Quirk;
@@ -142,7 +143,7 @@ fn native<'t>(job: &Job, target: &'t Target, dialect: Dialect) -> Option<&'t Tal
 
 fn unsupported(job: &Job, provider: &ProviderDef) -> Failed {
     let message = format!("provider {} does not serve {}", provider.id, job.operation.endpoint());
-    Failed { error: ApiError::invalid("unsupported_operation", message), next: Next::OtherTarget }
+    Failed { error: ApiError::invalid("unsupported_operation", message), next: Next::OtherTarget, blame: Blame::Nobody }
 }
 
 pub(super) fn too_strict(target: &Target, lost: &[String]) -> Failed {
@@ -151,7 +152,7 @@ pub(super) fn too_strict(target: &Target, lost: &[String]) -> Failed {
         target.name,
         lost.join("; ")
     );
-    Failed { error: ApiError::invalid("unsupported_parameter", message), next: Next::OtherTarget }
+    Failed { error: ApiError::invalid("unsupported_parameter", message), next: Next::OtherTarget, blame: Blame::Nobody }
 }
 
 /// The caller's bytes with the target's model and what its provider wants changed.
@@ -194,9 +195,9 @@ fn translated(job: &Job, target: &Target, talk: &Talk, path: &Path) -> Result<Ou
     if target.model.is_empty() {
         let message = format!("provider {} keeps no prompts: name a model", target.provider.id);
         let error = ApiError::invalid("missing_required_parameter", message).param("model");
-        return Err(Failed { error, next: Next::Stop });
+        return Err(Failed { error, next: Next::Stop, blame: Blame::Nobody });
     }
-    let request = job.hub().map_err(|error| Failed { error, next: Next::Stop })?;
+    let request = job.hub().map_err(|error| Failed { error, next: Next::Stop, blame: Blame::Nobody })?;
     let caller = job.operation.inbound().map_or(Dialect::OpenAiChat, Inbound::dialect);
     let to = hub::Target { model: &target.model, capabilities: &target.capabilities, caller };
     let encoded = translate::encode_request(talk.dialect, &asked(request, target, talk.dialect), &to);
@@ -234,7 +235,7 @@ fn asked<'r>(request: &'r hub::Request, target: &Target, dialect: Dialect) -> Co
 pub(super) fn unsayable(target: &Target, error: &hub::EncodeError) -> Failed {
     let error = ApiError::invalid("unsupported_parameter", format!("{}: {}", target.name, error.why))
         .param(error.field.clone());
-    Failed { error, next: Next::OtherTarget }
+    Failed { error, next: Next::OtherTarget, blame: Blame::Nobody }
 }
 
 /// A body with the members that its provider wants beside the dialect's own.

@@ -9,10 +9,12 @@ use weir_wire::rerank::{self, Answer, Api, Document, Request};
 
 use super::attempt::{Lease, begin};
 use super::exchange::{self, Question, Said, tell, unusable};
+use super::outcome::Blame;
 use super::prepare::{changed, unreadable};
 use super::whole::{self, Noted, WholeBody};
 use super::{Dispatcher, Failed, Job, Next, Reply, ReplyBody, afford};
 use crate::catalog::{Operation as Served, RerankApi};
+use crate::route::plan::Step;
 use crate::snapshot::talk::Reranks;
 use crate::snapshot::{Operation, Target};
 
@@ -38,7 +40,7 @@ impl Ranking {
             Ok(request) => request,
             // The provider says better what it makes of its own form.
             Err(_) if cohere => return Ok(None),
-            Err(error) => return Err(Failed { error: unreadable(error), next: Next::Stop }),
+            Err(error) => return Err(Failed { error: unreadable(error), next: Next::Stop, blame: Blame::Nobody }),
         };
         for name in ["models", "fallbacks"] {
             request.extra.remove(Dialect::Cohere, name);
@@ -73,10 +75,11 @@ impl Dispatcher {
     ///
     /// # Errors
     /// What went wrong, and what may be tried next.
-    pub(super) async fn rerank(&self, job: &Job, target: &Arc<Target>, ranking: Ranking) -> Result<Reply, Failed> {
+    pub(super) async fn rerank(&self, job: &Job, step: &Step, ranking: Ranking) -> Result<Reply, Failed> {
+        let target = &step.target;
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        let lease = Lease::take(&target.provider, &job.flight, job.estimate)?;
+        let lease = Lease::take(target, &job.flight, job.estimate, step.forced)?;
         begin(&job.flight, target, started).await?;
         let Ranking { question, request } = ranking;
         let ranked = match self.ask(job, target, lease, question).await {

@@ -20,6 +20,7 @@ use weir_wire::tap::Flavor;
 
 use super::attempt::{Trip, invalid_answer};
 use super::flow::Flow;
+use super::outcome::Blame;
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
 use crate::error::ApiError;
 use crate::flight::Settling;
@@ -54,6 +55,7 @@ pub(super) async fn begin(dispatcher: &Dispatcher, trip: Trip, answer: Answer) -
         Ok(Err(opening)) => return Err(body.abandon(opening)),
         Ok(Ok(())) => {}
     }
+    body.trip.arrived();
     body.trip.record("ok");
     body.trip.flight.draft().first_byte = Some(body.trip.flight.now());
     body.started = true;
@@ -191,7 +193,7 @@ impl StreamBody {
             Opening::Refused(error) => classify::in_band(provider, &error),
             Opening::Stalled(after) => {
                 let message = format!("provider {}: no event within {after:?}", provider.id);
-                Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
+                Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
             }
             Opening::Ended => invalid_answer(provider, "the stream ended before its first event"),
             Opening::Broken(why) => invalid_answer(provider, &why),
@@ -259,9 +261,13 @@ impl StreamBody {
     fn end(&mut self, end: End) {
         self.ended = true;
         let end = if end != End::Reported && self.flow.complete() { End::Complete } else { end };
+        if matches!(end, End::Cut | End::TimedOut | End::Reported) {
+            self.trip.broke();
+        }
         let provider = &self.trip.target.provider.id;
         match end {
             End::Complete => {
+                self.trip.succeeded();
                 self.flow.close(&self.trip, &mut self.ready);
                 self.trip.flight.conclude(Status::Ok);
             }

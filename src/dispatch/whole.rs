@@ -16,6 +16,7 @@ use weir_wire::translate::Facts;
 use weir_wire::usage::Usage;
 
 use super::attempt::{Trip, invalid_answer, is_event_stream};
+use super::outcome::Blame;
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, translation};
 use crate::error::ApiError;
 use crate::flight::{Flight, Settling};
@@ -30,7 +31,7 @@ use crate::upstream::headers::for_client;
 ///
 /// # Errors
 /// When it breaks off, is too large, takes too long or is not JSON.
-pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer) -> Result<Reply, Failed> {
+pub(super) async fn read(dispatcher: &Dispatcher, mut trip: Trip, mut answer: Answer) -> Result<Reply, Failed> {
     let provider = &trip.target.provider;
     let body = body(dispatcher, &trip, &mut answer).await?;
     if trip.translation.is_some() || matches!(trip.dialect, Dialect::Anthropic | Dialect::Gemini) {
@@ -44,6 +45,8 @@ pub(super) async fn read(dispatcher: &Dispatcher, trip: Trip, mut answer: Answer
     if let Some(told) = read.error.as_ref().filter(|_| trip.flavor != Flavor::Responses) {
         return Err(classify::in_band(provider, told));
     }
+    trip.arrived();
+    trip.succeeded();
     trip.record("ok");
     let mut out = for_client(&answer.headers);
     note(&trip, read.into(), &body, &mut out);
@@ -61,6 +64,8 @@ async fn decoded(mut trip: Trip, headers: &HeaderMap, body: Bytes) -> Result<Rep
         Err(AnswerError::Upstream(told)) => return Err(classify::in_band(provider, &told)),
         Err(error @ AnswerError::Decode(_)) => return Err(invalid_answer(provider, &error.to_string())),
     };
+    trip.arrived();
+    trip.succeeded();
     trip.record("ok");
     let native = trip.translation.is_none();
     let mut out = for_client(headers);
@@ -120,13 +125,13 @@ pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answ
 
 fn timed_out(trip: &Trip, after: std::time::Duration) -> Failed {
     let message = format!("provider {}: no complete answer within {after:?}", trip.target.provider.id);
-    Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget }
+    Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
 }
 
 fn broken(trip: &Trip, why: &BodyError) -> Failed {
     tracing::warn!(provider = %trip.target.provider.id, %why, "provider {} broke off its answer: {why}", trip.target.provider.id);
     let message = format!("provider {} broke off its answer", trip.target.provider.id);
-    Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again }
+    Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again, blame: Blame::Target }
 }
 
 /// Notes what the answer says of itself, and what it cost.

@@ -62,6 +62,8 @@ const fn passed(method: &'static str, path: &'static str, summary: &'static str)
 const REST: &str = "Any other path of OpenAI's API; it goes to the provider that the model names, that holds the object, \
                     or that is the default";
 
+const EXPLAIN_QUERY: &[(&str, &str)] = &[("key_id", "as this virtual key's request")];
+
 const RECONCILE_QUERY: &[(&str, &str)] = &[
     ("from", "first moment, moved to its day's begin: RFC 3339, a date, or a span such as 7d; 35d without it"),
     ("to", "last moment, moved to its day's end; now without it"),
@@ -401,6 +403,10 @@ pub const ROUTES: &[Described] = &[
     ),
     route("delete", "/admin/v1/invoices/{id}", "Admin", "Forget an invoice", Access::Admin),
     route("get", "/admin/v1/providers", "Admin", "Configured providers and how they do", Access::Admin),
+    Described {
+        query: EXPLAIN_QUERY,
+        ..route("post", "/admin/v1/routes/explain", "Admin", "Where a request would go, and why", Access::Admin)
+    },
     Described {
         query: RECONCILE_QUERY,
         ..route("get", "/admin/v1/reconcile", "Admin", "Whether rows, sums, budgets and leases agree", Access::Admin)

@@ -47,7 +47,11 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: HttpRequest
     let request = job.hub()?;
     let past = Past::of(gateway, flight, &job).await;
     let mut targets = Vec::with_capacity(job.plan.len());
-    for (target, _) in &job.plan {
+    for step in &job.plan {
+        let target = &step.target;
+        if step.skip.is_some() {
+            continue;
+        }
         let sized = Sized::of(&job, request, target).await?;
         targets.push(sized.priced(&job, target, &past, flight.at));
     }
@@ -63,7 +67,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: HttpRequest
 }
 
 /// The form of the body: Anthropic's SDKs name their version, and a prompt of responses is `input`.
-fn operation(headers: &HeaderMap, body: &[u8]) -> Operation {
+pub fn operation(headers: &HeaderMap, body: &[u8]) -> Operation {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Shape {

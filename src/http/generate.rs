@@ -1,7 +1,9 @@
 //! Requests whose body Weir reads, in every dialect that comes in: read what Weir needs, plan, dispatch.
 //! Where caller and target speak one dialect the bodies themselves pass through.
 
+mod affinity;
 mod brake;
+pub mod explain;
 mod fit;
 mod plan;
 
@@ -55,13 +57,29 @@ impl From<Operation> for Ask {
 pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request, ask: Ask) -> Result<Response, ApiError> {
     let operation = ask.operation;
     let (head, body) = request.into_parts();
+    let explains = flag(&head.headers, explain::HEADER)?;
     let job = job(gateway, flight, head.headers, body, ask, true).await?;
-    let reply = gateway.dispatcher.run(&job).await?;
+    let explanation = explains.then(|| explain::header_value(&job, flight.now()));
+    experiment(&job);
+    let mut reply = gateway.dispatcher.run(&job).await?;
+    if let Some(explanation) = explanation {
+        reply.headers.insert(explain::HEADER, explanation);
+    }
     let caller = flight.draft().caller.clone();
     if let Some(caller) = caller.filter(|_| reply.native && stores(operation, &job.peek, &job.body)) {
         Box::pin(own_stored(gateway, &caller, flight, operation, stored_id(&reply))).await?;
     }
     Ok(respond(reply))
+}
+
+/// Where the route is an experiment, the row says which target the request was given.
+fn experiment(job: &Job) {
+    let given = job.plan.iter().find(|step| step.skip.is_none());
+    if let Some((step, name)) = given.and_then(|step| Some((step, step.route.experiment.as_ref()?))) {
+        let mut draft = job.flight.draft();
+        draft.tags.retain(|(tag, _)| **tag != **name);
+        draft.tags.push((name.to_string(), crate::flight::bounded(&step.target.id, 64)));
+    }
 }
 
 /// Reads a request and plans it; takes its tokens from the caller's limit if it spends them.
@@ -84,12 +102,22 @@ async fn job(
         brake::check(gateway, flight, &client, &peek, &body)?;
     }
     let snapshot = gateway.snapshot_at(flight.at);
-    let mut plan = plan::of(gateway, &snapshot, flight, &peek, ask.operation)?;
     let prompt_tokens = match ask.operation {
         // Its texts stand deep in the body, which has little else.
         Operation::EmbedContent => weir_wire::estimate::tokens(&body),
         _ => peek.prompt_size(&body).estimated_tokens,
     };
+    let asked = plan::Asked {
+        gateway,
+        snapshot: &snapshot,
+        flight,
+        headers: &client,
+        peek: &peek,
+        body: &body,
+        operation: ask.operation,
+        prompt_tokens,
+    };
+    let (mut plan, expected) = (plan::of(&asked)?, asked.expected());
     if spends {
         let mut draft = flight.draft();
         draft.prompt_tokens = prompt_tokens;
@@ -112,10 +140,13 @@ async fn job(
         deadline: deadline(gateway, flight, &client)?,
         headers: upstream_headers(flight, client),
         prompt_tokens,
+        expected,
         estimate,
         body,
         peek,
-        plan: plan.targets,
+        plan: plan.steps,
+        on_context_length: plan.on_context_length,
+        on_content_filter: plan.on_content_filter,
         counts: !spends,
         keep,
         earlier,

@@ -43,7 +43,8 @@ pub async fn details(State(gateway): State<Shared>, request: Request) -> Result<
     let database = gateway.db.ping().await;
     let took_us = gateway.clock().mono_ns().saturating_sub(started) / 1000;
     let snapshot = gateway.snapshot.load();
-    let providers: Vec<_> = snapshot.providers.values().map(|p| admin::providers::describe(p)).collect();
+    let now = gateway.clock().mono_ns();
+    let providers: Vec<_> = snapshot.providers.values().map(|p| admin::providers::describe(p, now)).collect();
     Ok(Json(json!({
         "status": if database.is_ok() { "ok" } else { "degraded" },
         "version": env!("CARGO_PKG_VERSION"),

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::admin::budgets;
 use super::error::Voice;
 use super::layers::{self, Endpoint};
-use super::{admin, docs, error, health, metrics, models, openai};
+use super::{admin, docs, error, generate, health, metrics, models, openai};
 use crate::error::ApiError;
 use crate::snapshot::Operation;
 use crate::state::Shared;
@@ -73,6 +73,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/invoices/{id}", delete(admin::invoices::remove))
         .route("/admin/v1/invoices/{id}/difference", get(admin::invoices::difference))
         .route("/admin/v1/providers", get(admin::providers::list))
+        .route("/admin/v1/routes/explain", post(generate::explain::serve))
         .route("/admin/v1/reconcile", get(admin::reconcile::show))
         .route("/admin/v1/alerts", get(admin::alerts::list))
         .route("/admin/v1/alerts/events", get(admin::alerts::events))

@@ -47,6 +47,7 @@ pub struct Metrics {
     pub shed: IntCounterVec,
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
     pub breaker_state: IntGaugeVec,
+    upstream_keys_rejected: IntCounterVec,
     alert_deliveries: IntCounterVec,
     /// Events that a receiver of alerts has not been told of yet; counted up to ten thousand.
     pub alerts_pending: IntGaugeVec,
@@ -146,7 +147,7 @@ impl Metrics {
         let r = Registry::new();
         #[cfg(target_os = "linux")]
         r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).expect("registered once");
-        let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a provider: 0 closed, 1 open, 2 half open");
+        let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a target: 0 closed, 1 open, 2 half open");
         let alerts =
             Opts::new("weir_alerts_pending", "Events that a receiver has not been told of, up to ten thousand");
         let started = Gauge::new("weir_start_time_seconds", "When the gateway started, Unix seconds");
@@ -196,8 +197,14 @@ impl Metrics {
                 "Usage rows lost: those that could not be written before the gateway had to end",
             ),
             keys_cached: gauge(&r, "weir_keys_cached", "Virtual keys in memory"),
+            upstream_keys_rejected: int(
+                &r,
+                "weir_upstream_keys_rejected_total",
+                "Upstream keys that a provider refused, each time that it was news",
+                &["provider"],
+            ),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
-            breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider"]).expect("valid")),
+            breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider", "model"]).expect("valid")),
             alert_deliveries: int(
                 &r,
                 "weir_alert_deliveries_total",
@@ -307,6 +314,11 @@ impl Metrics {
     /// A budget of this scope had not enough left.
     pub fn budget_rejected(&self, scope: &str) {
         self.budget_rejected.with_label_values(&[scope]).inc();
+    }
+
+    /// A provider refused one of the gateway's keys.
+    pub fn upstream_key_rejected(&self, provider: &str) {
+        self.upstream_keys_rejected.with_label_values(&[provider]).inc();
     }
 
     /// Counts a request that a limit refused.

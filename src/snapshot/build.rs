@@ -7,12 +7,14 @@ use std::sync::atomic::AtomicUsize;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weir_wire::rules::UsageRules;
 
+use super::breaker;
 use super::carry::Before;
-use super::live::Live;
+use super::live::KeyHealth;
 use super::secrets::Secrets;
-use super::{Credential, ProviderDef, Retries, Route, Snapshot, Strategy, Target, Timeouts};
+use super::{Credential, ProviderDef, Retries, Route, Snapshot, Target, Timeouts, stable_hash};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::{MonoNs, UnixMs};
+use crate::condition::Condition;
 use crate::config::{self, Config};
 use crate::gate::limit::{Limiter, Limits};
 use secrecy::ExposeSecret as _;
@@ -76,21 +78,40 @@ impl Snapshot {
             let provider = self.providers.get(target.provider.as_str());
             let provider = provider.ok_or_else(|| missing_provider(name, &target.provider))?;
             let weight = u32::try_from(target.weight).unwrap_or(u32::MAX);
-            let target = self.target(provider, &target.model, weight);
-            Ok(Arc::new(Target { label: Arc::clone(&target.name), ..target }))
+            let made = self.target(provider, &target.model, weight);
+            Ok(Arc::new(Target {
+                label: Arc::clone(&made.name),
+                id: target.name().into(),
+                region: target.region.as_deref().map(Into::into),
+                hash: stable_hash(&target.name()),
+                ..made
+            }))
+        });
+        let rules = route.rules.iter().map(|rule| {
+            let condition = Condition::parse(&rule.condition).map_err(|why| format!("models.{name}.rules: {why}"))?;
+            let place = |id: &String| route.targets.iter().position(|target| target.name() == *id);
+            Ok((condition, rule.targets.iter().filter_map(place).collect()))
         });
         Ok(Route {
             name: name.into(),
             targets: targets.collect::<Result<Vec<Arc<Target>>, String>>()?,
-            strategy: strategy(route.strategy),
+            strategy: route.strategy,
             fallbacks: route.fallbacks.clone(),
             retries: Retries {
                 attempts: u32::try_from(route.retries.attempts).unwrap_or(u32::MAX),
                 backoff: route.retries.backoff,
             },
-            turn: AtomicUsize::new(before.map_or(0, |before| before.turn(name))),
+            turn: before.and_then(|before| before.turn(name)).unwrap_or_default(),
             configured: true,
             strict: route.strict,
+            on_context_length: route.fallbacks_on.context_length.clone(),
+            on_content_filter: route.fallbacks_on.content_filter.clone(),
+            hash_by: route.hash_by.clone(),
+            rules: rules.collect::<Result<Vec<_>, String>>()?.into(),
+            prefer: route.prefer,
+            regions: route.regions.clone(),
+            region_required: route.region_required,
+            experiment: route.experiment.as_deref().map(Into::into),
         })
     }
 }
@@ -101,17 +122,6 @@ fn missing_provider(model: &str, provider: &str) -> String {
         .and_then(|p| p.env.api_key.first())
         .map_or_else(String::new, |var| format!(" (set {var}, or add it under providers)"));
     format!("models.{model}: the provider '{provider}' is not configured{hint}")
-}
-
-fn strategy(strategy: config::Strategy) -> Strategy {
-    match strategy {
-        config::Strategy::Weighted => Strategy::Weighted,
-        config::Strategy::RoundRobin => Strategy::RoundRobin,
-        config::Strategy::LeastBusy => Strategy::LeastBusy,
-        config::Strategy::Latency => Strategy::Latency,
-        config::Strategy::Cost => Strategy::Cost,
-        config::Strategy::Priority => Strategy::Priority,
-    }
 }
 
 /// What the environment turns on, and the demo.
@@ -183,9 +193,21 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         pool: entry.pool.clone(),
         default: entry.is_default,
         faults_allowed: demo && entry.faults != Some(config::Faults::Forbidden),
+        breaker: breaker_policy(&entry.health),
         sender: id.into(),
-        live: Arc::new(Live::default()),
+        live: Arc::default(),
     })
+}
+
+fn breaker_policy(health: &config::Health) -> breaker::Policy {
+    breaker::Policy {
+        failures: u32::try_from(health.failures).unwrap_or(u32::MAX),
+        success_rate: f64::from(u32::try_from(health.success_percent).unwrap_or(100)) / 100.0,
+        min_requests: u32::try_from(health.min_requests).unwrap_or(u32::MAX),
+        window: health.window,
+        open_for: health.open_for,
+        max_open_for: health.max_open_for.max(health.open_for),
+    }
 }
 
 fn unknown_kind(kind: &str) -> String {
@@ -255,7 +277,7 @@ fn credentials(
     let header = auth.header_and_prefix();
     let (Some((name, prefix)), false) = (header, keys.is_empty()) else {
         let open = !auth.needs_key() || entry.base_url.is_some() || kind.dialect == Dialect::Demo;
-        let bare = Credential { header: None, limits, limiter: Arc::new(Limiter::new(limits, now)) };
+        let bare = unused(None, limits, now);
         return if open { Ok(vec![bare]) } else { Err(no_key(kind)) };
     };
     let name: HeaderName = name.parse().map_err(|_| format!("auth.header '{name}' is no header name"))?;
@@ -271,7 +293,12 @@ fn credential(name: &HeaderName, value: &str, limits: Limits, now: MonoNs) -> Re
     let mut value = HeaderValue::from_str(value)
         .map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
     value.set_sensitive(true);
-    Ok(Credential { header: Some((name.clone(), value)), limits, limiter: Arc::new(Limiter::new(limits, now)) })
+    Ok(unused(Some((name.clone(), value)), limits, now))
+}
+
+/// A key of which nothing was used and nothing is known.
+fn unused(header: Option<(HeaderName, HeaderValue)>, limits: Limits, now: MonoNs) -> Credential {
+    Credential { header, limits, limiter: Arc::new(Limiter::new(limits, now)), health: Arc::<KeyHealth>::default() }
 }
 
 fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<HeaderMap, String> {

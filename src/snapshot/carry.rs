@@ -26,12 +26,16 @@ impl Before<'_> {
     pub(super) fn provider(&self, new: &mut ProviderDef, config: &Config) {
         new.sender = format!("{}#{}", new.id, self.generation).into();
         let Some(old) = self.snapshot.providers.get(&new.id) else { return };
-        new.live = Arc::clone(&old.live);
+        if new.base_url == old.base_url {
+            new.live = Arc::clone(&old.live);
+        }
         new.turn = AtomicUsize::new(old.turn.load(Ordering::Relaxed));
         let mut left: Vec<&Credential> = old.credentials.iter().collect();
         for credential in &mut new.credentials {
             if let Some(i) = left.iter().position(|old| old.header == credential.header) {
-                credential.limiter = Arc::clone(&left.remove(i).limiter);
+                let old = left.remove(i);
+                credential.limiter = Arc::clone(&old.limiter);
+                credential.health = Arc::clone(&old.health);
             }
         }
         if same_provider(self.config.providers.get(&*new.id), config.providers.get(&*new.id)) {
@@ -41,9 +45,9 @@ impl Before<'_> {
         }
     }
 
-    /// Whose turn it is at the route of that name.
-    pub(super) fn turn(&self, route: &str) -> usize {
-        self.snapshot.routes.get(route).map_or(0, |old| old.turn.load(Ordering::Relaxed))
+    /// Whose turn it is at the route of that name, if there was one.
+    pub(super) fn turn(&self, route: &str) -> Option<Arc<AtomicUsize>> {
+        self.snapshot.routes.get(route).map(|old| Arc::clone(&old.turn))
     }
 }
 

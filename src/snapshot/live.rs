@@ -1,16 +1,120 @@
-//! What is measured of a provider while it serves.
+//! What is measured of a provider while it serves, and of each model there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::health::Health;
+use crate::clock::MonoNs;
+
+/// Models whose figures are kept, for each provider. What callers make up beyond it has figures of its own
+/// for one request.
+const MAX_TARGETS: usize = 10_000;
+/// How long a key that was refused is left alone before it is tried again.
+pub const RECHECK: Duration = Duration::from_secs(300);
+
+/// How one upstream key does.
+#[derive(Debug, Default)]
+pub struct KeyHealth {
+    /// The upstream told it to wait until then.
+    cool_until: AtomicU64,
+    /// The upstream does not know it.
+    rejected: AtomicBool,
+    /// When it is tried again.
+    recheck_at: AtomicU64,
+}
+
+/// Why an upstream key is not used now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// The upstream told it to wait for so long.
+    Cooling(Duration),
+    /// The upstream refused it.
+    Rejected,
+}
+
+impl KeyHealth {
+    /// Why it is not used now, if so. A key that was refused is let through once in a while.
+    #[must_use]
+    pub fn unusable(&self, now: MonoNs) -> Option<Unusable> {
+        if self.rejected.load(Ordering::Acquire) {
+            let at = self.recheck_at.load(Ordering::Acquire);
+            let next = now.saturating_add(nanos(RECHECK));
+            let turn =
+                at <= now && self.recheck_at.compare_exchange(at, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
+            return if turn { None } else { Some(Unusable::Rejected) };
+        }
+        let left = self.cool_until.load(Ordering::Acquire).saturating_sub(now);
+        (left > 0).then(|| Unusable::Cooling(Duration::from_nanos(left)))
+    }
+
+    /// What it is now, for those who look.
+    #[must_use]
+    pub fn peek(&self, now: MonoNs) -> Option<Unusable> {
+        if self.rejected.load(Ordering::Acquire) {
+            return Some(Unusable::Rejected);
+        }
+        let left = self.cool_until.load(Ordering::Acquire).saturating_sub(now);
+        (left > 0).then(|| Unusable::Cooling(Duration::from_nanos(left)))
+    }
+
+    /// The upstream said that it has had enough, for so long.
+    pub fn cool(&self, wait: Duration, now: MonoNs) {
+        self.cool_until.fetch_max(now.saturating_add(nanos(wait)), Ordering::AcqRel);
+    }
+
+    /// The upstream does not know it. Answers whether that is news.
+    pub fn reject(&self, now: MonoNs) -> bool {
+        self.recheck_at.store(now.saturating_add(nanos(RECHECK)), Ordering::Release);
+        !self.rejected.swap(true, Ordering::AcqRel)
+    }
+
+    /// It served a request.
+    pub fn served(&self) {
+        if self.rejected.load(Ordering::Relaxed) {
+            self.rejected.store(false, Ordering::Release);
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
 
 /// Live figures of one provider.
 #[derive(Debug, Default)]
 pub struct Live {
     in_flight: AtomicU64,
+    /// Of each model there.
+    targets: papaya::HashMap<Box<str>, Arc<Health>>,
     /// Moving average of the time to the answer's head, in microseconds; 0 before the first.
     latency_us: AtomicU64,
 }
 
 impl Live {
+    /// How a model does there.
+    #[must_use]
+    pub fn target(&self, model: &str) -> Arc<Health> {
+        let targets = self.targets.pin();
+        if let Some(health) = targets.get(model) {
+            return Arc::clone(health);
+        }
+        let health = Arc::new(Health::default());
+        if targets.len() >= MAX_TARGETS {
+            return health;
+        }
+        Arc::clone(targets.get_or_insert(model.into(), health))
+    }
+
+    /// How each model that was asked for does.
+    #[must_use]
+    pub fn targets(&self) -> Vec<(String, Arc<Health>)> {
+        let targets = self.targets.pin();
+        let mut all: Vec<_> = targets.iter().map(|(model, health)| (model.to_string(), Arc::clone(health))).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
     /// Requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
@@ -45,6 +149,35 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const S: MonoNs = 1_000_000_000;
+
+    #[test]
+    fn a_key_waits_for_what_it_was_told() {
+        let key = KeyHealth::default();
+        key.cool(Duration::from_secs(3), S);
+        key.cool(Duration::from_secs(1), S);
+        assert_eq!(key.unusable(2 * S), Some(Unusable::Cooling(Duration::from_secs(2))));
+        assert_eq!(key.unusable(4 * S), None);
+    }
+
+    #[test]
+    fn a_rejected_key_is_tried_once_in_a_while() {
+        let key = KeyHealth::default();
+        assert!(key.reject(S));
+        assert!(!key.reject(S), "that is no news");
+        assert_eq!(key.unusable(300 * S), Some(Unusable::Rejected));
+        assert_eq!((key.unusable(301 * S), key.unusable(301 * S)), (None, Some(Unusable::Rejected)));
+        key.served();
+        assert_eq!(key.unusable(302 * S), None);
+    }
+
+    #[test]
+    fn one_model_has_one_health() {
+        let live = Live::default();
+        assert!(Arc::ptr_eq(&live.target("m"), &live.target("m")));
+        assert_eq!(live.targets().len(), 1);
+    }
 
     #[test]
     fn a_slow_answer_counts_at_once_and_fades() {

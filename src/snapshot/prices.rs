@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -104,16 +103,8 @@ impl Snapshot {
     }
 
     fn route_priced(&self, route: &Route) -> Route {
-        Route {
-            name: Arc::clone(&route.name),
-            targets: route.targets.iter().map(|target| self.target_priced(target)).collect(),
-            strategy: route.strategy,
-            fallbacks: route.fallbacks.clone(),
-            retries: route.retries,
-            turn: AtomicUsize::new(route.turn.load(Ordering::Relaxed)),
-            configured: route.configured,
-            strict: route.strict,
-        }
+        let targets = route.targets.iter().map(|target| self.target_priced(target)).collect();
+        Route { targets, ..route.clone() }
     }
 
     fn target_priced(&self, target: &Arc<Target>) -> Arc<Target> {

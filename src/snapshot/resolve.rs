@@ -1,11 +1,9 @@
 //! From a model name to a route.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 
 use super::talk::Ways;
-use super::{ProviderDef, Retries, Route, Snapshot, Strategy, Target};
+use super::{ProviderDef, Route, Snapshot, Target, stable_hash};
 use crate::catalog::{self, Catalog, nearest};
 
 /// Routes made on demand that are kept.
@@ -39,7 +37,7 @@ impl Snapshot {
             return Err(Unknown { nearest: Vec::new() });
         }
         let (provider, model) = self.find(name).ok_or_else(|| Unknown { nearest: self.nearest(name) })?;
-        let route = Arc::new(self.direct_route(name, &provider, model));
+        let route = Arc::new(Route::direct(name, Arc::new(self.target(&provider, model, 1))));
         let direct = self.direct.pin();
         if direct.len() < MAX_DIRECT {
             direct.insert(name.to_owned(), Arc::clone(&route));
@@ -78,19 +76,6 @@ impl Snapshot {
         Some((Arc::clone(found), name))
     }
 
-    fn direct_route(&self, name: &str, provider: &Arc<ProviderDef>, model: &str) -> Route {
-        Route {
-            name: name.into(),
-            targets: vec![Arc::new(self.target(provider, model, 1))],
-            strategy: Strategy::Priority,
-            fallbacks: Vec::new(),
-            retries: Retries { attempts: 1, backoff: Duration::from_millis(200) },
-            turn: AtomicUsize::new(0),
-            configured: false,
-            strict: false,
-        }
-    }
-
     /// A model at a provider, with its price in force.
     #[must_use]
     pub fn target(&self, provider: &Arc<ProviderDef>, model: &str, weight: u32) -> Target {
@@ -103,9 +88,12 @@ impl Snapshot {
         Target {
             provider: Arc::clone(provider),
             model: model.into(),
-            name,
             label,
             weight,
+            id: Arc::clone(&name),
+            region: None,
+            hash: stable_hash(&name),
+            name,
             price,
             talks: ways.talks(),
             embeds: ways.embeds(),
@@ -114,6 +102,7 @@ impl Snapshot {
             completions: ways.path(catalog::Operation::Completions),
             capabilities: ways.capabilities(),
             body: ways.body(),
+            health: provider.live.target(model),
             info,
         }
     }

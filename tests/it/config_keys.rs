@@ -96,14 +96,25 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("logging.format", "the_log_has_the_form_and_the_level_that_are_configured"),
     ("logging.level", "the_log_has_the_form_and_the_level_that_are_configured"),
     ("models", "fallbacks_of_the_route_and_of_the_body_come_after_its_targets"),
+    ("models.*.experiment", "split_gives_the_same_caller_the_same_target_by_weight"),
     ("models.*.fallbacks", "fallbacks_of_the_route_and_of_the_body_come_after_its_targets"),
+    ("models.*.fallbacks_on.content_filter", "what_one_target_refuses_goes_where_it_is_said"),
+    ("models.*.fallbacks_on.context_length", "what_one_target_refuses_goes_where_it_is_said"),
+    ("models.*.hash_by", "hash_keeps_a_caller_at_its_target"),
+    ("models.*.prefer", "capable_takes_the_best_of_those_that_can"),
+    ("models.*.region_required", "wanted_regions_come_first_or_alone"),
+    ("models.*.regions", "wanted_regions_come_first_or_alone"),
     ("models.*.retries.attempts", "retries_are_as_many_and_as_far_apart_as_configured"),
     ("models.*.retries.backoff", "retries_are_as_many_and_as_far_apart_as_configured"),
+    ("models.*.rules[].if", "conditions_choose_the_targets"),
+    ("models.*.rules[].use", "conditions_choose_the_targets"),
     ("models.*.strategy", "strategies_choose_as_they_are_named"),
     ("models.*.strict", "a_strict_route_refuses_what_a_lenient_one_warns_of"),
     ("models.*.targets", "a_refused_connection_leads_to_the_next_target"),
+    ("models.*.targets[].id", "conditions_choose_the_targets"),
     ("models.*.targets[].model", "a_route_renames_the_model"),
     ("models.*.targets[].provider", "a_refused_connection_leads_to_the_next_target"),
+    ("models.*.targets[].region", "wanted_regions_come_first_or_alone"),
     ("models.*.targets[].weight", "strategies_choose_as_they_are_named"),
     ("prices", "the_configurations_prices_go_before_the_catalogues"),
     ("prices.*.above", "prices_have_steps_tiers_and_cheap_hours"),
@@ -134,8 +145,8 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("prices.*.per_second", "every_price_component_is_billed"),
     ("prices.*.per_web_search", "every_price_component_is_billed"),
     ("prices.*.reasoning", "every_price_component_is_billed"),
-    ("prices.*.tiers.*.*.*.*", "prices_have_steps_tiers_and_cheap_hours"),
     ("prices.*.tiers", "prices_have_steps_tiers_and_cheap_hours"),
+    ("prices.*.tiers.*.*.*.*", "prices_have_steps_tiers_and_cheap_hours"),
     ("providers", "a_chat_goes_the_whole_way"),
     ("providers.*.api_key", "a_providers_limits_hold_for_each_of_its_keys"),
     ("providers.*.auth.access_key_id", "a_key_of_the_configuration_signs_aws_calls"),
@@ -153,6 +164,12 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("providers.*.faults", "faults_are_made_where_they_are_allowed"),
     ("providers.*.headers", "a_providers_headers_and_auth_are_configured"),
     ("providers.*.headers.*", "a_providers_headers_and_auth_are_configured"),
+    ("providers.*.health.failures", "a_target_that_fails_is_left_alone_and_tried_again"),
+    ("providers.*.health.max_open_for", "a_target_that_fails_is_left_alone_and_tried_again"),
+    ("providers.*.health.min_requests", "a_share_of_failures_is_enough"),
+    ("providers.*.health.open_for", "a_target_that_fails_is_left_alone_and_tried_again"),
+    ("providers.*.health.success_percent", "a_share_of_failures_is_enough"),
+    ("providers.*.health.window", "a_share_of_failures_is_enough"),
     ("providers.*.keys", "a_providers_limits_hold_for_each_of_its_keys"),
     ("providers.*.kind", "the_kind_says_what_is_known_of_a_provider"),
     ("providers.*.limits.concurrency", "one_exhausted_upstream_key_leaves_the_others"),
@@ -179,9 +196,12 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("reports[].group_by", "a_report_is_made_once_for_each_period"),
     ("reports[].name", "a_report_is_made_once_for_each_period"),
     ("reports[].time_zone", "a_report_is_made_once_for_each_period"),
+    ("routing.max_ejected_percent", "not_everything_is_left_alone"),
+    ("routing.retry_percent", "second_tries_are_a_share_of_all"),
     ("server.body_idle_timeout", "a_body_that_stalls_is_given_up"),
     ("server.body_limit", "large_requests_are_refused"),
     ("server.drain_timeout", "a_stream_that_outlives_the_drain_is_interrupted"),
+    ("server.handover", "a_restart_by_hand_over_fails_no_request"),
     ("server.header_timeout", "a_head_that_does_not_come_is_given_up"),
     ("server.listen", "it_listens_where_the_file_says_and_the_flag_goes_before_it"),
     ("server.max_body_memory", "beyond_max_body_memory_the_answer_is_overloaded"),
@@ -404,8 +424,9 @@ async fn a_declared_key_has_rights_limits_and_an_end() {
 async fn retries_are_as_many_and_as_far_apart_as_configured() {
     let up = Upstream::scripted(vec![Script::status(503, "{}")]).await;
     let yaml = format!(
-        "{}models:\n  m: {{ targets: [{{ provider: up, model: x }}], retries: {{ attempts: 8, backoff: 1ms }} }}\n",
-        one_provider(&up.url())
+        "providers: {{ up: {{ kind: openai-compatible, base_url: \"{}\", api_key: k, health: {{ failures: 0 }} }} }}\n\
+         models: {{ m: {{ targets: [{{ provider: up, model: x }}], retries: {{ attempts: 8, backoff: 1ms }} }} }}\n",
+        up.url()
     );
     let gateway = Setup::new(yaml).start().await;
     let key = gateway.plain_key().await;

@@ -15,9 +15,10 @@ const MAP: &[(&str, &[&str])] = &[
     ("budget", &[]),
     ("catalog", &[]),
     ("clock", &[]),
-    ("config", &[]),
+    ("condition", &[]),
+    ("config", &["condition"]),
     ("demo", &["upstream"]),
-    ("dispatch", &["catalog", "flight", "gate", "meter", "price", "snapshot", "upstream"]),
+    ("dispatch", &["catalog", "flight", "gate", "meter", "price", "route", "snapshot", "upstream"]),
     ("error", &[]),
     ("events", &[]),
     ("flight", &["gate", "meter", "price", "snapshot"]),
@@ -27,6 +28,7 @@ const MAP: &[(&str, &[&str])] = &[
         &[
             "admin",
             "catalog",
+            "condition",
             "config",
             "dispatch",
             "flight",
@@ -48,8 +50,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("price", &["catalog"]),
     ("record", &[]),
     ("reports", &["config", "price", "snapshot", "store"]),
-    ("route", &["snapshot"]),
-    ("snapshot", &["catalog", "config", "gate", "price"]),
+    ("route", &["condition", "snapshot"]),
+    ("snapshot", &["catalog", "condition", "config", "gate", "price"]),
     ("state", &["alerts", "config", "dispatch", "flight", "gate", "price", "snapshot", "store"]),
     ("store", &[]),
     ("upstream", &[]),
@@ -152,7 +154,7 @@ fn what_one_module_knows_no_other_does() {
     only_in(&["hyper::", "hyper_util::", "hyper_rustls::"], &["src/http/server.rs", "src/upstream"]);
     // The doctor knocks at providers' doors without a word.
     only_in(&["TcpStream::connect"], &["src/upstream", "src/cli/doctor.rs"]);
-    only_in(&["TcpListener::bind"], &["src/app.rs"]);
+    only_in(&["TcpListener::bind"], &["src/app/listen.rs"]);
 }
 
 #[test]

@@ -69,7 +69,12 @@ async fn call(gateway: &Gateway, route: &Described, path: &str, key: Option<&str
     let auth = key.map(|key| format!("Bearer {key}"));
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(auth.as_deref().map(|auth| ("authorization", auth)));
-    gateway.request(method(route), path, &headers, if route.method == "get" { "" } else { "{}" }).await
+    let body = match (route.method, route.path) {
+        ("get", _) => "",
+        (_, "/admin/v1/routes/explain") => r#"{"model": "demo/chat", "messages": []}"#,
+        _ => "{}",
+    };
+    gateway.request(method(route), path, &headers, body).await
 }
 
 /// Whether the router itself had nothing to answer with, as opposed to a handler.

@@ -26,6 +26,7 @@ mod load;
 mod oracle;
 mod outage;
 mod process;
+mod reload;
 mod tariff;
 mod truth;
 mod upstream;
@@ -39,6 +40,7 @@ scenarios, all of them by default:
   kill     kill -9 at random moments: nothing answered or called is lost, doubled or wrong
   budget   more work at once than a budget allows, on several processes: not a nano-dollar too much
   outage   the database away, locked, cut off; the disk full: work stops, nothing is lost, work resumes
+  reload   reloads, wrong ones among them, and restarts under load: no request fails, no stream is cut
 options:
   --short                            what fits into a test run
   --database sqlite|postgres|both    default: both
@@ -49,12 +51,13 @@ options:
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
 type Scenario = (&'static str, for<'a> fn(&'a Lab) -> Outcome<'a>);
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     ("exact", |lab| Box::pin(exact::prove(lab))),
     ("aborts", |lab| Box::pin(aborts::prove(lab))),
     ("kill", |lab| Box::pin(kill::prove(lab))),
     ("budget", |lab| Box::pin(budget::prove(lab))),
     ("outage", |lab| Box::pin(outage::prove(lab))),
+    ("reload", |lab| Box::pin(reload::prove(lab))),
 ];
 
 /// A kind of database.

@@ -167,6 +167,14 @@ impl Peek {
         self.members.iter().find(named).is_some_and(|member| member.value.of(body) == b"false")
     }
 
+    /// A top-level member's text, if it is one. `body` is what was read.
+    #[must_use]
+    pub fn text(&self, body: &[u8], name: &str) -> Option<String> {
+        let named = |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
+        let member = self.members.iter().find(named)?;
+        string_at(body, member.value).map(Into::into)
+    }
+
     /// How large the prompt is: see [`PromptSize`]. `body` is what was read.
     #[must_use]
     pub fn prompt_size(&self, body: &[u8]) -> PromptSize {

@@ -74,6 +74,7 @@ impl Reloader {
 /// What is one value each.
 fn settings(gateway: &Gateway, config: &Config) {
     gateway.dispatcher.policy.store(Arc::new(policy(config)));
+    gateway.dispatcher.retries.set_percent(config.routing.retry_percent);
     gateway.brake.set_limits(brake_limits(config));
     gateway.body_memory.set_most(config.server.max_body_memory);
     if let Some(key) = &config.auth.admin_key {

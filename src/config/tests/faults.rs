@@ -224,7 +224,32 @@ fn models() {
         "models: {m: {targets: [{provider: demo, model: x}], retries: {attempts: 11}, strategy: fastest}}",
         &[
             "1:73: models.m.retries.attempts: must be at least 1 and at most 10",
-            "1:88: models.m.strategy: expected one of weighted, round_robin, least_busy, latency, cost, priority",
+            "1:88: models.m.strategy: expected one of weighted, round_robin, least_busy, latency, cost, priority, hash, split, conditional, capable, auto",
+        ],
+    );
+}
+
+#[test]
+fn routes_that_do_not_fit_together() {
+    let t = "targets: [{id: a, provider: demo, model: x}, {id: a, provider: demo, model: y}]";
+    check(&format!("models: {{m: {{{t}}}}}"), &["1:64: models.m.targets[1].id: another target is called `a`"]);
+    let t = "targets: [{id: first, provider: demo, model: x}]";
+    check(
+        &format!(
+            "models:\n  m:\n    {t}\n    strategy: conditional\n    rules: [{{if: requests.stream, use: [frist]}}]\n"
+        ),
+        &[
+            "5:18: models.m.rules[0].if: `requests` is unknown; a condition may name request, headers, tags, key, time",
+            "5:41: models.m.rules[0].use[0]: no target is called `frist`, did you mean `first`?",
+        ],
+    );
+    check(
+        &format!(
+            "models:\n  m:\n    {t}\n    rules: [{{if: request.stream, use: [first]}}]\n    region_required: true\n"
+        ),
+        &[
+            "4:12: models.m.rules: `rules` are of no use but with `strategy: conditional`",
+            "5:22: models.m.region_required: it needs `regions`",
         ],
     );
 }

@@ -25,6 +25,7 @@ fn server() {
     check("server: {body_idle_timeout: 200ms}", "/server/body_idle_timeout", r#""200ms""#);
     check("server: {drain_timeout: 0s}", "/server/drain_timeout", r#""0s""#);
     check("server: {max_connections: 7}", "/server/max_connections", "7");
+    check("server: {handover: /run/weir.sock}", "/server/handover", r#""/run/weir.sock""#);
     check("server: {max_in_flight: 8}", "/server/max_in_flight", "8");
     check("server: {max_body_memory: 2MiB}", "/server/max_body_memory", r#""2MiB""#);
 }
@@ -141,8 +142,17 @@ fn models() {
     m("", "/targets/0/model", r#""chat""#);
     m("", "/targets/0/weight", "1");
     for (strategy, _) in <Strategy as read::Choice>::ALL {
-        m(&format!("strategy: {strategy}"), "/strategy", &format!("{strategy:?}"));
+        let rules = if *strategy == "conditional" { ", rules: [{if: request.stream, use: [demo/chat]}]" } else { "" };
+        m(&format!("strategy: {strategy}{rules}"), "/strategy", &format!("{strategy:?}"));
     }
+    m("strategy: conditional, rules: [{if: request.stream, use: [demo/chat]}]", "/rules/0/if", r#""request.stream""#);
+    m("hash_by: [user, key]", "/hash_by", r#"["user","key"]"#);
+    m("", "/hash_by/0", r#""prompt_cache_key""#);
+    m("prefer: latency", "/prefer", r#""latency""#);
+    m("regions: [eu], region_required: true", "/region_required", "true");
+    m("experiment: a-b", "/experiment", r#""a-b""#);
+    m("fallbacks_on: {context_length: [z]}", "/fallbacks_on/context_length", r#"["z"]"#);
+    m("fallbacks_on: {content_filter: [z]}", "/fallbacks_on/content_filter", r#"["z"]"#);
     m("fallbacks: [z, demo/embed]", "/fallbacks", r#"["z","demo/embed"]"#);
     m("retries: {attempts: 3}", "/retries/attempts", "3");
     m("retries: {backoff: 0s}", "/retries/backoff", r#""0s""#);

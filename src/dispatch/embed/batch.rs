@@ -15,6 +15,7 @@ use super::super::exchange::tell;
 use super::super::prepare::{changed, refused_fields, unreadable, unsayable};
 use super::super::{Failed, Job, Next};
 use crate::catalog::EmbedApi;
+use crate::dispatch::outcome::Blame;
 use crate::error::ApiError;
 use crate::snapshot::talk::Embeds;
 use crate::snapshot::{Operation, Target};
@@ -69,7 +70,7 @@ impl Batch {
             Ok(request) => request,
             // The provider says better what it makes of its own form.
             Err(_) if own => return Ok(None),
-            Err(error) => return Err(Failed { error, next: Next::Stop }),
+            Err(error) => return Err(Failed { error, next: Next::Stop, blame: Blame::Nobody }),
         };
         let tokens = request.tokens(|text| estimate::tokens(text.as_bytes()));
         let ranges = embed::plan(&tokens, limits);
@@ -145,7 +146,11 @@ fn too_many(target: &Target, parts: usize) -> Failed {
         "{} would be asked {parts} times for this input, and one request may take {MAX_PARTS} calls: send fewer inputs",
         target.name
     );
-    Failed { error: ApiError::invalid("invalid_value", message).param("input"), next: Next::OtherTarget }
+    Failed {
+        error: ApiError::invalid("invalid_value", message).param("input"),
+        next: Next::OtherTarget,
+        blame: Blame::Nobody,
+    }
 }
 
 /// The place in the caller's body of what stands at this one in a part that begins at `start`.

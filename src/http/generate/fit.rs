@@ -7,6 +7,7 @@ use crate::dispatch::{Job, count};
 use crate::error::ApiError;
 use crate::flight::Caller;
 use crate::route::needs::{Needs, window};
+use crate::route::plan::Skip;
 use crate::snapshot::{Snapshot, Target};
 
 /// Names offered to a caller whose model cannot.
@@ -14,31 +15,34 @@ const OFFERED: usize = 5;
 /// Models of the catalogue that are looked at for an offer.
 const LOOKED_AT: usize = 300;
 
-/// Leaves the targets that can serve the request.
+/// Leaves out the targets that cannot serve the request.
 ///
 /// # Errors
 /// 400 when none can: what they lack, and which configured models do not.
 pub(super) async fn keep_able(job: &mut Job, snapshot: &Snapshot, caller: Option<&Caller>) -> Result<(), ApiError> {
-    let suspects = job.plan.iter().any(|(target, _)| may_lack(job, target));
+    let suspects = job.plan.iter().any(|step| may_lack(job, &step.target));
     if !suspects {
         return Ok(());
     }
     // What cannot be read here is for the provider to judge.
     let Ok(request) = job.hub() else { return Ok(()) };
     let mut needs = Needs::of(request);
-    if job.plan.iter().any(|(target, _)| may_be_long(job, target)) {
+    if job.plan.iter().any(|step| may_be_long(job, &step.target)) {
         needs.tokens = counted(job).await;
     }
-    let lacking = job.plan.iter().map(|(target, _)| needs.lacking(target)).collect::<Vec<_>>();
+    let lacking = job.plan.iter().map(|step| needs.lacking(&step.target)).collect::<Vec<_>>();
     if lacking.iter().all(|lacks| !lacks.is_empty()) {
         let first = job.plan.first().zip(lacking.first());
         return Err(first.map_or_else(
             || ApiError::overloaded("no target"),
-            |((target, _), lacks)| unable(target, lacks, &able(&needs, snapshot, caller), &needs),
+            |(step, lacks)| unable(&step.target, lacks, &able(&needs, snapshot, caller), &needs),
         ));
     }
-    let mut lacking = lacking.iter();
-    job.plan.retain(|_| lacking.next().is_some_and(Vec::is_empty));
+    for (step, lacks) in job.plan.iter_mut().zip(lacking) {
+        if !lacks.is_empty() {
+            step.skip = Some(Skip::Lacks(lacks));
+        }
+    }
     Ok(())
 }
 
@@ -59,7 +63,7 @@ fn may_be_long(job: &Job, target: &Target) -> bool {
 /// The prompt's tokens by the model's own tokenizer. Where that is not public an estimate is no reason
 /// to refuse.
 async fn counted(job: &Job) -> Option<u64> {
-    let (target, _) = job.plan.first()?;
+    let target = &job.plan.first()?.target;
     if !count::is_exact(target) {
         return None;
     }

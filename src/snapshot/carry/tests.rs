@@ -43,7 +43,7 @@ fn limits_change_and_what_was_used_stays_used() {
 
 #[test]
 fn figures_and_turns_go_on() {
-    let models = "models: {m: {targets: [p/x, p/y], strategy: round_robin}}\n";
+    let models = "models: {m: {targets: [{provider: p, model: x}], strategy: round_robin}}\n";
     let (old, new) = {
         let (old, new) =
             (config(&format!("{}{models}", provider("[a]", ""))), config(&format!("{}{models}", provider("[z]", ""))));
@@ -58,6 +58,7 @@ fn figures_and_turns_go_on() {
     assert_eq!(new.providers["p"].live.in_flight(), 1);
     old.providers["p"].live.leave();
     assert_eq!(new.providers["p"].live.in_flight(), 0, "who came before leaves the same place");
+    assert!(!Arc::ptr_eq(&old.providers["p"].credentials[0].health, &new.providers["p"].credentials[0].health));
     assert_eq!(new.providers["p"].turn.load(Ordering::Relaxed), 3);
     assert_eq!(new.routes["m"].turn.load(Ordering::Relaxed), 5);
 }
@@ -69,4 +70,14 @@ fn connections_stay_where_the_entry_does() {
     assert_eq!(sender(&provider("[a]", ""), &provider("[b]", "")), "p#2", "a secret alone is a change");
     assert_eq!(sender(&provider("[a]", ""), &provider("[a]", ", timeouts: {connect: 1s}")), "p#2");
     assert_eq!(sender("", &provider("[a]", "")), "p#2", "one of that name may have gone not long ago");
+}
+
+#[test]
+fn a_key_that_cools_goes_on_cooling_and_another_address_begins_anew() {
+    let (old, new) = reloaded(&provider("[a]", ""), &provider("[a]", ", limits: {rpm: 9}"));
+    let health = |snapshot: &Snapshot| Arc::clone(&snapshot.providers["p"].credentials[0].health);
+    assert!(Arc::ptr_eq(&health(&old), &health(&new)));
+    assert!(Arc::ptr_eq(&old.providers["p"].live, &new.providers["p"].live));
+    let (old, new) = reloaded(&provider("[a]", ""), &provider("[a]", "").replace("http://h", "http://other"));
+    assert!(!Arc::ptr_eq(&old.providers["p"].live, &new.providers["p"].live), "how the old one did says nothing");
 }

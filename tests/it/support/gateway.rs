@@ -115,6 +115,7 @@ impl Setup {
             config,
             source,
             listen: Some("127.0.0.1:0".parse().unwrap()),
+            sockets: Vec::new(),
             env: Box::new(lookup),
             clock: self.clock.clone(),
             chance: Entropy::system(),

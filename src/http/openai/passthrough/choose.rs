@@ -6,11 +6,14 @@ use http::Method;
 
 use super::Ask;
 use super::incoming::{Incoming, is_model};
+use weir_wire::usage::Usage;
+
 use crate::error::ApiError;
 use crate::flight::Caller;
 use crate::http::generate::{check_right, unknown_model};
 use crate::route::plan;
-use crate::snapshot::{ProviderDef, Snapshot, Target};
+use crate::route::policy::Facts;
+use crate::snapshot::{ProviderDef, Snapshot, Target, stable_hash};
 use crate::state::Gateway;
 
 /// The target: what the model names, else the provider that holds the object, else the default.
@@ -49,8 +52,19 @@ pub(super) fn target(
 fn by_model(gateway: &Gateway, snapshot: &Snapshot, caller: &Caller, model: &str) -> Result<Arc<Target>, ApiError> {
     let route = snapshot.resolve(model).map_err(|unknown| unknown_model(model, &unknown.nearest))?;
     check_right(Some(caller), &route)?;
-    let mut targets = plan::order(&route, &gateway.chance);
-    Ok(targets.swap_remove(0))
+    let facts = Facts {
+        now: gateway.clock().mono_ns(),
+        at: gateway.clock().unix_ms(),
+        chance: &gateway.chance,
+        usage: Usage { input: 1000, output: 500, ..Usage::default() },
+        affinity: &|_| Some(stable_hash(&caller.key.id)),
+        holds: &|_| false,
+        regions: &[],
+    };
+    let mut steps = plan::order(&route, &facts);
+    plan::complete(&mut steps, u32::try_from(gateway.config.load().routing.max_ejected_percent).unwrap_or(100));
+    let chosen = steps.into_iter().find(|step| step.skip.is_none());
+    chosen.map(|step| step.target).ok_or_else(|| ApiError::overloaded("no target can take this request now"))
 }
 
 /// The provider marked as the default, or the only one there is besides the demo.

@@ -1,0 +1,37 @@
+//! `routing`: bounds on what is done for a request's sake.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::read::{Field, Section};
+
+/// Bounds on what is done so that requests get there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routing {
+    /// How many of a request's targets may be left alone at most for their health, in percent. Of the others
+    /// those that are unwell are asked last. One is always asked.
+    #[schemars(range(min = 0, max = 100))]
+    pub max_ejected_percent: u64,
+    /// Second tries of targets, in percent of all requests (and ten beyond it). Going on to the next target is
+    /// not bounded.
+    #[schemars(range(min = 0, max = 100))]
+    pub retry_percent: u64,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self { max_ejected_percent: 75, retry_percent: 20 }
+    }
+}
+
+impl Routing {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let percent = |field: Field<'_>| field.integer(0..=100);
+        Self {
+            max_ejected_percent: section.take("max_ejected_percent", percent).unwrap_or(default.max_ejected_percent),
+            retry_percent: section.take("retry_percent", percent).unwrap_or(default.retry_percent),
+        }
+    }
+}

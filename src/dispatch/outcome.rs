@@ -1,0 +1,72 @@
+//! What the outcome of a try says of those who took part: the target, and the upstream key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Failed;
+use crate::clock::MonoNs;
+use crate::meter::prom::Metrics;
+use crate::snapshot::Target;
+use crate::snapshot::live::RECHECK;
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blame {
+    /// The request's, the caller's or this gateway's: it says nothing of the target.
+    #[default]
+    Nobody,
+    /// The target's: others would fail as well.
+    Target,
+    /// The upstream key has had enough, for so long if the upstream said that.
+    Throttled(Option<Duration>),
+    /// The upstream does not know the key.
+    Rejected,
+    /// The upstream knows the key, and that it may not do this.
+    Denied,
+}
+
+/// Who takes part in a try.
+#[derive(Clone, Debug)]
+pub struct Stake {
+    /// Who is asked.
+    pub target: Arc<Target>,
+    /// With which of its provider's keys.
+    pub key: usize,
+}
+
+impl Stake {
+    /// A try failed.
+    pub fn failed(&self, failed: &Failed, metrics: &Metrics, now: MonoNs) {
+        let (target, provider) = (&self.target, &self.target.provider);
+        let Some(key) = provider.credentials.get(self.key) else { return };
+        match failed.blame {
+            Blame::Nobody => {}
+            Blame::Target => {
+                if target.health.failed(&provider.breaker, now) {
+                    opened(target);
+                }
+            }
+            // One that does not say how long to wait may be asked again at once.
+            Blame::Throttled(wait) => wait.into_iter().for_each(|wait| key.health.cool(wait, now)),
+            Blame::Rejected => {
+                if key.health.reject(now) {
+                    metrics.upstream_key_rejected(&provider.id);
+                    let number = self.key + 1;
+                    tracing::error!(provider = %provider.id, key = number, "provider {} refuses its upstream key number {number}: it is not used until it is replaced, but for a try every {} s", provider.id, RECHECK.as_secs());
+                }
+            }
+            Blame::Denied => {
+                let until = now.saturating_add(u64::try_from(RECHECK.as_nanos()).unwrap_or(u64::MAX));
+                target.health.deny(self.key, until);
+                metrics.upstream_key_rejected(&provider.id);
+                let number = self.key + 1;
+                tracing::error!(target_model = %target.name, key = number, "{} refuses what upstream key number {number} asks for: the key is not used there for {} s", target.name, RECHECK.as_secs());
+            }
+        }
+    }
+}
+
+/// Says that a target is left alone.
+pub(super) fn opened(target: &Target) {
+    tracing::warn!(target_model = %target.name, "{} fails and is left alone for a while", target.name);
+}
