@@ -440,8 +440,8 @@ fn tell_success(by: &'static str, told: &Reloaded) {
     if told.outcome == "applied" {
         let (count, version) = (told.changes.len(), told.version);
         tracing::info!(by, version, count, "the configuration was reloaded; changed: {}", named(&told.changes));
-    } else {
-        tracing::debug!(by, "the configuration was read again and is the same");
+    } else if by != "file_change" {
+        tracing::info!(by, "the configuration was read again and is the same");
     }
     if !told.needs_restart.is_empty() {
         tracing::warn!(by, "these keys change with the next start only: {}", named(&told.needs_restart));

@@ -37,7 +37,7 @@ const USUAL_OUTPUT: u64 = 500;
 /// As the request itself would be refused, before it reaches a provider.
 pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: HttpRequest) -> Result<Response, ApiError> {
     let (mut head, body) = request.into_parts();
-    let bytes = body::read(&gateway, &head.headers, body, BodyLimits::of(&gateway)).await?;
+    let bytes = body::read(gateway, &head.headers, body, BodyLimits::of(gateway)).await?;
     // It is read once more, as it is now.
     head.headers.remove(header::CONTENT_ENCODING);
     head.headers.remove(header::CONTENT_LENGTH);

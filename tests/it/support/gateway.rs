@@ -120,7 +120,7 @@ impl Setup {
             clock: self.clock.clone(),
             chance: Entropy::system(),
         };
-        let app = App::start(start).await.unwrap_or_else(|e| panic!("{e}"));
+        let app = Box::pin(App::start(start)).await.unwrap_or_else(|e| panic!("{e}"));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Gateway { app, clock: self.clock, client, _data: data }
     }
