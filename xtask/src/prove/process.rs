@@ -89,7 +89,8 @@ impl Weir {
         let ended = loop {
             match old.try_wait()? {
                 Some(status) => break status,
-                None if outcome.is_err() || Instant::now() >= until => {
+                // While both run, either one says that it is ready.
+                None if outcome.is_err() || self.has_ended() || Instant::now() >= until => {
                     old.kill().ok();
                     old.wait().ok();
                     outcome?;

@@ -67,6 +67,7 @@ async fn change(bench: &mut Bench, reloads: u64, restarts: u64) -> Result {
         sleep(PAUSE).await;
         reload(bench, number).await?;
     }
+    bench.gateways[0].write_config(bench.gateways[0].config())?;
     for _ in 0..restarts {
         sleep(PAUSE).await;
         bench.gateways[0].replace().await?;
