@@ -35,7 +35,18 @@ impl Connection {
     /// Waits until another request can go over it; `false` if none ever can.
     pub(super) async fn ready(&mut self) -> bool {
         let Self { sender, driver, closed } = self;
-        beside(driver, closed, sender.ready()).await.is_ok() && !self.closed
+        if *closed {
+            return false;
+        }
+        tokio::select! {
+            biased;
+            // The sender itself learns of the end when the driver is dropped.
+            _ = &mut *driver => {
+                *closed = true;
+                false
+            }
+            ready = sender.ready() => ready.is_ok(),
+        }
     }
 
     /// Sends a request; the future is done with its head.
