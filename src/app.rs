@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, ConfigSource, Durability, Key, Policy, Server};
+use crate::config::{Config, ConfigSource, Durability, Key, Policy, Pool, Server};
 use crate::demo::Demo;
 use crate::dispatch::retries::Budget as Retries;
 use crate::dispatch::{Dispatcher, Senders, afford};
@@ -32,6 +32,7 @@ use crate::gate::memory::BodyMemory;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
+use crate::http::server::tls::Certificates;
 use crate::http::server::{Listening, Routers, serve};
 use crate::jobs::budget_keeper::{self, BudgetKeeper};
 use crate::jobs::config_watch::ConfigWatch;
@@ -50,8 +51,8 @@ use crate::meter::prom::Metrics;
 use crate::snapshot::Snapshot;
 use crate::state::{Ask, ConfigDesk, Gateway, PriceDesk, Readiness, Shared, Wanted};
 use crate::store::{self, Db, Engine, Options, StoreError};
-use crate::upstream::Provider;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
+use crate::upstream::{LaneOptions, Provider};
 use handover::{Heir, Predecessor};
 pub use listen::Socket;
 use listen::{Doors, until_left};
@@ -186,10 +187,14 @@ impl App {
         let made = Made { config: &config, env: &way.env, clock: &clock, chance: &chance };
         let snapshot = Snapshot::build(&config, &*way.env, clock.mono_ns()).map_err(StartError::Config)?;
         let senders = senders(&snapshot, &made, &Senders::new())?;
+        for warning in config.chaos.warnings() {
+            tracing::warn!("{warning}");
+        }
         let db = open_database(&config)?;
         let journal = open_journal(&made)?;
         let ledger = Ledger::new(Arc::clone(&journal));
         let meter = Meter { clock: clock.clone(), ledger, metrics: Arc::new(Metrics::new()) };
+        meter.metrics.chaos_active.set(i64::from(config.chaos.is_active()));
         let (keeper, demands) = mpsc::channel(budget::MAX_WAITING);
         let budgets = Arc::new(Budgets::new(keeper));
         #[expect(clippy::cast_precision_loss, reason = "seconds fit an f64 for millions of years")]
@@ -223,7 +228,8 @@ impl App {
             heir.map_err(|error| StartError::Handover(path.clone(), error))
         });
         let heir = heir.transpose()?;
-        let listening = Listening::new(server, lifecycle.clone());
+        let certificates = certificates(&gateway, &lifecycle)?;
+        let listening = Listening::new(&gateway, certificates, lifecycle.clone());
         let routers = Routers { serving: router(&gateway), stopping: stopping_router(&gateway) };
         for listener in doors.api {
             let accepting = serve(listener, routers.clone(), listening.clone());
@@ -232,7 +238,7 @@ impl App {
         if let Some(listener) = doors.metrics {
             let router = operations_router(&gateway);
             let routers = Routers { serving: router.clone(), stopping: router };
-            lifecycle.job(until_left(serve(listener, routers, listening), leave.left.clone()));
+            lifecycle.job(until_left(serve(listener, routers, listening.operations()), leave.left.clone()));
         }
         // From here on this gateway serves.
         if let Some(predecessor) = predecessor
@@ -288,6 +294,15 @@ fn predecessor(server: &Server, given: Vec<Socket>) -> Result<(Vec<Socket>, Opti
         Some((sockets, predecessor)) => Ok((sockets, Some(predecessor))),
         None => Ok((given, None)),
     }
+}
+
+/// The certificates of the door, and the job that follows their files.
+fn certificates(gateway: &Shared, lifecycle: &Lifecycle) -> Result<Option<Arc<Certificates>>, StartError> {
+    let config = gateway.config.load_full();
+    let Some(files) = &config.server.tls else { return Ok(None) };
+    let certificates = Arc::new(Certificates::load(files).map_err(StartError::Config)?);
+    lifecycle.job(Arc::clone(&certificates).watch(Arc::clone(gateway), lifecycle.jobs_stop.clone()));
+    Ok(Some(certificates))
 }
 
 /// What a gateway is put together of.
@@ -413,22 +428,28 @@ fn senders(snapshot: &Snapshot, start: &Made<'_>, there: &Senders) -> Result<Sen
     let mut senders: Senders = HashMap::new();
     for provider in snapshot.providers.values().filter(|provider| !there.contains_key(&provider.sender)) {
         let sender: Arc<dyn Provider> = if provider.demo {
-            Arc::new(Demo::new(start.clock.clone(), start.chance.clone()))
+            Arc::new(Demo::new(start.clock.clone()))
         } else {
             let options = PoolOptions {
                 connect_timeout: provider.timeouts.connect,
                 max_idle_per_host: usize::try_from(provider.pool.max_idle_per_host).unwrap_or(usize::MAX),
-                http2: match provider.pool.http2 {
-                    crate::config::Http2::Auto => Http2::Auto,
-                    crate::config::Http2::Always => Http2::Always,
-                    crate::config::Http2::Never => Http2::Never,
-                },
+                http2: http2(&provider.pool),
             };
             signers::signed(provider, start, HttpProvider::new(options, Arc::clone(&tls)), &tls)?
         };
         senders.insert(Arc::clone(&provider.sender), sender);
     }
     Ok(senders)
+}
+
+fn http2(pool: &Pool) -> Http2 {
+    let size = |most: u64| usize::try_from(most).unwrap_or(usize::MAX);
+    let lanes = LaneOptions { connections: size(pool.http2_connections), streams: size(pool.http2_streams) };
+    match pool.http2 {
+        crate::config::Http2::Auto => Http2::Auto(lanes),
+        crate::config::Http2::Always => Http2::Always(lanes),
+        crate::config::Http2::Never => Http2::Never,
+    }
 }
 
 /// The id of a key that the configuration declares.

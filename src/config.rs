@@ -8,6 +8,7 @@ mod alerts;
 mod auth;
 mod brake;
 mod budgets;
+mod chaos;
 mod check;
 mod context;
 mod database;
@@ -44,6 +45,7 @@ pub use alerts::{Alert, AlertRetry, Email, Smtp, SmtpTls, Webhook, WebhookUrl, w
 pub use auth::Auth;
 pub use brake::Brake;
 pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
+pub use chaos::{Chaos, ChaosFault};
 pub use database::Database;
 pub use diff::{Change, diff, diff_documents, same_provider};
 pub use document::Document;
@@ -61,7 +63,7 @@ pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use routing::Routing;
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
-pub use server::Server;
+pub use server::{Network, Server, Tls};
 
 use context::Context;
 use expand::Env;
@@ -106,6 +108,8 @@ pub struct Config {
     pub budget_policy: BudgetPolicy,
     /// What stops an agent that runs away: bounds of one session.
     pub brake: Brake,
+    /// Calls that go wrong on purpose, whoever makes them: for staging, never for production.
+    pub chaos: Chaos,
     /// Prices over the catalogue's: by `provider/model`, then by component, US dollars per million
     /// tokens (`char_input`: characters) as decimal text; `per_...` is for one of what it names.
     /// Beside the components there are steps for long prompts, tiers, cheaper hours and a begin; lists
@@ -257,6 +261,7 @@ impl Config {
             budgets: budgets::read(section),
             budget_policy: section.section("budget_policy", BudgetPolicy::read).unwrap_or_default(),
             brake: section.section("brake", Brake::read).unwrap_or_default(),
+            chaos: section.section("chaos", Chaos::read).unwrap_or_default(),
             prices: prices::read(section),
             ledger: section
                 .section("ledger", |section| Ledger::read(section, &data_dir))

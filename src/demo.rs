@@ -4,7 +4,6 @@
 mod chat;
 mod completion;
 mod embed;
-mod fault;
 mod logprobs;
 mod media;
 mod rerank;
@@ -21,53 +20,37 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::clock::{Clock, Entropy};
+use crate::clock::Clock;
 use crate::upstream::{Answer, AnswerBody, Call, CallBody, Provider, SendError};
-use fault::Faults;
 
 /// The demo provider.
 #[derive(Debug)]
 pub struct Demo {
     clock: Clock,
-    chance: Entropy,
 }
 
 impl Demo {
     /// A demo provider.
     #[must_use]
-    pub fn new(clock: Clock, chance: Entropy) -> Self {
-        Self { clock, chance }
+    pub fn new(clock: Clock) -> Self {
+        Self { clock }
     }
 
     async fn answer(&self, call: Call) -> Result<Answer, SendError> {
-        let faults = match Faults::read(call.headers.get("x-weir-fault"), &self.chance) {
-            Ok(faults) => faults,
-            Err(why) => return Ok(error(StatusCode::BAD_REQUEST, "invalid_header", &why)),
-        };
-        if let Some(delay) = faults.delay {
-            if delay >= call.first_byte {
-                tokio::time::sleep(call.first_byte).await;
-                return Err(SendError::FirstByteTimeout(call.first_byte));
-            }
-            tokio::time::sleep(delay).await;
-        }
-        if let Some(status) = faults.status {
-            return Ok(error(status, "demo_fault", "the demo provider fails as x-weir-fault asked"));
-        }
         let path = call.uri.path().to_owned();
         let body = body_of(call.body);
         let Ok(request) = serde_json::from_slice::<Value>(&body) else {
             return Ok(error(StatusCode::BAD_REQUEST, "invalid_json", "the body is not JSON"));
         };
-        Ok(self.serve(&path, &request, &faults))
+        Ok(self.serve(&path, &request))
     }
 
-    fn serve(&self, path: &str, request: &Value, faults: &Faults) -> Answer {
+    fn serve(&self, path: &str, request: &Value) -> Answer {
         let created = self.clock.unix_ms() / 1000;
         let model = request["model"].as_str().unwrap_or_default();
         match (path.strip_prefix("/v1/").unwrap_or(path), model) {
-            ("chat/completions", "chat") => chat::answer(request, created, faults),
-            ("completions", "chat") => completion::answer(request, created, faults),
+            ("chat/completions", "chat") => chat::answer(request, created),
+            ("completions", "chat") => completion::answer(request, created),
             ("embeddings", "embed") => embed::answer(request),
             ("rerank", "rerank") => rerank::answer(request),
             (operation, model) => {

@@ -10,6 +10,7 @@ pub mod classify;
 pub mod count;
 mod embed;
 mod exchange;
+pub mod fault;
 mod flow;
 pub mod forward;
 pub mod keep;
@@ -37,6 +38,7 @@ use weir_wire::usage::Usage;
 
 use crate::clock::{Entropy, MonoNs};
 use crate::error::ApiError;
+use crate::faults::Faults;
 use crate::flight::Flight;
 use crate::gate::budget::Budgets;
 use crate::route::plan::{Skip, Step};
@@ -84,7 +86,7 @@ pub struct Job {
     /// The client's headers that an upstream gets.
     pub headers: HeaderMap,
     /// `x-weir-fault`, for providers that allow it.
-    pub fault: Option<http::HeaderValue>,
+    pub fault: Option<Faults>,
     /// Targets in order, and why the others are not asked.
     pub plan: Vec<Step>,
     /// Where to go when the prompt was too long for a target.

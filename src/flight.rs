@@ -68,6 +68,17 @@ pub struct Caller {
     pub key: Arc<KeyData>,
 }
 
+/// The most that a try can use.
+#[derive(Clone, Debug, Default)]
+pub struct Most {
+    /// The amounts, whatever class they turn out to be of.
+    pub usage: Usage,
+    /// The service tier that is asked for.
+    pub tier: Option<String>,
+    /// Neither the prompt nor the answer is anything but text.
+    pub text_only: bool,
+}
+
 /// What is known of a request so far.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -102,7 +113,7 @@ pub struct Draft {
     /// The prompt's tokens, by size: what is estimated where the provider does not say.
     pub prompt_tokens: u64,
     /// The most that the try under way can use, by which budgets hold it.
-    pub worst: Usage,
+    pub worst: Most,
     /// The session it belongs to, where sessions are watched.
     pub session: Option<(Arc<Brake>, SessionId)>,
     /// What is held of the caller's budgets.

@@ -17,6 +17,7 @@ pub mod demo;
 pub mod dispatch;
 pub mod error;
 pub mod events;
+pub mod faults;
 pub mod flight;
 pub mod gate;
 pub mod http;

@@ -25,6 +25,7 @@ pub struct Lifecycle {
     pub jobs_stop: CancellationToken,
     connections: TaskTracker,
     latecomers: TaskTracker,
+    streams: TaskTracker,
     jobs: TaskTracker,
 }
 
@@ -42,6 +43,12 @@ impl Lifecycle {
     #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
     pub fn latecomer<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
         tokio::spawn(self.latecomers.track_future(task));
+    }
+
+    /// Runs a stream of a connection, which outlives it by moments only. A stop waits for the connection.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
+    pub fn stream<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        tokio::spawn(self.streams.track_future(task));
     }
 
     /// Runs a background job.

@@ -13,6 +13,7 @@ mod bill;
 mod book;
 mod decimal;
 mod own;
+mod place;
 mod rates;
 mod window;
 mod worst;
@@ -26,9 +27,10 @@ use crate::clock::UnixMs;
 use crate::money::NanoUsd;
 pub use book::{Book, Listed, Listing, catalogued};
 pub use decimal::PriceSyntax;
+pub use place::Place;
 use rates::{CONFIG_UNITS, Component, Kind, PER_MILLION, Rates};
 use window::Windows;
-pub use worst::Worst;
+pub use worst::{Dearest, Worst};
 
 /// A service tier that has prices of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

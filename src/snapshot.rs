@@ -26,8 +26,9 @@ use weir_wire::translate::Inbound;
 use crate::catalog::{self, AuthStyle, Model, Quirk};
 use crate::clock::UnixMs;
 use crate::condition::Condition;
-use crate::config::Pool;
+use crate::config::{Chaos, Pool};
 pub use crate::config::{HashBy, Prefer, Strategy};
+use crate::faults::Faults;
 use crate::gate::limit::{Limiter, Limits};
 use crate::price::{Book, Prices};
 use health::Health;
@@ -166,6 +167,8 @@ pub struct ProviderDef {
     pub faults_allowed: bool,
     /// Which sender serves it: its name, with a number once a reload changed it.
     pub sender: Arc<str>,
+    /// What goes wrong with calls to it by the configuration's `chaos`.
+    pub chaos: Arc<[Faults]>,
     /// When its targets' breakers open.
     pub breaker: breaker::Policy,
     /// In flight, latency, and how each model does; it outlives the snapshot.
@@ -224,6 +227,8 @@ pub struct Target {
     pub capabilities: Capabilities,
     /// Members that its bodies get.
     pub body: Vec<(String, String)>,
+    /// What goes wrong with calls to it by the configuration's `chaos`.
+    pub chaos: Arc<[Faults]>,
     /// How it does: one for all targets of this model at this provider.
     pub health: Arc<Health>,
 }
@@ -316,6 +321,8 @@ pub struct Snapshot {
     pub default_provider: Option<Arc<ProviderDef>>,
     /// Routes made on demand from `provider/model` names; bounded.
     pub(crate) direct: papaya::HashMap<String, Arc<Route>>,
+    /// What goes wrong on purpose, as it was configured.
+    pub chaos: Arc<Chaos>,
     /// All prices.
     pub(crate) book: Arc<Book>,
     /// From when on, and before when, the prices of the targets hold.

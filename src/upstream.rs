@@ -5,6 +5,7 @@ pub mod body;
 pub mod client;
 pub mod decode;
 pub mod headers;
+mod lanes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 pub use body::{AnswerBody, BodyFault, CallBody};
+pub use lanes::LaneOptions;
 
 /// One prepared call.
 #[derive(Debug)]

@@ -126,7 +126,7 @@ async fn on_database(
     local: &Local,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Value, (u8, String)> {
-    let Local { db, clock, chance, config } = local;
+    let Local { db, clock, chance, config, .. } = local;
     let receivers = || Receivers::new(config, env("SSL_CERT_FILE").as_deref()).map_err(|why| (BAD_USAGE, why));
     let now = clock.unix_ms();
     let wanted = Wanted { limit: PAGE, ..Wanted::default() };

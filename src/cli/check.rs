@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::config::{BAD_CONFIG, FAILED, FINE};
 use crate::config::{Config, ConfigSource, Fault, Known};
+use crate::http::server::tls::Certificates;
 use crate::snapshot::Snapshot;
 use crate::store::Db;
 
@@ -35,11 +36,17 @@ pub fn run(
     let loaded = Config::load(&source, env, known).and_then(|config| resolved(&source, config, env));
     let code = if loaded.is_ok() { FINE } else { BAD_CONFIG };
     let written = if args.json {
-        let faults = loaded.err().unwrap_or_default();
-        writeln!(out, "{:#}", json!({ "ok": faults.is_empty(), "faults": faults }))
+        let (warnings, faults) = match loaded {
+            Ok(config) => (config.chaos.warnings(), Vec::new()),
+            Err(faults) => (Vec::new(), faults),
+        };
+        writeln!(out, "{:#}", json!({ "ok": faults.is_empty(), "faults": faults, "warnings": warnings }))
     } else {
         match loaded {
-            Ok(config) => writeln!(out, "{}", summary(&source, &config)),
+            Ok(config) => {
+                let warned = config.chaos.warnings().iter().try_for_each(|told| writeln!(err, "warning: {told}"));
+                warned.and_then(|()| writeln!(out, "{}", summary(&source, &config)))
+            }
             Err(faults) => print_faults(&faults, err),
         }
     };
@@ -51,6 +58,7 @@ fn resolved(source: &ConfigSource, config: Config, env: &dyn Fn(&str) -> Option<
     let told = Snapshot::build(&config, env, 0).map(drop);
     let database = || Db::check_url(config.database.url.expose_secret());
     let told = told.and_then(|()| database().map_err(|error| format!("database.url: {error}")));
+    let told = told.and_then(|()| config.server.tls.iter().try_for_each(|tls| Certificates::load(tls).map(drop)));
     told.map(|()| config).map_err(|why| {
         let (key, problem) = why.split_once(": ").unwrap_or(("", why.as_str()));
         let (key, problem) = (key.to_owned(), problem.to_owned());
@@ -119,6 +127,17 @@ mod tests {
     }
 
     #[test]
+    fn chaos_is_warned_of() {
+        let text = "chaos: { enabled: true, faults: [{ provider: demo, fault: 'status=503,rate=0.1' }] }";
+        let fine = "weir.yaml: fine (0 providers, 0 models, 0 keys, 0 prices)\n";
+        let on = "warning: chaos: calls of provider demo go wrong on purpose: status=503,rate=0.1; never leave this on in production\n";
+        check(text, (0, fine, on));
+        check(&text.replace("enabled: true, ", ""), (0, fine, ""));
+        let empty = "warning: chaos: it is enabled and has no faults, so that nothing goes wrong\n";
+        check("chaos: { enabled: true }", (0, fine, empty));
+    }
+
+    #[test]
     fn the_result_as_json() {
         let json = |text: &str| {
             let folder = tempfile::tempdir().unwrap();
@@ -130,12 +149,12 @@ mod tests {
             (path, code, serde_json::from_slice::<serde_json::Value>(&out).unwrap())
         };
         let (_, code, found) = json("providers: {demo: {}}");
-        assert_eq!((code, found), (0, json!({ "ok": true, "faults": [] })));
+        assert_eq!((code, found), (0, json!({ "ok": true, "faults": [], "warnings": [] })));
         let (path, code, found) = json("servr: 1\n");
         let fault = json!({
             "file": path, "line": 1, "column": 1, "key": "servr", "problem": "unknown key", "suggestion": "server",
         });
-        assert_eq!((code, found), (2, json!({ "ok": false, "faults": [fault] })));
+        assert_eq!((code, found), (2, json!({ "ok": false, "faults": [fault], "warnings": [] })));
     }
 
     #[test]

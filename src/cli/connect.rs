@@ -13,6 +13,8 @@ use serde_json::Value;
 use super::{BAD_USAGE, FAILED, load};
 use crate::clock::{Clock, Entropy};
 use crate::config::Config;
+use crate::price::Book;
+use crate::snapshot::prices;
 use crate::store::{Db, Options};
 use crate::upstream::body::collect;
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
@@ -66,6 +68,8 @@ pub struct Local {
     pub chance: Entropy,
     /// The configuration.
     pub config: Config,
+    /// Its prices.
+    pub own: Book,
 }
 
 /// Runs a command's work on a runtime of its own.
@@ -90,7 +94,7 @@ impl ConnectArgs {
                 .map(|remote| Connection::Remote(Box::new(remote))),
             None => {
                 let config = load(self.config, env, err)?;
-                local(config).await.map(|local| Connection::Local(Box::new(local)))
+                local(config, env).await.map(|local| Connection::Local(Box::new(local)))
             }
         };
         outcome.map_err(|(code, why)| {
@@ -114,13 +118,14 @@ fn remote(url: &str, admin_key: Option<String>, env: &dyn Fn(&str) -> Option<Str
     })
 }
 
-async fn local(config: Config) -> Result<Local, (u8, String)> {
+async fn local(config: Config, env: &dyn Fn(&str) -> Option<String>) -> Result<Local, (u8, String)> {
+    let own = prices::book(&config, env).map_err(|why| (BAD_USAGE, why))?;
     let url = config.database.url.redacted();
     let failed = |e: crate::store::StoreError| (FAILED, format!("database {url}: {e}"));
     let db = Db::open(config.database.url.expose_secret(), &Options { connections: 2, ..Options::default() })
         .map_err(failed)?;
     db.migrate().await.map_err(failed)?;
-    Ok(Local { db, clock: Clock::system(), chance: Entropy::system(), config })
+    Ok(Local { db, clock: Clock::system(), chance: Entropy::system(), config, own })
 }
 
 impl Remote {

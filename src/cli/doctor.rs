@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 
 use super::connect::block_on;
 use super::{FAILED, load};
-use crate::config::Config;
+use crate::config::{Config, Tls};
+use crate::http::server::tls::Certificates;
 use crate::snapshot::Snapshot;
 use crate::store::{Db, Options};
 use secrecy::ExposeSecret as _;
@@ -70,6 +71,7 @@ pub fn run(args: DoctorArgs, env: &dyn Fn(&str) -> Option<String>, out: &mut dyn
 async fn examine(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings =
         vec![fine("configuration", "loads without faults"), database(config).await, clock(), files(config)];
+    findings.extend(config.server.tls.as_ref().map(certificates));
     match Snapshot::build(config, env, 0) {
         Err(why) => findings.push(wrong("providers", why, "correct the configuration")),
         Ok(snapshot) => {
@@ -86,6 +88,13 @@ async fn examine(config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Vec<F
         }
     }
     findings
+}
+
+fn certificates(files: &Tls) -> Finding {
+    match Certificates::load(files) {
+        Ok(_) => fine("certificates", format!("{} can be used", files.cert.display())),
+        Err(why) => wrong("certificates", why, "put the certificate and the key that it was made for into these files"),
+    }
 }
 
 async fn database(config: &Config) -> Finding {

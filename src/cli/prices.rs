@@ -269,8 +269,7 @@ async fn on_database(local: &Local, request: Asked) -> Result<Value, (u8, String
 
 /// The configuration's prices and the database's.
 async fn book(local: &Local) -> Result<Book, (u8, String)> {
-    let own = crate::snapshot::prices::book(&local.config).map_err(|why| (BAD_USAGE, why))?;
-    read_book(&local.db, &own).await.map_err(|error| (FAILED, error.to_string()))
+    read_book(&local.db, &local.own).await.map_err(|error| (FAILED, error.to_string()))
 }
 
 fn refused(error: &ApiError) -> (u8, String) {

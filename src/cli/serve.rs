@@ -138,7 +138,8 @@ fn log(logging: &Logging) {
 fn greet(app: &App, out: &mut dyn Write) -> std::io::Result<()> {
     let snapshot = app.gateway.snapshot.load();
     let providers: Vec<&str> = snapshot.providers.keys().map(|id| &**id).collect();
-    writeln!(out, "weir {} listens on http://{}", env!("CARGO_PKG_VERSION"), app.addr)?;
+    let scheme = if app.gateway.config.load().server.tls.is_some() { "https" } else { "http" };
+    writeln!(out, "weir {} listens on {scheme}://{}", env!("CARGO_PKG_VERSION"), app.addr)?;
     if let Some(addr) = app.metrics_addr {
         writeln!(out, "metrics   http://{addr}/metrics")?;
     }
@@ -156,16 +157,16 @@ fn greet(app: &App, out: &mut dyn Write) -> std::io::Result<()> {
         (None, true) => "none-is-needed",
         (None, false) => "$WEIR_KEY",
     };
-    writeln!(out, "\ntry it:\n{}", curl(app.addr, key))?;
+    writeln!(out, "\ntry it:\n{}", curl(scheme, app.addr, key))?;
     if key == "$WEIR_KEY" {
         writeln!(out, "(a key is made by: weir keys create --name me)")?;
     }
     out.flush()
 }
 
-fn curl(addr: SocketAddr, key: &str) -> String {
+fn curl(scheme: &str, addr: SocketAddr, key: &str) -> String {
     format!(
-        "curl http://{addr}/v1/chat/completions -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" \
+        "curl {scheme}://{addr}/v1/chat/completions -H \"Authorization: Bearer {key}\" -H \"Content-Type: application/json\" \
          -d '{{\"model\":\"demo/chat\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
     )
 }

@@ -11,6 +11,24 @@ pub(super) fn check(cx: &Context<'_>, config: &Config) {
     fallbacks(cx, config);
     cycles(cx, config);
     receipt_key(cx, config);
+    chaos(cx, config);
+}
+
+/// What goes wrong goes wrong somewhere.
+fn chaos(cx: &Context<'_>, config: &Config) {
+    for (i, fault) in config.chaos.faults.iter().enumerate() {
+        if let Some(id) = fault.provider.as_deref().filter(|id| !cx.has_provider(id)) {
+            let known =
+                cx.known.providers.iter().copied().chain(["demo"]).chain(config.providers.keys().map(String::as_str));
+            let suggestion = cx.nearest(id, known);
+            cx.fault_of(&format!("chaos.faults[{i}].provider"), format!("no provider is called `{id}`"), suggestion);
+        }
+        if let Some(name) = fault.model.as_deref().filter(|name| !config.models.contains_key(*name)) {
+            let suggestion = cx.nearest(name, config.models.keys().map(String::as_str));
+            let problem = format!("no model of `models` is called `{name}`");
+            cx.fault_of(&format!("chaos.faults[{i}].model"), problem, suggestion);
+        }
+    }
 }
 
 fn receipt_key(cx: &Context<'_>, config: &Config) {

@@ -69,8 +69,8 @@ pub struct Provider {
     pub usage: BTreeMap<String, serde_json::Value>,
     /// How it wants its key, over the catalogue's.
     pub auth: Option<AuthOverride>,
-    /// Whether callers may ask for faults with `x-weir-fault`. Only `demo` can have them, and does
-    /// unless this forbids it.
+    /// Whether any caller may ask for faults with `x-weir-fault`. At `demo` they may unless this
+    /// forbids it, elsewhere only where this allows it.
     pub faults: Option<Faults>,
 }
 
@@ -78,7 +78,7 @@ pub struct Provider {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Faults {
-    /// The header is ignored, and the answer warns of it.
+    /// A request with the header is refused, unless another of its targets allows it.
     Forbidden,
     /// The header is obeyed.
     Allowed,
@@ -177,10 +177,6 @@ fn check_kind(section: &mut Section<'_>, id: &str, provider: &Provider) {
         let problem = format!("no provider of the catalogue is called `{kind}`; `kind` says what it is");
         let path = if provider.kind.is_some() { format!("{}.kind", section.path) } else { section.path.clone() };
         section.cx.fault_of(&path, problem, suggestion);
-    }
-    if kind != DEMO && provider.faults == Some(Faults::Allowed) {
-        let path = format!("{}.faults", section.path);
-        section.cx.fault_of(&path, "only the `demo` provider makes faults in this version", None);
     }
     if kind == OPENAI_COMPATIBLE && !section.cx.is_set(&format!("{}.base_url", section.path)) {
         let path = section.path.clone();

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indexmap::IndexMap;
@@ -213,6 +213,16 @@ impl<'a> Field<'a> {
             _ => None,
         };
         self.cx.add_secret(&self.path, shown);
+    }
+
+    /// The path of a file; a relative one starts at the folder of the file that names it.
+    pub(super) fn path(mut self) -> Option<PathBuf> {
+        let text = self.expanded("text")?;
+        if text.is_empty() {
+            self.fault("expected the path of a file, found empty text");
+            return None;
+        }
+        Some(self.cx.resolve(self.node.at, Path::new(&text)))
     }
 
     fn secret_file(&mut self, path: &Path) -> Option<String> {

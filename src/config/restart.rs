@@ -16,6 +16,7 @@ impl Config {
             upload_limit: wanted.upload_limit,
             request_timeout: wanted.request_timeout,
             body_idle_timeout: wanted.body_idle_timeout,
+            body_min_rate: wanted.body_min_rate,
             drain_timeout: wanted.drain_timeout,
             max_in_flight: wanted.max_in_flight,
             max_body_memory: wanted.max_body_memory,

@@ -4,7 +4,6 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::fault::Faults;
 use super::thoughts::{self, Thoughts};
 use super::written::{self, Choice, Turn};
 use super::{error, logprobs, schema, stream, text, tools, whole};
@@ -18,11 +17,11 @@ const MAX_TOLD: u64 = 512 * 1024;
 const REFUSE: &str = "please refuse";
 
 /// Answers a chat request.
-pub(super) fn answer(request: &Value, created: i64, faults: &Faults) -> Answer {
+pub(super) fn answer(request: &Value, created: i64) -> Answer {
     match turn(request, created) {
         Err(why) => error(StatusCode::BAD_REQUEST, "invalid_value", &why),
         Ok(turn) if request["stream"] == true => {
-            stream::answer(written::chunks(&turn, request["stream_options"]["include_usage"] == true), faults)
+            stream::answer(written::chunks(&turn, request["stream_options"]["include_usage"] == true))
         }
         Ok(turn) => whole(StatusCode::OK, &written::completion(&turn)),
     }

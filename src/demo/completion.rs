@@ -3,12 +3,11 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::fault::Faults;
 use super::{stream, text, whole};
 use crate::upstream::Answer;
 
 /// Answers a legacy completion request.
-pub(super) fn answer(request: &Value, created: i64, faults: &Faults) -> Answer {
+pub(super) fn answer(request: &Value, created: i64) -> Answer {
     let prompt = match &request["prompt"] {
         Value::String(text) => text.clone(),
         other => other[0].as_str().unwrap_or_default().to_owned(),
@@ -35,5 +34,5 @@ pub(super) fn answer(request: &Value, created: i64, faults: &Faults) -> Answer {
         chunks.push(format!("data: {}\n\n", json!({"id": id, "object": "text_completion", "created": created, "model": "chat", "choices": [], "usage": usage})));
     }
     chunks.push("data: [DONE]\n\n".to_owned());
-    stream::answer(chunks, faults)
+    stream::answer(chunks)
 }

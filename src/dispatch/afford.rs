@@ -1,53 +1,21 @@
 //! What a try could cost is held of the caller's budgets before an upstream hears of it.
 
-use std::sync::{Arc, LazyLock};
+mod bound;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use std::sync::Arc;
+
 use http::StatusCode;
-use weir_wire::usage::Usage;
 
 use super::outcome::Blame;
-use super::{Dispatcher, Failed, Job, Next};
+use super::{Dispatcher, Failed, Next};
 use crate::error::ApiError;
 use crate::flight::Flight;
 use crate::gate::budget::{Account, Budgets, Exceeded, LineOf, Refused, Reservation};
-use crate::meter::count::{self, CountJob};
 use crate::money::NanoUsd;
-use crate::price::{Prices, Worst};
+use crate::price::Prices;
 use crate::record::rfc3339;
-use crate::snapshot::{Operation, Target};
-
-/// Output tokens that are assumed where neither the caller nor the catalogue names a bound.
-const ASSUMED_OUTPUT: u64 = 32_768;
-/// Tokens that a picture, a file or a sound is assumed to cost at most, wherever it is.
-const MEDIUM: u64 = 16_384;
-/// What a message costs beside its text, in any template: less than its JSON has bytes, more than
-/// tokenizers are known to add.
-const PER_TEXT: u64 = 16;
-
-/// Words of a body that may hold media, in any dialect. Within a text their quotes would be escaped.
-pub static MEDIA: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    let words = [
-        "\"image_url\"",
-        "\"input_image\"",
-        "\"image\"",
-        "\"input_file\"",
-        "\"file\"",
-        "\"document\"",
-        "\"input_audio\"",
-        "\"audio\"",
-        "\"video\"",
-        "\"video_url\"",
-        "\"inlineData\"",
-        "\"inline_data\"",
-        "\"fileData\"",
-        "\"file_data\"",
-    ];
-    AhoCorasick::builder()
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(words)
-        .expect("a handful of short words can be compiled")
-});
+use crate::snapshot::Target;
+pub use bound::{Bound, MEDIA, bound};
 
 /// What is done where it cannot be told what a request costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,98 +24,6 @@ pub struct Policy {
     pub allow_unpriced: bool,
     /// Requests go on while the budgets could not be read from the database yet.
     pub allow_unknown: bool,
-}
-
-/// The most that a call can use.
-#[derive(Clone, Debug, Default)]
-pub struct Bound {
-    /// Prompt tokens, by size.
-    pub input: u64,
-    /// Generated tokens.
-    pub output: u64,
-    /// The service tier that is asked for.
-    pub tier: Option<String>,
-    /// Nothing but text.
-    pub text_only: bool,
-    /// Calls.
-    pub calls: u64,
-    /// Images made.
-    pub images: u64,
-    /// Characters spoken.
-    pub characters: u64,
-    /// Milliseconds heard.
-    pub audio_ms: u64,
-    /// Search units.
-    pub search_units: u64,
-    /// The prompt, where counting it may show that it is less.
-    pub prompt: Option<CountJob>,
-}
-
-impl Bound {
-    fn worst(&self) -> Worst<'_> {
-        Worst {
-            input: self.input,
-            output: self.output,
-            tier: self.tier.as_deref(),
-            writes_cache: true,
-            requests: self.calls,
-            images: self.images,
-            characters: self.characters,
-            audio_ms: self.audio_ms,
-            web_searches: 0,
-            search_units: self.search_units,
-            text_only: self.text_only,
-        }
-    }
-
-    /// As a row would have it.
-    fn usage(&self) -> Usage {
-        Usage {
-            input: self.input,
-            output: self.output,
-            images: self.images,
-            characters: self.characters,
-            audio_ms: self.audio_ms,
-            search_units: self.search_units,
-            ..Usage::default()
-        }
-    }
-
-    fn cost(&self, price: &Prices, sunk: NanoUsd) -> NanoUsd {
-        NanoUsd(price.worst(&self.worst()).0.saturating_add(sunk.0))
-    }
-}
-
-/// The most that a request can use at a target.
-pub(super) fn bound(job: &Job, target: &Target) -> Bound {
-    let generates = job.operation.inbound().is_some();
-    let size = job.peek.prompt_size(&job.body);
-    let media = MEDIA.find_iter(&job.body[..]).count() as u64;
-    let earlier = job.earlier.as_ref().map_or(0, super::keep::Earlier::size);
-    // A token has at least one byte, so that text has at most as many tokens as bytes.
-    let input = size.text_bytes.saturating_add(media.max(size.media).saturating_mul(MEDIUM)).saturating_add(earlier);
-    let most = target.info.as_ref().and_then(|info| info.max_output.or(info.context_window));
-    let output = job.peek.max_output().unwrap_or_else(|| most.unwrap_or(ASSUMED_OUTPUT));
-    Bound {
-        input,
-        output: if generates { output.saturating_mul(job.peek.n.unwrap_or(1).max(1)) } else { 0 },
-        tier: job.peek.service_tier.clone(),
-        text_only: media == 0 && size.media == 0,
-        calls: 1,
-        search_units: u64::from(job.operation == Operation::Rerank) * search_units(job.body.len()),
-        prompt: (media == 0 && size.media == 0 && earlier == 0).then(|| CountJob {
-            prompt: job.body.clone(),
-            tokenizer: target.info.as_ref().and_then(|info| info.tokenizer.clone()),
-            ..CountJob::default()
-        }),
-        ..Bound::default()
-    }
-}
-
-/// A unit is a query with up to a hundred documents, long ones split (Cohere, "How does pricing work");
-/// no document has less than two bytes.
-fn search_units(bytes: usize) -> u64 {
-    1 + bytes as u64 / 200
 }
 
 impl Dispatcher {
@@ -180,7 +56,7 @@ impl Dispatcher {
         let sunk = flight.draft().sunk.as_ref().map_or(NanoUsd(0), |sunk| sunk.cost);
         let (reservation, bound) = self.hold(flight, &line, bound, &price, sunk).await?;
         let mut draft = flight.draft();
-        draft.worst = bound.usage();
+        draft.worst = bound.most();
         draft.reservation = Some(reservation);
         Ok(())
     }
@@ -190,19 +66,14 @@ impl Dispatcher {
         &self,
         flight: &Flight,
         line: &[Arc<Account>],
-        mut bound: Bound,
+        bound: Bound,
         price: &Prices,
         sunk: NanoUsd,
     ) -> Result<(Reservation, Bound), Failed> {
         if let Some(reservation) = self.budgets.try_hold(line, flight.at, bound.cost(price, sunk)) {
             return Ok((reservation, bound));
         }
-        if let Some(prompt) =
-            bound.prompt.take().filter(|prompt| prompt.tokenizer.as_deref().is_some_and(count::is_exact))
-            && let Ok(counted) = tokio::task::spawn_blocking(move || prompt.most()).await
-        {
-            bound.input = bound.input.min(counted.saturating_add(PER_TEXT));
-        }
+        let bound = bound.counted().await;
         match self.budgets.hold(line, (&flight.id, flight.at), bound.cost(price, sunk)).await {
             Ok(reservation) => Ok((reservation, bound)),
             Err(Refused::Unavailable) => Err(away()),
@@ -260,7 +131,7 @@ fn refusal(exceeded: &Exceeded, bound: &Bound) -> ApiError {
         budget.subject,
         allowance,
         budget.period,
-        bound.input,
+        bound.all_input(),
         bound.output,
         if bound.output > 0 { "; a smaller max_tokens costs less" } else { "" },
     );

@@ -318,7 +318,7 @@ impl Dispatcher {
             translation,
             prompt: job.prompt(),
         };
-        let outcome = match sender.send(call).await {
+        let outcome = match self.send(&*sender, call, &trip, job.fault.as_ref()).await {
             Err(error) => Err(classify::send_error(provider, &error)),
             Ok(answer) => self.receive(trip, answer).await,
         };

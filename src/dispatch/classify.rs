@@ -52,11 +52,13 @@ fn no_credentials(provider: &ProviderDef, message: String) -> Failed {
 pub fn client_body(fault: &BodyFault) -> ApiError {
     match fault {
         BodyFault::TooLarge(limit) => ApiError::too_large(*limit, "server.upload_limit"),
-        BodyFault::Stalled(_) => {
+        BodyFault::Stalled(_) | BodyFault::Slow(_) => {
             let error = ApiError::invalid("request_timeout", format!("the request body: {fault}"));
             ApiError { status: StatusCode::REQUEST_TIMEOUT, ..error }
         }
-        BodyFault::Incomplete => ApiError::invalid("incomplete_body", format!("the request body: {fault}")),
+        BodyFault::Incomplete | BodyFault::BadFraming(_) => {
+            ApiError::invalid("incomplete_body", format!("the request body: {fault}"))
+        }
         BodyFault::Malformed(how) => {
             ApiError::invalid("invalid_multipart", format!("the multipart body cannot be read: {how}"))
         }

@@ -75,7 +75,8 @@ impl Dispatcher {
             prompt: job.prompt(),
         };
         let stake = trip.lease.stake(target);
-        let said = self.said(trip, sender.send(call).await).await;
+        let sent = self.send(&*sender, call, &trip, job.fault.as_ref()).await;
+        let said = self.said(trip, sent).await;
         said.inspect_err(|failed| stake.failed(failed, job.flight.metrics(), job.flight.now()))
     }
 

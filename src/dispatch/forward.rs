@@ -21,6 +21,7 @@ use super::whole::{self, WholeBody};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, stream};
 use crate::clock::MonoNs;
 use crate::error::ApiError;
+use crate::faults::Faults;
 use crate::flight::{Flight, Settling};
 use crate::record::Status;
 use crate::snapshot::{ProviderDef, Target};
@@ -50,6 +51,8 @@ pub struct Forward {
     pub spends: bool,
     /// The most that it can use, if it costs something.
     pub bound: Bound,
+    /// `x-weir-fault`, for providers that allow it.
+    pub fault: Option<Faults>,
     /// The request.
     pub flight: Arc<Flight>,
     /// When it must be over.
@@ -113,7 +116,7 @@ impl Dispatcher {
             translation: None,
             prompt: forward.prompt,
         };
-        let outcome = match sender.send(call).await {
+        let outcome = match self.send(&*sender, call, &trip, forward.fault.as_ref()).await {
             Err(error) => Err(classify::send_error(&provider, &error)),
             Ok(answer) => self.passed(trip, answer, forward.spends).await,
         };

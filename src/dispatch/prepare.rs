@@ -90,7 +90,7 @@ pub(super) fn call(
     Call {
         method: Method::POST,
         uri,
-        headers: call_headers(job, provider, lease, foreign),
+        headers: call_headers(job, lease, foreign),
         body: CallBody::Pieces(body),
         first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
         signer: None,
@@ -305,7 +305,7 @@ pub(super) fn refused_fields<'p>(job: &Job, provider: &'p ProviderDef, lost: &mu
 }
 
 /// The client's headers, the provider's own, and its credential.
-fn call_headers(job: &Job, provider: &ProviderDef, lease: &Lease, translated: bool) -> HeaderMap {
+fn call_headers(job: &Job, lease: &Lease, translated: bool) -> HeaderMap {
     let mut headers = job.headers.clone();
     if translated {
         drop_dialect_headers(job, &mut headers);
@@ -315,13 +315,6 @@ fn call_headers(job: &Job, provider: &ProviderDef, lease: &Lease, translated: bo
     // Metering reads the answer, and a stream must not wait for a compressor's block to fill.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     lease.add_headers(&mut headers);
-    match &job.fault {
-        Some(fault) if provider.faults_allowed => {
-            headers.insert("x-weir-fault", fault.clone());
-        }
-        Some(_) => job.flight.warn(format!("x-weir-fault is ignored: provider {} does not allow it", provider.id)),
-        None => {}
-    }
     headers
 }
 

@@ -4,25 +4,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use weir_wire::usage::Usage;
 
-use super::{Draft, Flight, MAX_TEXT, bounded};
-use crate::clock::UnixMs;
+use super::{Draft, Flight, MAX_TEXT, Most, bounded};
 use crate::gate::budget::Reservation;
-use crate::money::NanoUsd;
-use crate::price::Prices;
+use crate::price::Dearest;
 use crate::record::{Attempt, Status};
-
-/// The same amounts in the classes that cost most, and what they cost: what nobody has seen may have been
-/// thoughts, or written to a cache.
-fn dearest(worst: Usage, price: &Prices, at: UnixMs) -> (Usage, Option<NanoUsd>) {
-    let thought = Usage { reasoning: worst.output, ..worst };
-    let written = |usage: Usage| Usage { cache_write: usage.input, ..usage };
-    let each =
-        [worst, thought, written(worst), written(thought)].map(|usage| (usage, price.cost(&usage, None, at).nano));
-    // Of equal ones the plainest: the first.
-    let most = each.iter().map(|(_, cost)| *cost).max();
-    let (usage, cost) = each.into_iter().find(|(_, cost)| Some(*cost) == most).unwrap_or((worst, NanoUsd(0)));
-    (usage, Some(cost))
-}
 
 /// What an interrupted row says of itself.
 const DIED: &str = "the gateway died while this request was under way; its usage is an estimate";
@@ -54,11 +39,16 @@ impl Serialize for Interrupted<'_> {
         let key = draft.caller.as_ref().map(|caller| &caller.key);
         let held = draft.reservation.as_ref().filter(|reservation| !reservation.is_empty());
         let price = draft.price.as_ref();
-        let (usage, cost) = match (held, price) {
-            (Some(_), Some(price)) => dearest(draft.worst, price, flight.at),
+        let (usage, tier, cost) = match (held, price) {
+            // What nobody has seen may have been thoughts, or written to a cache, or served in a dearer tier.
+            (Some(_), Some(price)) => {
+                let Most { usage, tier, text_only } = &draft.worst;
+                let Dearest { usage, tier, cost } = price.dearest_usage(usage, tier.as_deref(), *text_only, flight.at);
+                (usage, tier, Some(cost))
+            }
             _ => {
                 let usage = Usage { input: draft.prompt_tokens, ..Usage::default() };
-                (usage, price.map(|price| price.cost(&usage, None, flight.at).nano))
+                (usage, None, price.map(|price| price.cost(&usage, None, flight.at).nano))
             }
         };
         let (usage, cost) = match &draft.sunk {
@@ -89,6 +79,7 @@ impl Serialize for Interrupted<'_> {
         row.serialize_entry("attempts", &Chain(&draft.attempts, trying.as_ref()))?;
         row.serialize_entry("usage", &usage)?;
         some(&mut row, "cost", cost.map(|cost| cost.0))?;
+        some(&mut row, "tier", tier)?;
         some(&mut row, "price_version", price.map(|price| price.version()))?;
         row.serialize_entry("estimated", &true)?;
         some(&mut row, "unpriced", cost.is_none().then_some(true))?;

@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use crate::error::ApiError;
 use crate::gate::memory::Held;
 use crate::state::Gateway;
+use crate::upstream::BodyFault;
 use crate::upstream::decode::{Encoding, decode_whole};
 
 /// What [`ApiError::overloaded`] is called.
@@ -142,9 +143,7 @@ async fn chunk(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, ApiErro
         match frame {
             Err(_) => return Err(stalled(idle)),
             Ok(None) => return Ok(None),
-            Ok(Some(Err(_))) => {
-                return Err(ApiError::invalid("incomplete_body", "the request body ended before it was complete"));
-            }
+            Ok(Some(Err(error))) => return Err(broken(&error)),
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
@@ -154,8 +153,28 @@ async fn chunk(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, ApiErro
     }
 }
 
+/// What broke a body off, as the door tells it.
+fn broken(error: &axum::Error) -> ApiError {
+    let fault = fault_of(error);
+    let message = format!("the request body: {fault}");
+    match fault {
+        BodyFault::Slow(_) | BodyFault::Stalled(_) => timed_out(message),
+        _ => ApiError::invalid("incomplete_body", message),
+    }
+}
+
+/// What the door says of a body that broke off.
+#[must_use]
+pub fn fault_of(error: &axum::Error) -> BodyFault {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<BodyFault>());
+    cause.cloned().unwrap_or(BodyFault::Incomplete)
+}
+
 fn stalled(idle: Duration) -> ApiError {
-    let message = format!("the request body stalled for {idle:?} (server.body_idle_timeout)");
+    timed_out(format!("the request body stalled for {idle:?} (server.body_idle_timeout)"))
+}
+
+fn timed_out(message: String) -> ApiError {
     ApiError { status: http::StatusCode::REQUEST_TIMEOUT, ..ApiError::invalid("request_timeout", message) }
 }
 

@@ -9,18 +9,19 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use weir_wire::hub::{Request, ToolKind};
+use weir_wire::hub::{BuiltIn, Request, ToolKind};
 use weir_wire::usage::Usage;
 
 use super::body::{self, BodyLimits};
 use super::generate::{self, Ask};
 use crate::clock::UnixMs;
+use crate::dispatch::afford::{self, Bound};
 use crate::dispatch::{Job, count};
 use crate::error::ApiError;
 use crate::flight::Flight;
-use crate::price::{Prices, Worst};
+use crate::money::NanoUsd;
+use crate::price::Prices;
 use crate::record::Status;
-use crate::route::needs::{Needs, window};
 use crate::snapshot::{Operation, Target};
 use crate::state::Gateway;
 use crate::store::usage::{Filter, totals};
@@ -60,7 +61,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: HttpRequest
         "object": "estimate",
         "model": job.peek.model,
         "expected_output": past.told(),
-        "excludes": if runs_tools(request) { json!(["tools that the provider runs"]) } else { json!([]) },
+        "excludes": if runs_tools(request) { json!([OTHER_TOOLS]) } else { json!([]) },
         "targets": targets,
     });
     Ok(generate::json(answer.to_string()))
@@ -84,9 +85,14 @@ pub fn operation(headers: &HeaderMap, body: &[u8]) -> Operation {
     }
 }
 
-/// Whether there are tools at the provider, whose calls nobody can foresee.
+/// What is no part of the worst case: no answer tells how often they were called, so no price of theirs is
+/// billed.
+const OTHER_TOOLS: &str = "tools that the provider runs, other than searches of the web";
+
+/// Whether there are such tools.
 fn runs_tools(request: &Request) -> bool {
-    request.tools.iter().any(|tool| matches!(tool.kind, ToolKind::BuiltIn(_)))
+    let other = |tool: &BuiltIn| !tool.name.to_ascii_lowercase().contains("search");
+    request.tools.iter().any(|tool| matches!(&tool.kind, ToolKind::BuiltIn(tool) if other(tool)))
 }
 
 /// What the caller's own requests for the model have had of late.
@@ -151,67 +157,37 @@ impl Past {
 struct Sized {
     input: u64,
     counted_by: String,
-    /// `None`: nobody can say.
-    most_input: Option<u64>,
-    /// Of one answer; `None`: nobody can say.
-    most_output: Option<u64>,
-    text_only: bool,
+    /// The most that it can use: what budgets must have room for.
+    bound: Bound,
 }
 
 impl Sized {
     async fn of(job: &Job, request: &Request, target: &Target) -> Result<Self, ApiError> {
         let input = count::counted_here(request, target).await.map_err(|failed| failed.error)?;
-        let exact = count::is_exact(target);
-        let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.clone()).filter(|_| exact);
-        let size = job.peek.prompt_size(&job.body);
-        let needs = Needs::of(request);
-        let text_only = size.media == 0 && !needs.images && !needs.documents && !needs.audio && !needs.video;
-        let room = window(target);
-        // No tokenizer makes more tokens of a text than it has bytes; what media cost is the provider's.
-        let most_input = match (text_only, exact) {
-            (false, _) => room,
-            (true, true) => Some(input),
-            (true, false) => Some(room.map_or(size.text_bytes, |room| room.min(size.text_bytes)).max(input)),
-        };
-        let cap = target.info.as_ref().and_then(|info| info.max_output);
-        let most_output = job.peek.max_output().or(cap).or_else(|| room.map(|room| room.saturating_sub(input)));
-        let counted_by = tokenizer.unwrap_or_else(|| "size".to_owned());
-        Ok(Self { input, counted_by, most_input, most_output, text_only })
+        let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.clone());
+        let counted_by = tokenizer.filter(|_| count::is_exact(target)).unwrap_or_else(|| "size".to_owned());
+        Ok(Self { input, counted_by, bound: afford::bound(job, target).counted().await })
     }
 
     fn priced(&self, job: &Job, target: &Target, past: &Past, at: UnixMs) -> Value {
         let answers = job.peek.n.unwrap_or(1).max(1);
-        let expected = past.output(self.most_output).saturating_mul(answers);
-        let most = self.most_output.map(|most| most.saturating_mul(answers));
+        let expected = past.output(Some(self.bound.output / answers)).saturating_mul(answers);
         let price = target.price.as_deref();
         let usage = Usage { input: self.input, cached: past.cached(self.input), output: expected, ..Usage::default() };
         let cost = price.map(|price| price.cost(&usage, job.peek.service_tier.as_deref(), at));
-        let worst = price.zip(self.most_input.zip(most)).map(|(price, most)| self.worst(job, target, price, most));
         json!({
             "target": &*target.name,
             "input_tokens": self.input,
             "counted_by": self.counted_by,
             "output_tokens": expected,
             "expected_usd": cost.filter(|cost| !cost.unpriced).map(|cost| cost.nano),
-            "most_input_tokens": self.most_input,
-            "most_output_tokens": most,
-            "worst_usd": worst,
+            "most_input_tokens": self.bound.all_input(),
+            "most_web_searches": self.bound.web_searches,
+            "most_output_tokens": self.bound.output,
+            "worst_usd": price.map(|price| self.bound.cost(price, NanoUsd(0))),
+            "assumes": self.bound.assumptions(),
             "price_version": price.map(Prices::version),
             "unpriced": cost.is_none_or(|cost| cost.unpriced),
-        })
-    }
-
-    fn worst(&self, job: &Job, target: &Target, price: &Prices, (input, output): (u64, u64)) -> crate::money::NanoUsd {
-        // Anthropic writes what it is told to; others cache by themselves.
-        let told = memchr::memmem::find(&job.body, b"cache_control").is_some();
-        price.worst(&Worst {
-            input,
-            output,
-            tier: job.peek.service_tier.as_deref(),
-            writes_cache: told || &*target.provider.kind != "anthropic",
-            requests: 1,
-            text_only: self.text_only,
-            ..Worst::default()
         })
     }
 }

@@ -18,7 +18,7 @@ use http::HeaderMap;
 use weir_wire::gemini::Framing;
 use weir_wire::request::{Peek, PeekError, Shape};
 
-use crate::dispatch::{Job, Reply, ReplyBody};
+use crate::dispatch::{Job, Reply, ReplyBody, fault};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::http::body::{self, BodyLimits};
@@ -133,9 +133,11 @@ async fn job(
     let keeps = spends && ask.operation == Operation::Responses && stores(ask.operation, &peek, &body);
     let keep = caller.as_ref().filter(|_| keeps).map(|caller| kept::writer(gateway, caller));
     plan.prefer(&snapshot, held.as_deref());
+    let fault = fault::asked(&client)?;
+    fault::check(fault.as_ref(), plan.steps.iter().map(|step| &step.target))?;
     let mut job = Job {
         operation: ask.operation,
-        fault: client.get("x-weir-fault").cloned(),
+        fault,
         strict: plan.strict || flag(&client, "x-weir-strict")?,
         deadline: deadline(gateway, flight, &client)?,
         headers: upstream_headers(flight, client),

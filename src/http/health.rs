@@ -58,6 +58,7 @@ pub async fn details(State(gateway): State<Shared>, request: Request) -> Result<
         },
         "ledger": {"pending": gateway.meter.ledger.pending()},
         "keys": {"cached": gateway.keys.len()},
+        "chaos": {"active": snapshot.chaos.is_active(), "faults": if snapshot.chaos.is_active() { json!(snapshot.chaos.faults) } else { json!([]) }},
         "providers": providers,
     })))
 }

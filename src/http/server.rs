@@ -1,49 +1,126 @@
-//! The accept loop: bounded connections, bounded heads, a graceful end.
+//! The door: connections are accepted here, each within its bounds, and what comes through is HTTP that has
+//! one reading.
+//!
+//! A connection opens ([`opening`]: whom it speaks for, TLS, which HTTP), is served by hyper over bytes
+//! under watch ([`guard`]), and its requests are checked ([`checks`]) on their way to the router ([`service`]).
+//! hyper's connections are used in place of hyper-util's `auto`, which reads the first bytes itself: they
+//! belong to the inspection.
 
+pub mod checks;
+pub mod client;
+pub mod conn;
+pub mod guard;
+pub mod opening;
+pub mod pace;
+pub mod places;
+pub mod proxy;
+pub mod service;
+pub mod stall;
+pub mod tls;
+
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use bytes::BytesMut;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use weir_wire::http1::MAX_HEAD;
 
-use crate::config::Server;
+use self::conn::{Conn, Waits};
+use self::guard::Guarded;
+use self::opening::{Closed, GONE, Opened, SILENT};
+use self::places::{Place, Places};
+use self::service::Door;
+use self::stall::Streams;
+use self::tls::Certificates;
 use crate::lifecycle::Lifecycle;
+use crate::state::Shared;
 
-/// Largest request head, and hyper's read buffer of a connection.
-const MAX_HEAD: usize = 32 * 1024;
+/// hyper's read buffer of a connection: above [`MAX_HEAD`], so that a head that is too long is refused in
+/// words, by the inspector.
+const MAX_BUFFER: usize = 2 * MAX_HEAD;
 /// Streams of one HTTP/2 connection.
 const MAX_STREAMS: u32 = 250;
+/// Streams that a client reset before they were looked at, and those that were reset for its faults: one
+/// more ends the connection. Rapid resets (CVE-2023-44487) come to this within milliseconds.
+const MAX_RESETS: usize = 20;
+const MAX_FAULTS: usize = 100;
+/// What may wait in memory for the client's window, for each stream.
+const MAX_SEND_BUFFER: usize = 64 * 1024;
+/// A connection over HTTP/2 from which nothing comes is asked whether it lives; how long it may think.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(20);
+/// Connections for health and metrics alone.
+const MAX_OPERATIONS: u64 = 256;
+/// How long a client that connected before a stop, and said nothing, is waited for.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// How connections are served.
 #[derive(Clone, Debug)]
 pub struct Listening {
-    header_timeout: Duration,
-    connections: Arc<Semaphore>,
+    door: Arc<Door>,
+    waits: Waits,
+    places: Places,
+    certificates: Option<Arc<Certificates>>,
     lifecycle: Lifecycle,
 }
 
 impl Listening {
-    /// As the configuration says.
+    /// As the gateway's configuration says.
     #[must_use]
-    pub fn new(server: &Server, lifecycle: Lifecycle) -> Self {
-        let most = usize::try_from(server.max_connections).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { header_timeout: server.header_timeout, connections: Arc::new(Semaphore::new(most)), lifecycle }
+    pub fn new(gateway: &Shared, certificates: Option<Arc<Certificates>>, lifecycle: Lifecycle) -> Self {
+        let config = gateway.config.load_full();
+        let server = &config.server;
+        let waits = Waits { header: server.header_timeout, idle: server.idle_timeout, write: server.write_timeout };
+        let open = gateway.meter.metrics.connections.clone();
+        let places = Places::new(server.max_connections, server.max_connections_per_address, open);
+        let door = Door { gateway: Arc::clone(gateway), trusted: server.trusted_proxies.clone() };
+        Self { door: Arc::new(door), waits, places, certificates, lifecycle }
     }
 
-    fn builder(&self) -> Builder<TokioExecutor> {
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout).max_buf_size(MAX_HEAD);
+    /// For the address of health and metrics: in plain text, and with places of its own, so that it answers
+    /// when the other one is full.
+    #[must_use]
+    pub fn operations(&self) -> Self {
+        let places = Places::new(MAX_OPERATIONS, None, self.door.gateway.meter.metrics.connections.clone());
+        Self { places, certificates: None, ..self.clone() }
+    }
+
+    fn is_trusted(&self, peer: IpAddr) -> bool {
+        self.door.trusted.iter().any(|network| network.contains(peer))
+    }
+
+    fn http1(&self, keep_alive: bool) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        // The guard's times are stricter, and it answers in words.
+        builder.max_buf_size(MAX_BUFFER).header_read_timeout(None).keep_alive(keep_alive);
         builder
-            .http2()
+    }
+
+    fn http2(&self) -> http2::Builder<Streams> {
+        let mut builder = http2::Builder::new(Streams::new(self.lifecycle.clone(), self.waits.write));
+        builder
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_local_error_reset_streams(MAX_FAULTS)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-            .keep_alive_interval(Some(Duration::from_secs(30)));
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG);
         builder
+    }
+
+    fn refused(&self, reason: &str) {
+        self.door.gateway.meter.metrics.refused.with_label_values(&[reason]).inc();
     }
 }
 
@@ -59,93 +136,179 @@ pub struct Routers {
 /// Accepts until the drain is over. At the connection limit new connections wait in the kernel's
 /// queue.
 pub async fn serve(listener: TcpListener, routers: Routers, listening: Listening) {
-    let (builder, mut last) = (listening.builder(), listening.builder());
-    // One answer, and it says that no other will come.
-    last.http1().keep_alive(false);
-    let (builder, last) = (Arc::new(builder), Arc::new(last));
-    let lifecycle = &listening.lifecycle;
-    while let Some((stream, place)) = accept(&listener, &listening).await {
-        let lifecycle = lifecycle.clone();
-        if lifecycle.soft_stop.is_cancelled() {
-            let (builder, router) = (Arc::clone(&last), routers.stopping.clone());
-            listening.lifecycle.latecomer(async move {
-                latecomer(stream, &builder, router, &lifecycle).await;
-                drop(place);
-            });
+    let mut accepting = Accepting::default();
+    while let Some((stream, peer, place)) = accepting.next(&listener, &listening).await {
+        let (routers, served) = (routers.clone(), listening.clone());
+        if listening.lifecycle.soft_stop.is_cancelled() {
+            listening.lifecycle.latecomer(connection(stream, peer, place, routers.stopping, served, When::Late));
         } else {
-            let (builder, router) = (Arc::clone(&builder), routers.serving.clone());
-            listening.lifecycle.connection(async move {
-                connection(stream, &builder, router, &lifecycle).await;
-                drop(place);
-            });
+            listening.lifecycle.connection(connection(stream, peer, place, routers.serving, served, When::Early));
         }
     }
 }
 
-/// The next connection and its place; `None` once the drain is over.
-async fn accept(listener: &TcpListener, listening: &Listening) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let next = async {
-        let place = Arc::clone(&listening.connections).acquire_owned().await.ok()?;
-        loop {
-            match listener.accept().await {
-                Ok((stream, _)) => return Some((stream, place)),
-                Err(error) => {
-                    // Out of file descriptors, most likely: spinning would not make any.
-                    tracing::warn!(%error, "a connection could not be accepted: {error}");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+/// The accepting side's luck so far.
+#[derive(Debug, Default)]
+struct Accepting {
+    /// How long it waits after the next failure; nothing unless the last one failed.
+    pause: Option<Duration>,
+}
+
+impl Accepting {
+    /// The next connection and its place; `None` once the drain is over.
+    async fn next(&mut self, listener: &TcpListener, listening: &Listening) -> Option<(TcpStream, IpAddr, Place)> {
+        let next = async {
+            let place = listening.places.take().await?;
+            loop {
+                match listener.accept().await {
+                    Ok((stream, peer)) => {
+                        if self.pause.take().is_some() {
+                            tracing::info!("connections are accepted again");
+                        }
+                        // A delta must not wait for the next one; that it could not be set is the peer's having gone.
+                        let _ = stream.set_nodelay(true);
+                        return Some((stream, peer.ip().to_canonical(), place));
+                    }
+                    Err(error) => self.failed(&error, listening).await,
                 }
             }
+        };
+        tokio::select! {
+            () = listening.lifecycle.drained.cancelled() => None,
+            next = next => next,
         }
-    };
-    tokio::select! {
-        () = listening.lifecycle.drained.cancelled() => None,
-        next = next => next,
+    }
+
+    /// Out of file descriptors or memory, most likely: trying at once would make none, and cost a processor.
+    async fn failed(&mut self, error: &std::io::Error, listening: &Listening) {
+        use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return;
+        }
+        listening.refused("accept_failed");
+        let pause = self.pause.unwrap_or(Duration::from_millis(10));
+        if self.pause.is_none() {
+            tracing::warn!(%error, "connections cannot be accepted: {error}; is the limit of open files too low?");
+        }
+        self.pause = Some((pause * 2).min(Duration::from_secs(1)));
+        tokio::time::sleep(pause).await;
     }
 }
 
-async fn connection(stream: TcpStream, builder: &Builder<TokioExecutor>, router: Router, lifecycle: &Lifecycle) {
-    let connection = builder.serve_connection(io(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
+/// Whether a connection came before the stop or while others drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Early,
+    Late,
+}
+
+async fn connection(stream: TcpStream, peer: IpAddr, mut place: Place, router: Router, on: Listening, when: When) {
+    let opened = tokio::select! {
+        opened = open(stream, peer, &mut place, &on) => opened,
+        () = last_word(on.end(when)) => Err(GONE),
+    };
+    match opened {
+        Ok((opened, conn)) => Box::pin(serve_one(opened, conn, router, &on, when)).await,
+        Err(GONE | SILENT) => {}
+        Err(reason) => on.refused(reason),
+    }
+    drop(place);
+}
+
+async fn last_word(end: &CancellationToken) {
+    end.cancelled().await;
+    tokio::time::sleep(LAST_WORD).await;
+}
+
+async fn open(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    place: &mut Place,
+    on: &Listening,
+) -> Result<(Opened, Arc<Conn>), Closed> {
+    let (is_trusted, mut first) = (on.is_trusted(peer), BytesMut::new());
+    let told = if is_trusted { opening::preamble(&mut stream, &mut first, on.waits).await? } else { None };
+    let client = told.unwrap_or(peer);
+    // All of a balancer's clients come from its address.
+    let is_counted = told.is_some() || !is_trusted;
+    if is_counted && !place.count(client) {
+        return Err("connections_per_address");
+    }
+    let opened = opening::open(stream, first, on.certificates.as_deref(), on.waits).await?;
+    Ok((opened, Conn::new(client, on.waits)))
+}
+
+async fn serve_one(opened: Opened, conn: Arc<Conn>, router: Router, on: &Listening, when: When) {
+    let (door, shared, router) = (Arc::clone(&on.door), Arc::clone(&conn), TowerToHyperService::new(router));
+    let service =
+        service_fn(move |request| service::serve(Arc::clone(&door), Arc::clone(&shared), router.clone(), request));
+    if opened.is_http2 {
+        let io = TokioIo::new(Guarded::http2(opened.io, opened.first, Arc::clone(&conn)));
+        until_its_end(on.http2().serve_connection(io, service), &conn, on, when).await;
+    } else {
+        let io = TokioIo::new(Guarded::http1(opened.io, opened.first, Arc::clone(&conn)));
+        // To a latecomer one answer, and it says that no other will come.
+        until_its_end(on.http1(when == When::Early).serve_connection(io, service), &conn, on, when).await;
+    }
+}
+
+impl Listening {
+    /// When connections are asked to end.
+    fn end(&self, when: When) -> &CancellationToken {
+        if when == When::Early { &self.lifecycle.soft_stop } else { &self.lifecycle.drained }
+    }
+}
+
+async fn until_its_end<C>(connection: C, conn: &Conn, on: &Listening, when: When)
+where
+    C: GracefulConnection<Error = hyper::Error>,
+{
+    let mut connection = pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = lifecycle.soft_stop.cancelled() => {
+        () = on.end(when).cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 outcome = connection.as_mut() => outcome,
-                // Streams have been told to end; what is still there after that does not read.
-                () = async { lifecycle.hard_stop.cancelled().await; tokio::time::sleep(Duration::from_secs(1)).await } => return,
+                () = patience(on, when) => return,
             }
         }
-    };
-    tell(outcome);
-}
-
-/// A connection that came during the drain: it is answered, and not waited for.
-async fn latecomer(stream: TcpStream, builder: &Builder<TokioExecutor>, router: Router, lifecycle: &Lifecycle) {
-    let connection = builder.serve_connection(io(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = lifecycle.drained.cancelled() => {
+        () = conn.expired.notified() => {
             connection.as_mut().graceful_shutdown();
-            // Whoever has not asked for anything by now is not waited for.
-            match tokio::time::timeout(Duration::from_millis(500), connection).await {
-                Ok(outcome) => outcome,
-                Err(_) => return,
+            tokio::select! {
+                outcome = connection.as_mut() => outcome,
+                () = abandoned(conn) => return,
+                () = patience(on, when) => return,
             }
         }
     };
-    tell(outcome);
-}
-
-fn io(stream: TcpStream) -> TokioIo<TcpStream> {
-    // A delta must not wait for the next one; that it could not be set is the peer's having gone.
-    let _ = stream.set_nodelay(true);
-    TokioIo::new(stream)
-}
-
-fn tell(outcome: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = outcome {
-        tracing::debug!(%error, "a connection ended early: {error}");
+        tracing::debug!(%error, client = %conn.client, "a connection ended early: {error}");
+    }
+}
+
+/// How long a connection that was asked to end may take.
+async fn patience(on: &Listening, when: When) {
+    match when {
+        // Streams have been told to end; what is still there after that does not read.
+        When::Early => {
+            on.lifecycle.hard_stop.cancelled().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        // Whoever has not asked for anything by now is not waited for.
+        When::Late => {
+            on.lifecycle.drained.cancelled().await;
+            tokio::time::sleep(LAST_WORD).await;
+        }
+    }
+}
+
+/// An HTTP/2 connection that had nothing to do is told to end; its last requests are answered.
+async fn abandoned(conn: &Conn) {
+    loop {
+        tokio::time::sleep(conn.waits.header).await;
+        if !conn.is_active() {
+            return;
+        }
     }
 }

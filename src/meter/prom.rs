@@ -28,6 +28,9 @@ pub struct Metrics {
     cost: CounterVec,
     attempts: IntCounterVec,
     rate_limited: IntCounterVec,
+    faults_injected: IntCounterVec,
+    /// Whether the configuration lets calls go wrong on purpose.
+    pub chaos_active: IntGauge,
     /// Requests being served.
     pub in_flight: IntGauge,
     /// Rows settled and not yet in the database.
@@ -43,6 +46,12 @@ pub struct Metrics {
     pub usage_dropped: IntCounter,
     /// Keys in memory.
     pub keys_cached: IntGauge,
+    /// Open connections of clients.
+    pub connections: IntGauge,
+    /// Requests and connections refused at the door, by reason.
+    pub refused: IntCounterVec,
+    /// New certificates that were taken up, or could not be.
+    pub tls_reloads: IntCounterVec,
     /// Requests refused because of overload, by reason.
     pub shed: IntCounterVec,
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
@@ -181,6 +190,13 @@ impl Metrics {
             ),
             attempts: int(&r, "weir_upstream_attempts_total", "Upstream tries by outcome", &["provider", "outcome"]),
             rate_limited: int(&r, "weir_rate_limited_total", "Requests refused by a limit", &["scope"]),
+            faults_injected: int(
+                &r,
+                "weir_faults_injected_total",
+                "Faults made on purpose: asked for by the request, or by the configuration's chaos",
+                &["provider", "fault", "origin"],
+            ),
+            chaos_active: gauge(&r, "weir_chaos_active", "1 while the configuration lets calls go wrong on purpose"),
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
             journal_damaged: gauge(&r, "weir_usage_journal_damaged", "Places in the journal that could not be read"),
@@ -203,6 +219,9 @@ impl Metrics {
                 "Upstream keys that a provider refused, each time that it was news",
                 &["provider"],
             ),
+            connections: gauge(&r, "weir_connections", "Open connections of clients"),
+            refused: int(&r, "weir_refused_total", "Requests and connections refused at the door", &["reason"]),
+            tls_reloads: int(&r, "weir_tls_reloads_total", "New certificates by outcome", &["outcome"]),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
             breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider", "model"]).expect("valid")),
             alert_deliveries: int(
@@ -319,6 +338,11 @@ impl Metrics {
     /// A provider refused one of the gateway's keys.
     pub fn upstream_key_rejected(&self, provider: &str) {
         self.upstream_keys_rejected.with_label_values(&[provider]).inc();
+    }
+
+    /// Counts a fault that was made on purpose: which kind, and whether the request or `chaos` asked.
+    pub fn fault_injected(&self, provider: &str, kind: &str, origin: &str) {
+        self.faults_injected.with_label_values(&[provider, kind, origin]).inc();
     }
 
     /// Counts a request that a limit refused.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use super::Prices;
+use super::{Place, Prices};
 use crate::catalog::Catalog;
 use crate::clock::UnixMs;
 
@@ -25,18 +25,18 @@ pub type Listing = BTreeMap<String, Vec<Listed>>;
 /// All prices, of all times.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    /// The catalogue's name of a configured provider's models.
-    kinds: BTreeMap<String, String>,
+    /// Under which name the catalogue lists the models of a provider, and where they run.
+    places: BTreeMap<String, Place>,
     config: Listing,
     database: Listing,
 }
 
 impl Book {
-    /// A book of the configuration's prices. `kinds` tells under which name the catalogue lists the
-    /// models of a configured provider.
+    /// A book of the configuration's prices. `places` tells under which name the catalogue lists the
+    /// models of a provider, and where they run.
     #[must_use]
-    pub fn new(kinds: BTreeMap<String, String>, config: Listing) -> Self {
-        Self { kinds, config, database: Listing::new() }
+    pub fn new(places: BTreeMap<String, Place>, config: Listing) -> Self {
+        Self { places, config, database: Listing::new() }
     }
 
     /// The same with these prices of the database.
@@ -48,7 +48,7 @@ impl Book {
     /// Whether a provider of that name is configured or in the catalogue.
     #[must_use]
     pub fn knows(&self, provider: &str) -> bool {
-        self.kinds.contains_key(provider) || Catalog::embedded().provider(provider).is_some()
+        self.places.contains_key(provider) || Catalog::embedded().provider(provider).is_some()
     }
 
     /// The price of a model at a time. `None` means that none is known.
@@ -57,7 +57,10 @@ impl Book {
         let name = format!("{provider}/{model}");
         let own =
             [&self.database, &self.config].into_iter().find_map(|listing| holding(listing, &name, at)?.prices.clone());
-        own.or_else(|| catalogued(self.kinds.get(provider).map_or(provider, String::as_str), model))
+        own.or_else(|| match self.places.get(provider) {
+            Some(place) => catalogued(place, model),
+            None => catalogued(&Place::anywhere(provider), model),
+        })
     }
 
     /// The moments around `at` between which no price of one's own changes: from the first on, before
@@ -77,16 +80,20 @@ fn holding<'l>(listing: &'l Listing, name: &str, at: UnixMs) -> Option<&'l Liste
     begun.max_by_key(|listed| (listed.from, listed.rank))
 }
 
-/// Provider, id and region of a row of the catalogue.
-type RowKey = (&'static str, &'static str, &'static str);
+/// Provider, id and region of a row of the catalogue, and the factor on its prices.
+type RowKey = ((&'static str, &'static str, &'static str), Option<&'static str>);
 
-/// The catalogue's price of a model, compiled on its first use. Bounded by the rows of the catalogue.
+/// The catalogue's price of a model at a place, compiled on its first use. Bounded by the rows of the catalogue.
 #[must_use]
-pub fn catalogued(kind: &str, model: &str) -> Option<Arc<Prices>> {
+pub fn catalogued(place: &Place, model: &str) -> Option<Arc<Prices>> {
     static COMPILED: LazyLock<papaya::HashMap<RowKey, Option<Arc<Prices>>>> = LazyLock::new(papaya::HashMap::new);
-    let row = Catalog::embedded().find(kind, model, None)?;
-    let compile = || row.parse().and_then(|model| Prices::from_model(&model)).map(Arc::new);
-    COMPILED.pin().get_or_insert_with(row.key(), compile).clone()
+    let row = Catalog::embedded().find(&place.kind, model, place.region.as_deref())?;
+    let compile = || {
+        let prices = row.parse().and_then(|model| Prices::from_model(&model))?;
+        let there = place.factor.and_then(|factor| prices.multiplied(factor));
+        Some(Arc::new(there.unwrap_or(prices)))
+    };
+    COMPILED.pin().get_or_insert_with((row.key(), place.factor), compile).clone()
 }
 
 #[cfg(test)]
@@ -106,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_database_goes_before_the_configuration_and_that_before_the_catalogue() {
-        let kinds = BTreeMap::from([("mine".to_owned(), "openai".to_owned())]);
+        let kinds = BTreeMap::from([("mine".to_owned(), Place::anywhere("openai"))]);
         let config = Listing::from([("mine/gpt-4o-mini".to_owned(), vec![listed(50, 0, Some("config"))])]);
         let database = Listing::from([(
             "mine/gpt-4o-mini".to_owned(),
@@ -135,8 +142,35 @@ mod tests {
 
     #[test]
     fn a_row_of_the_catalogue_is_compiled_once() {
-        let twice = [0, 1].map(|_| catalogued("openai", "gpt-4o-mini").unwrap());
+        let openai = |model: &str| catalogued(&Place::anywhere("openai"), model);
+        let twice = [0, 1].map(|_| openai("gpt-4o-mini").unwrap());
         assert!(Arc::ptr_eq(&twice[0], &twice[1]) && twice[0].version().starts_with("catalog-"));
-        assert!(catalogued("openai", "gpt-4o-mini-2031-01-01").is_some() && catalogued("openai", "none").is_none());
+        assert!(openai("gpt-4o-mini-2031-01-01").is_some() && openai("none").is_none());
+    }
+
+    #[test]
+    fn the_place_changes_the_price_where_the_catalogue_says_so() {
+        let usage = weir_wire::usage::Usage { input: 1_000_000, ..Default::default() };
+        let cost =
+            |place: &Place, model: &str| catalogued(place, model).unwrap().cost(&usage, None, 0).nano.to_string();
+        let openai = |url: &str| Place::of("openai", url, None);
+        let (plain, eu) = (openai("https://api.openai.com/v1"), openai("https://eu.api.openai.com/v1"));
+        assert_eq!(
+            (cost(&plain, "gpt-5.4"), cost(&eu, "gpt-5.4")),
+            ("5.000000000".to_owned(), "5.500000000".to_owned())
+        );
+        assert!(catalogued(&eu, "gpt-5.4").unwrap().version().ends_with("*regional_processing_eu"));
+        // A model without that factor costs what it costs.
+        assert_eq!(cost(&plain, "gpt-4o-mini"), cost(&eu, "gpt-4o-mini"));
+        let vertex = |region| Place::of("vertex", "", Some(region));
+        assert_eq!(cost(&vertex("global"), "claude-haiku-4-5"), "1.000000000");
+        assert_eq!(cost(&vertex("europe-west1"), "claude-haiku-4-5"), "1.100000000");
+        let bedrock = |region| Place::of("bedrock", "", Some(region));
+        let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+        // Above 200,000 tokens, at 6 a million; the government's regions have rows of their own.
+        assert_eq!(cost(&bedrock("eu-central-1"), sonnet), "6.000000000");
+        assert_eq!(cost(&bedrock("us-gov-west-1"), sonnet), "3.600000000");
+        // A profile says itself where it runs.
+        assert_eq!(cost(&bedrock("us-gov-west-1"), &format!("eu.{sonnet}")), "6.600000000");
     }
 }

@@ -3,7 +3,9 @@
 use super::decimal;
 use super::rates::{Component, Rates};
 use super::{Entry, Prices, Tier};
+use crate::clock::UnixMs;
 use crate::money::NanoUsd;
+use weir_wire::usage::Usage;
 
 /// The most a call, or several for one request, can consume.
 ///
@@ -36,6 +38,17 @@ pub struct Worst<'a> {
     pub text_only: bool,
 }
 
+/// A usage at its dearest ([`Prices::dearest_usage`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dearest {
+    /// The amounts, in the classes that cost most.
+    pub usage: Usage,
+    /// The tier that costs most; none for standard.
+    pub tier: Option<&'static str>,
+    /// What they cost.
+    pub cost: NanoUsd,
+}
+
 impl Prices {
     /// The most that usage within these amounts can cost, whatever tier of those possible the
     /// response names and whenever it comes: no discount of the cheap hours is counted on.
@@ -49,6 +62,29 @@ impl Prices {
         // Each call may be rounded up by half a nano-dollar.
         let NanoUsd(nano) = decimal::to_nano_up(ticks);
         NanoUsd(nano.saturating_add(i64::try_from(calls / 2).unwrap_or(i64::MAX)))
+    }
+
+    /// The dearest that usage within these amounts can turn out to be, once the moment of its request is
+    /// known: `asked` is the tier that the request asks for, `text_only` as in [`Worst`]. Never above
+    /// [`Prices::worst`] of the same amounts, and [`Prices::cost`] prices it so again.
+    #[must_use]
+    pub fn dearest_usage(&self, most: &Usage, asked: Option<&str>, text_only: bool, at: UnixMs) -> Dearest {
+        let mut tiers: Vec<Tier> = self.possible(asked).into_iter().filter(|tier| *tier != Tier::Thinking).collect();
+        tiers.dedup();
+        // Of equal ones the plainest: the first.
+        let of_tier = |tier: Tier| {
+            let name = (tier != Tier::Standard).then_some(tier.as_str());
+            let dearer = |best: (Usage, NanoUsd), usage: Usage| {
+                let cost = self.cost(&usage, name, at).nano;
+                if cost > best.1 { (usage, cost) } else { best }
+            };
+            let plain = (*most, self.cost(most, name, at).nano);
+            let answered = answers(most, text_only).into_iter().fold(plain, dearer);
+            let (usage, cost) = prompts(&answered.0, text_only).into_iter().fold(answered, dearer);
+            Dearest { usage, tier: name, cost }
+        };
+        let first = of_tier(Tier::Standard);
+        tiers.into_iter().map(of_tier).fold(first, |best, next| if next.cost > best.cost { next } else { best })
     }
 
     /// The highest of each price that a prompt of up to so many tokens can meet.
@@ -82,6 +118,34 @@ impl Prices {
         }
         out
     }
+}
+
+/// The prompt in every class that it may turn out to be of.
+fn prompts(usage: &Usage, text_only: bool) -> Vec<Usage> {
+    let (all, usage) = (usage.input, *usage);
+    let written = Usage { cache_write: all, ..usage };
+    let mut classes = vec![
+        written,
+        Usage { cache_write_5m: all, ..written },
+        Usage { cache_write_30m: all, ..written },
+        Usage { cache_write_1h: all, ..written },
+        Usage { cache_write_12h: all, ..written },
+        Usage { cached: all, ..usage },
+    ];
+    if !text_only {
+        classes.extend([Usage { audio_input: all, ..usage }, Usage { image_input: all, ..usage }]);
+    }
+    classes
+}
+
+/// As [`prompts`], of the answer.
+fn answers(usage: &Usage, text_only: bool) -> Vec<Usage> {
+    let (all, usage) = (usage.output, *usage);
+    let mut classes = vec![Usage { reasoning: all, ..usage }];
+    if !text_only {
+        classes.extend([Usage { audio_output: all, ..usage }, Usage { image_output: all, ..usage }]);
+    }
+    classes
 }
 
 /// Ticks for all of the amounts; `None` when they do not fit.
@@ -129,7 +193,6 @@ const fn output_classes(ask: &Worst<'_>) -> &'static [Component] {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use weir_wire::usage::Usage;
 
     use super::*;
     use crate::catalog::Catalog;
@@ -237,6 +300,29 @@ mod tests {
                 for billed in answered {
                     let cost = prices.cost(&usage, *billed, at);
                     prop_assert!(cost.nano <= worst, "{provider}/{id} {asked:?} {billed:?} {usage:?} {cost:?} {worst}");
+                }
+            }
+        }
+
+        #[test]
+        fn nothing_that_may_be_answered_costs_more_than_the_dearest(
+            (input, output, searches) in (count(), count(), 0u64..5), at in at(), tier in 0..TIERS.len(),
+            (class, thinks, text_only) in (0..7usize, any::<bool>(), any::<bool>()),
+        ) {
+            let most = Usage { input, output, web_searches: searches, ..Usage::default() };
+            let (asked, answered) = TIERS[tier];
+            for (provider, id) in MODELS {
+                let prices = row(provider, id);
+                let dearest = prices.dearest_usage(&most, asked, text_only, at);
+                let again = prices.cost(&dearest.usage, dearest.tier, at).nano;
+                prop_assert_eq!(again, dearest.cost, "rating it anew changes nothing");
+                let ask = Worst { writes_cache: true, text_only, ..amounts(&most, asked) };
+                prop_assert!(dearest.cost <= prices.worst(&ask), "{provider}/{id} {asked:?} {most:?} {dearest:?}");
+                let usage = prompts(&most, true).into_iter().nth(class).unwrap_or(most);
+                let usage = Usage { reasoning: if thinks { output } else { 0 }, ..usage };
+                for billed in answered {
+                    let cost = prices.cost(&usage, *billed, at).nano;
+                    prop_assert!(cost <= dearest.cost, "{provider}/{id} {asked:?} {billed:?} {usage:?} {dearest:?}");
                 }
             }
         }

@@ -108,7 +108,7 @@ pub fn unwell(target: &Target, now: MonoNs) -> Option<Skip> {
     }
     let mut soonest: Option<Duration> = None;
     for (n, key) in target.provider.credentials.iter().enumerate() {
-        match key.health.peek(now) {
+        match key.health.blocked(now) {
             None if !target.health.denies(n, now) => return None,
             Some(Unusable::Cooling(left)) => soonest = Some(soonest.map_or(left, |soonest| soonest.min(left))),
             None | Some(Unusable::Rejected) => {}

@@ -16,6 +16,7 @@ use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::{MonoNs, UnixMs};
 use crate::condition::Condition;
 use crate::config::{self, Config};
+use crate::faults::Faults;
 use crate::gate::limit::{Limiter, Limits};
 use secrecy::ExposeSecret as _;
 
@@ -43,44 +44,56 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::build`].
     pub fn build_after(config: &Config, env: Env<'_>, now: MonoNs, before: Option<Before<'_>>) -> Result<Self, String> {
-        let mut found = Vec::new();
-        for (id, entry) in config.providers.iter().filter(|(_, entry)| entry.enabled) {
-            found.push(configured(id, entry, env, now).map_err(|why| format!("providers.{id}: {why}"))?);
-        }
-        found.extend(from_environment(config, env, now));
         let mut providers = BTreeMap::new();
-        for mut def in found {
+        for (id, entry) in config.providers.iter().filter(|(_, entry)| entry.enabled) {
+            let def = configured(id, entry, env, now).map_err(|why| format!("providers.{id}: {why}"))?;
+            providers.insert(Arc::clone(&def.id), def);
+        }
+        providers.extend(from_environment(config, env, now).into_iter().map(|def| (Arc::clone(&def.id), def)));
+        let troubled = |(id, def): (Arc<str>, ProviderDef)| {
+            let chaos = config.chaos.of_provider(&id).collect();
+            let mut def = ProviderDef { chaos, ..def };
             if let Some(before) = before {
                 before.provider(&mut def, config);
             }
-            providers.insert(Arc::clone(&def.id), Arc::new(def));
-        }
+            (id, Arc::new(def))
+        };
+        let providers: BTreeMap<Arc<str>, Arc<ProviderDef>> = providers.into_iter().map(troubled).collect();
         let default_provider = providers.values().find(|p| p.default).cloned();
-        let book = super::prices::book(config)?;
+        let book = super::prices::book(config, env)?;
         let mut snapshot = Self {
             providers,
             routes: BTreeMap::new(),
             default_provider,
             direct: papaya::HashMap::new(),
+            chaos: Arc::new(config.chaos.clone()),
             priced: book.span(UnixMs::MAX),
             book: Arc::new(book),
         };
-        let routes = config
-            .models
-            .iter()
-            .map(|(name, route)| Ok((name.clone(), Arc::new(snapshot.route(name, route, before)?))));
+        let routes = config.models.iter().map(|(name, route)| {
+            let chaos: Vec<Faults> = config.chaos.of_model(name).collect();
+            Ok((name.clone(), Arc::new(snapshot.route(name, route, &chaos, before)?)))
+        });
         snapshot.routes = routes.collect::<Result<_, String>>()?;
         Ok(snapshot)
     }
 
-    fn route(&self, name: &str, route: &config::Route, before: Option<Before<'_>>) -> Result<Route, String> {
+    fn route(
+        &self,
+        name: &str,
+        route: &config::Route,
+        chaos: &[Faults],
+        before: Option<Before<'_>>,
+    ) -> Result<Route, String> {
         let targets = route.targets.iter().map(|target| {
             let provider = self.providers.get(target.provider.as_str());
             let provider = provider.ok_or_else(|| missing_provider(name, &target.provider))?;
             let weight = u32::try_from(target.weight).unwrap_or(u32::MAX);
             let made = self.target(provider, &target.model, weight);
+            let chaos = chaos.iter().chain(&*made.chaos).cloned().collect();
             Ok(Arc::new(Target {
                 label: Arc::clone(&made.name),
+                chaos,
                 id: target.name().into(),
                 region: target.region.as_deref().map(Into::into),
                 hash: stable_hash(&target.name()),
@@ -192,8 +205,12 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         },
         pool: entry.pool.clone(),
         default: entry.is_default,
-        faults_allowed: demo && entry.faults != Some(config::Faults::Forbidden),
         breaker: breaker_policy(&entry.health),
+        faults_allowed: match entry.faults {
+            Some(faults) => faults == config::Faults::Allowed,
+            None => demo,
+        },
+        chaos: Arc::new([]),
         sender: id.into(),
         live: Arc::default(),
     })

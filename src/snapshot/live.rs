@@ -48,6 +48,13 @@ impl KeyHealth {
         (left > 0).then(|| Unusable::Cooling(Duration::from_nanos(left)))
     }
 
+    /// Why it is not used now, without taking the turn of a key that is to be tried again.
+    #[must_use]
+    pub fn blocked(&self, now: MonoNs) -> Option<Unusable> {
+        let due = self.recheck_at.load(Ordering::Acquire) <= now;
+        self.peek(now).filter(|why| *why != Unusable::Rejected || !due)
+    }
+
     /// What it is now, for those who look.
     #[must_use]
     pub fn peek(&self, now: MonoNs) -> Option<Unusable> {
@@ -167,6 +174,7 @@ mod tests {
         assert!(key.reject(S));
         assert!(!key.reject(S), "that is no news");
         assert_eq!(key.unusable(300 * S), Some(Unusable::Rejected));
+        assert_eq!((key.blocked(300 * S), key.blocked(301 * S)), (Some(Unusable::Rejected), None));
         assert_eq!((key.unusable(301 * S), key.unusable(301 * S)), (None, Some(Unusable::Rejected)));
         key.served();
         assert_eq!(key.unusable(302 * S), None);

@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::build::DEMO;
+use super::build::{DEMO, Env};
 use super::resolve::DEMO_MODELS;
 use super::{Route, Snapshot, Target};
+use crate::catalog::Catalog;
 use crate::clock::UnixMs;
-use crate::config::{Config, PriceSheet};
+use crate::config::{self, Config, PriceSheet};
 use crate::money::NanoUsd;
-use crate::price::{Book, Listed, Listing, Prices};
+use crate::price::{Book, Listed, Listing, Place, Prices};
 
 /// The book of a configuration: its own prices, and the demo's, which are zero: a price, so that its
 /// rows are not `unpriced`.
 ///
 /// # Errors
 /// The first list that is none, with the name of its key.
-pub fn book(config: &Config) -> Result<Book, String> {
+pub fn book(config: &Config, env: Env<'_>) -> Result<Book, String> {
     let mut listing = Listing::new();
     for model in DEMO_MODELS {
         let components = ["input", "output"].map(|name| (name.to_owned(), NanoUsd(0)));
@@ -31,8 +32,7 @@ pub fn book(config: &Config) -> Result<Book, String> {
         let listed = history.0.iter().map(|sheet| listed(name, sheet)).collect::<Result<_, _>>()?;
         listing.insert(name.clone(), listed);
     }
-    let kinds = config.providers.iter().map(|(id, entry)| (id.clone(), kind(entry.kind_of(id))));
-    Ok(Book::new(kinds.collect(), listing))
+    Ok(Book::new(places(config, env), listing))
 }
 
 /// A list of the configuration as [`Prices::from_own`] reads it.
@@ -67,9 +67,24 @@ pub fn version(sheet: &PriceSheet, own: &Value) -> String {
     format!("config-{:08x}", crc32fast::hash(text.as_bytes()))
 }
 
-fn kind(id: &str) -> String {
-    let known = crate::catalog::Catalog::embedded().provider(id);
-    known.and_then(|kind| kind.models_of.clone()).unwrap_or_else(|| id.to_owned())
+/// Where the providers are: those of the configuration, and those that the environment alone may turn on and
+/// whose price depends on it.
+fn places(config: &Config, env: Env<'_>) -> BTreeMap<String, Place> {
+    let configured = config.providers.iter().map(|(id, entry)| (id.clone(), place(id, entry, env)));
+    let others = Place::matters().filter(|kind| !config.providers.contains_key(&kind.id));
+    let others = others.map(|kind| (kind.id.clone(), place(&kind.id, &config::Provider::default(), env)));
+    configured.chain(others).collect()
+}
+
+/// Where a provider is.
+#[must_use]
+pub fn place(id: &str, entry: &config::Provider, env: Env<'_>) -> Place {
+    let kind_id = entry.kind_of(id);
+    let Some(kind) = Catalog::embedded().provider(kind_id) else { return Place::anywhere(kind_id) };
+    // Where there is no URL, a key is missing of which the start will tell.
+    let url = kind.base_url(entry.base_url.as_deref(), &entry.vars, env).unwrap_or_default();
+    let rows = kind.models_of.as_deref().unwrap_or(kind_id);
+    Place::of(rows, &url, entry.vars.get("region").map(String::as_str))
 }
 
 impl Snapshot {
@@ -94,6 +109,7 @@ impl Snapshot {
             routes: BTreeMap::new(),
             default_provider: self.default_provider.clone(),
             direct: papaya::HashMap::new(),
+            chaos: Arc::clone(&self.chaos),
             book: Arc::clone(book),
             priced: book.span(at),
         };

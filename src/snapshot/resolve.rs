@@ -103,6 +103,7 @@ impl Snapshot {
             capabilities: ways.capabilities(),
             body: ways.body(),
             health: provider.live.target(model),
+            chaos: Arc::clone(&provider.chaos),
             info,
         }
     }

@@ -12,7 +12,7 @@ use crate::record::rfc3339;
 use sqlx::types::Json;
 
 pub(super) const STATEMENTS: &[&str] =
-    &[ROWS_BY_HOUR, HOURLY, ROWS_BY_DAY, DAILY, CHARGED, CHARGED_AFTER, WINDOWS, LEASES, FIRST_ROW];
+    &[ROWS_BY_HOUR, HOURLY, ROWS_BY_DAY, DAILY, CHARGED, CHARGED_AFTER, ASIDE, ASIDE_AFTER, WINDOWS, LEASES, FIRST_ROW];
 
 macro_rules! sums {
     ($requests:literal, $from:literal) => {
@@ -58,6 +58,15 @@ const CHARGED_AFTER: &str = "\
 SELECT at, id, cost_nano, charges FROM usage
 WHERE at >= $1 AND at < $2 AND charges IS NOT NULL AND (at > $1 OR id > $3) ORDER BY at, id LIMIT 2000";
 
+/// The same of rows that the database refused.
+const ASIDE: &str = "\
+SELECT at, id, charged_nano, charges FROM usage_quarantine
+WHERE at >= $1 AND at < $2 AND charges IS NOT NULL ORDER BY at, id LIMIT 2000";
+
+const ASIDE_AFTER: &str = "\
+SELECT at, id, charged_nano, charges FROM usage_quarantine
+WHERE at >= $1 AND at < $2 AND charges IS NOT NULL AND (at > $1 OR id > $3) ORDER BY at, id LIMIT 2000";
+
 const WINDOWS: &str = "\
 SELECT budget_id, starts_at, spent_nano FROM budget_windows
 WHERE starts_at >= $1 AND COALESCE(ends_at, $2) <= $2";
@@ -68,7 +77,8 @@ LEFT JOIN budget_leases l ON l.budget_id = w.budget_id AND l.starts_at = w.start
 GROUP BY w.budget_id, w.starts_at, w.leased_nano
 HAVING w.leased_nano <> CAST(COALESCE(SUM(l.granted_nano), 0) AS BIGINT)";
 
-const FIRST_ROW: &str = "SELECT MIN(at) FROM usage";
+const FIRST_ROW: &str = "\
+SELECT MIN(at) FROM (SELECT MIN(at) AS at FROM usage UNION ALL SELECT MIN(at) AS at FROM usage_quarantine) AS first";
 
 const DAY: UnixMs = 86_400_000;
 /// Most disagreements that are told.
@@ -133,7 +143,8 @@ pub async fn settled(db: &Db, from: UnixMs, to: UnixMs) -> Result<Reconciled, St
 type Sums = (i64, i64, i64, i64, i64);
 
 /// Compares everything between two moments, which are moved to the day's begin: the sums of rows with
-/// the sums by hour and by day; the windows that lie between them with the rows charged to them; what is
+/// the sums by hour and by day; the windows that lie between them with the rows charged to them, those in
+/// quarantine too; what is
 /// leased with the leases. While rows are being written a look may find what another does not:
 /// compare two ([`Reconciled::persisting`]).
 ///
@@ -152,7 +163,8 @@ pub async fn reconcile(db: &Db, from: UnixMs, to: UnixMs) -> Result<Reconciled, 
         let end = day + DAY;
         sums(&mut session, &mut out, "hour", (ROWS_BY_HOUR, HOURLY), (day, end)).await?;
         sums(&mut session, &mut out, "day", (ROWS_BY_DAY, DAILY), (day, end)).await?;
-        charges(&mut session, &mut charged, day, end).await?;
+        charges(&mut session, &mut charged, (CHARGED, CHARGED_AFTER), (day, end)).await?;
+        charges(&mut session, &mut charged, (ASIDE, ASIDE_AFTER), (day, end)).await?;
         day = end;
     }
     windows(&mut session, &mut out, &charged, from, to).await?;
@@ -196,14 +208,14 @@ type Charged = (i64, String, Option<i64>, Json<Vec<(String, UnixMs)>>);
 async fn charges(
     session: &mut Session,
     sums: &mut BTreeMap<(String, UnixMs), i64>,
-    from: UnixMs,
-    to: UnixMs,
+    (first, next): (&'static str, &'static str),
+    (from, to): (UnixMs, UnixMs),
 ) -> Result<(), StoreError> {
     let mut after: Option<(i64, String)> = None;
     loop {
         let statement = match &after {
-            None => Statement::new(CHARGED).bind(from).bind(to),
-            Some((at, id)) => Statement::new(CHARGED_AFTER).bind(*at).bind(to).bind(id.as_str()),
+            None => Statement::new(first).bind(from).bind(to),
+            Some((at, id)) => Statement::new(next).bind(*at).bind(to).bind(id.as_str()),
         };
         let rows: Vec<Charged> = session.fetch_all(statement).await?;
         let Some(last) = rows.last() else { return Ok(()) };

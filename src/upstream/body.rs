@@ -10,6 +10,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
+use super::lanes::Place;
+
 /// What breaks a body off.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,8 +22,12 @@ pub enum BodyFault {
     Incomplete,
     /// Nothing came for so long.
     Stalled(Duration),
+    /// It came with fewer bytes a second than this.
+    Slow(u64),
     /// It has more than so many bytes.
     TooLarge(u64),
+    /// Its chunks break their form; how.
+    BadFraming(String),
     /// It breaks its format; how.
     Malformed(String),
 }
@@ -31,6 +37,8 @@ impl fmt::Display for BodyFault {
         match self {
             Self::Incomplete => f.write_str("it ended before it was complete"),
             Self::Stalled(after) => write!(f, "it stalled for {after:?}"),
+            Self::Slow(rate) => write!(f, "it came with less than {rate} bytes a second (server.body_min_rate)"),
+            Self::BadFraming(how) => write!(f, "it is not in chunks as it should be: {how}"),
             Self::TooLarge(limit) => write!(f, "it is larger than {limit} bytes"),
             Self::Malformed(how) => f.write_str(how),
         }
@@ -108,7 +116,12 @@ impl Body for CallBody {
 /// What comes back.
 pub enum AnswerBody {
     /// From the network.
-    Network(hyper::body::Incoming),
+    Network {
+        /// What comes.
+        incoming: hyper::body::Incoming,
+        /// Where its stream has a place of its connection, that place.
+        place: Option<Place>,
+    },
     /// Made or transformed in this process.
     Local(ChunkStream),
 }
@@ -124,7 +137,7 @@ impl AnswerBody {
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         match self {
             Self::Local(chunks) => chunks.as_mut().poll_next(cx),
-            Self::Network(incoming) => loop {
+            Self::Network { incoming, .. } => loop {
                 match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
                     Some(Ok(frame)) => {
                         if let Ok(data) = frame.into_data() {
@@ -147,7 +160,7 @@ impl AnswerBody {
     #[must_use]
     pub fn declared_length(&self) -> Option<u64> {
         match self {
-            Self::Network(incoming) => incoming.size_hint().exact(),
+            Self::Network { incoming, .. } => incoming.size_hint().exact(),
             Self::Local(_) => None,
         }
     }
@@ -157,7 +170,7 @@ impl AnswerBody {
     pub fn into_stream(self) -> ChunkStream {
         match self {
             Self::Local(chunks) => chunks,
-            Self::Network(_) => {
+            Self::Network { .. } => {
                 let mut body = self;
                 Box::pin(futures_util::stream::poll_fn(move |cx| body.poll_chunk(cx)))
             }
@@ -168,7 +181,7 @@ impl AnswerBody {
 impl fmt::Debug for AnswerBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Network(_) => "AnswerBody(network)",
+            Self::Network { .. } => "AnswerBody(network)",
             Self::Local(_) => "AnswerBody(local)",
         })
     }

@@ -8,14 +8,17 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{Request, Version};
+use http::uri::Scheme;
+use http::{Request, StatusCode, Uri, Version, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::lanes::{LaneOptions, Lanes, Place};
 use super::{Answer, AnswerBody, BodyFault, Call, CallBody, Provider, SendError};
 
 /// How connections are kept.
@@ -30,12 +33,12 @@ pub struct PoolOptions {
 }
 
 /// Whether HTTP/2 is spoken upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Http2 {
     /// When the server offers it (ALPN).
-    Auto,
+    Auto(LaneOptions),
     /// Always, by prior knowledge.
-    Always,
+    Always(LaneOptions),
     /// Never.
     Never,
 }
@@ -43,45 +46,60 @@ pub enum Http2 {
 /// A provider reached over HTTP.
 #[derive(Debug)]
 pub struct HttpProvider {
-    client: Client<HttpsConnector<HttpConnector>, CallBody>,
+    pool: Pool,
+}
+
+type OneClient = Client<HttpsConnector<HttpConnector>, CallBody>;
+
+/// Its connections.
+#[derive(Debug)]
+enum Pool {
+    /// As many as there are calls, over HTTP/1.
+    Http1(Renewable),
+    /// Over HTTP/2, if the host speaks it: so many calls a connection.
+    Http2 { lanes: Lanes<Renewable>, plain: Renewable, clients: Clients },
 }
 
 impl HttpProvider {
     /// A client with its own pool. Nothing connects before the first call.
     #[must_use]
     pub fn new(options: PoolOptions, tls: Arc<rustls::ClientConfig>) -> Self {
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(options.connect_timeout));
-        http.set_keepalive(Some(Duration::from_secs(60)));
-        let builder = HttpsConnectorBuilder::new().with_tls_config((*tls).clone()).https_or_http();
-        let connector = match options.http2 {
-            Http2::Never => builder.enable_http1().wrap_connector(http),
-            Http2::Always => builder.enable_http2().wrap_connector(http),
-            Http2::Auto => builder.enable_all_versions().wrap_connector(http),
+        let clients = Clients { options, tls };
+        let pool = match options.http2 {
+            Http2::Never => Pool::Http1(Renewable::new(clients)),
+            Http2::Auto(lanes) | Http2::Always(lanes) => {
+                Pool::Http2 { lanes: Lanes::new(lanes), plain: Renewable::new(clients.clone()), clients }
+            }
         };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(options.max_idle_per_host)
-            .pool_idle_timeout(Duration::from_secs(90))
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http2_only(options.http2 == Http2::Always)
-            .http2_adaptive_window(true)
-            .http1_max_buf_size(MAX_BUFFER)
-            .build(connector);
-        Self { client }
+        Self { pool }
+    }
+
+    /// The client for a call, and its place on it.
+    fn client(&self, uri: &Uri) -> Result<(&Renewable, Option<Place>), SendError> {
+        match &self.pool {
+            Pool::Http1(client) => Ok((client, None)),
+            // HTTP/2 is agreed upon within TLS alone, unless it is known.
+            Pool::Http2 { plain, clients, .. } if uri.scheme() == Some(&Scheme::HTTP) && !clients.knows_http2() => {
+                Ok((plain, None))
+            }
+            Pool::Http2 { lanes, clients, .. } => {
+                let taken = lanes.take(|| Renewable::new(clients.clone())).map(|(client, place)| (client, Some(place)));
+                taken.ok_or_else(|| SendError::Connect(full(lanes.options())))
+            }
+        }
     }
 
     async fn call(&self, mut call: Call) -> Result<Answer, SendError> {
         let first_byte = call.first_byte;
         let mut unsigned = call.signer.is_some();
+        let (pool, place) = self.client(&call.uri)?;
+        let client = pool.current.load_full();
         let exchange = async {
             if let Some(signer) = call.signer.take() {
                 signer.sign(&mut call).await.map_err(|e| SendError::Credentials(e.to_string()))?;
                 unsigned = false;
             }
-            self.client.request(request(call)).await.map_err(|e| classify(&e))
+            client.request(request(call)).await.map_err(|e| classify(&e))
         };
         let outcome = tokio::time::timeout(first_byte, exchange).await;
         let response = match outcome {
@@ -92,9 +110,78 @@ impl HttpProvider {
             }
             Err(_) => return Err(SendError::FirstByteTimeout(first_byte)),
         };
-        let (head, body) = response.into_parts();
-        Ok(Answer { status: head.status, headers: head.headers, body: AnswerBody::Network(body) })
+        let (head, incoming) = response.into_parts();
+        if let Some(why) = unsound(&head) {
+            pool.renew();
+            return Err(SendError::Broken(why.to_owned()));
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body: AnswerBody::Network { incoming, place } })
     }
+}
+
+/// A client that can be replaced.
+#[derive(Debug)]
+struct Renewable {
+    clients: Clients,
+    current: ArcSwap<OneClient>,
+}
+
+impl Renewable {
+    fn new(clients: Clients) -> Self {
+        let current = ArcSwap::from_pointee(clients.make());
+        Self { clients, current }
+    }
+
+    /// Lets go of all its connections once what is under way on them has ended: one of them is not to be
+    /// used again, and which one it is hyper keeps to itself.
+    fn renew(&self) {
+        self.current.store(Arc::new(self.clients.make()));
+    }
+}
+
+/// What clients are made of.
+#[derive(Clone, Debug)]
+struct Clients {
+    options: PoolOptions,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Clients {
+    fn knows_http2(&self) -> bool {
+        matches!(self.options.http2, Http2::Always(_))
+    }
+
+    fn make(&self) -> OneClient {
+        let mut http = HttpConnector::new();
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(self.options.connect_timeout));
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        let builder = HttpsConnectorBuilder::new().with_tls_config((*self.tls).clone()).https_or_http();
+        let connector = match self.options.http2 {
+            Http2::Never => builder.enable_http1().wrap_connector(http),
+            Http2::Always(_) => builder.enable_http2().wrap_connector(http),
+            Http2::Auto(_) => builder.enable_all_versions().wrap_connector(http),
+        };
+        Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(self.options.max_idle_per_host)
+            .pool_idle_timeout(Duration::from_secs(90))
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_only(self.knows_http2())
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PONG)
+            .http1_max_buf_size(MAX_BUFFER)
+            .build(connector)
+    }
+}
+
+fn full(LaneOptions { connections, streams }: LaneOptions) -> String {
+    format!(
+        "its {connections} HTTP/2 connections have {streams} calls each, as many as they may \
+         (pool.http2_connections, pool.http2_streams)"
+    )
 }
 
 fn request(call: Call) -> Request<CallBody> {
@@ -105,6 +192,20 @@ fn request(call: Call) -> Request<CallBody> {
     *request.headers_mut() = call.headers;
     request
 }
+
+/// What makes an answer one that nobody can rely on. 1xx before an answer are hyper's to swallow.
+fn unsound(head: &http::response::Parts) -> Option<&'static str> {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Some("it switched protocols, which nobody asked for (101)");
+    }
+    let both =
+        head.headers.contains_key(header::TRANSFER_ENCODING) && head.headers.contains_key(header::CONTENT_LENGTH);
+    both.then_some("its answer has both Content-Length and Transfer-Encoding, and so no certain end")
+}
+
+/// A connection over HTTP/2 with calls on it, from which nothing comes, is asked whether it lives.
+const PING: Duration = Duration::from_secs(15);
+const PONG: Duration = Duration::from_secs(10);
 
 /// Bounds hyper's read buffer of a connection, and with it an answer's headers.
 const MAX_BUFFER: usize = 128 * 1024;

@@ -521,7 +521,9 @@ async fn an_id_in_a_path_stays_in_its_segment() {
         match seen {
             Some(seen) => assert_eq!(upstream.seen()[before..][0].path, seen, "{}", reply.text()),
             None => {
-                assert_eq!((reply.status, upstream.seen().len()), (StatusCode::NOT_FOUND, before), "{path}");
+                // What others may read as another path is refused before it is routed.
+                let status = if path.ends_with("%ff") { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
+                assert_eq!((reply.status, upstream.seen().len()), (status, before), "{path}");
                 error_of(&reply);
             }
         }
@@ -565,7 +567,6 @@ async fn methods_that_are_not_allowed_are_told_with_those_that_are() {
         ("HEAD", "/v1/files", passed, true),
         ("OPTIONS", "/v1/files", passed, true),
         ("TRACE", "/v1/files/file-1", passed, true),
-        ("CONNECT", "/v1/files", passed, true),
         ("BREW", "/v1/responses", passed, true),
         ("TRACE", "/v1/models/m", passed, true),
         ("POST", "/v1/models", "get,head", false),
@@ -669,19 +670,25 @@ async fn heads_that_are_no_http_close_the_connection_and_nothing_else() {
     ] {
         let answer = exchange(&gateway, format!("{head}\r\nx-api-key: {key}\r\n\r\n{body}").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{head:?}: {answer:?}");
-        assert_eq!(answer.matches("HTTP/1.").count(), 1, "what follows is not taken for a request: {answer:?}");
+        assert_eq!(answer.matches("HTTP/1.1 4").count(), 1, "what follows is not taken for a request: {answer:?}");
+        let (head, body) = split(&answer);
+        assert!(head.contains("\r\nconnection: close") && body["error"]["message"].is_string(), "in words: {answer}");
     }
     let junk = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n\0\0junk\r\n\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n";
     let answer = exchange(&gateway, junk.as_bytes()).await;
-    let statuses: Vec<_> =
-        answer.matches("HTTP/1.1 ").zip(answer.split("HTTP/1.1 ").skip(1)).map(|(_, rest)| &rest[..3]).collect();
+    let statuses: Vec<_> = answer
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .map(|rest| &rest[..3])
+        .filter(|status| status.parse::<u16>().is_ok())
+        .collect();
     assert_eq!(statuses, ["200", "400"], "one request, then junk, then nothing: {answer}");
     assert!(upstream.seen().is_empty());
     assert!(gateway.rows().await.is_empty(), "none of it was a request");
 }
 
 #[tokio::test]
-async fn a_length_beside_chunks_does_not_count() {
+async fn a_length_beside_chunks_is_refused() {
     let (upstream, gateway, key) = content().await;
     let body = r#"{"model":"up/m","messages":[]}"#;
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
@@ -697,12 +704,10 @@ async fn a_length_beside_chunks_does_not_count() {
             let before = upstream.seen().len();
             let head = head("POST", path, &key, &format!("content-type: {kind}\r\n{both}"));
             let answer = exchange(&gateway, format!("{head}{chunked}{smuggled}").as_bytes()).await;
-            assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-            assert_eq!(answer.matches("HTTP/1.1").count(), 1, "the connection ends there: {answer}");
-            let seen = &upstream.seen()[before..];
-            assert_eq!(seen.len(), 1, "{seen:?}");
-            let length = seen[0].headers.get("content-length").map(|v| v.to_str().unwrap().to_owned());
-            assert!(length.is_none_or(|length| length == seen[0].body.len().to_string()), "{seen:?}");
+            assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+            assert_eq!(split(&answer).1["error"]["code"], "invalid_transfer_encoding", "{answer}");
+            assert_eq!(answer.matches("\r\nx-request-id: ").count(), 1, "the connection ends there: {answer}");
+            assert_eq!(upstream.seen().len(), before);
         }
     }
 }

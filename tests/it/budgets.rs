@@ -321,6 +321,153 @@ async fn a_prompt_that_fits_when_it_is_counted_is_served() {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
 }
 
+/// A provider of OpenAI's models, and one that only the configuration knows.
+async fn of_openai(db: &Database, upstream: &Upstream) -> Gateway {
+    let yaml = format!(
+        "providers:\n  up: {{ kind: openai, base_url: \"{}\", api_key: upstream-secret }}\nprices:\n  up/priced: {{ input: \"1.00\", output: \"2.00\" }}\n",
+        upstream.url()
+    );
+    Setup::new(yaml).database(&db.url).start().await
+}
+
+/// One nano-dollar less, as decimal text.
+fn one_less(usd: &str) -> String {
+    let nano: i64 = usd.replace('.', "").parse().unwrap();
+    format!("{}.{:09}", (nano - 1) / 1_000_000_000, (nano - 1) % 1_000_000_000)
+}
+
+/// Posts a body in OpenAI's or, with its version, in Anthropic's form.
+async fn post_as(gateway: &Gateway, key: &str, path: &str, body: &Value) -> Reply {
+    let auth = format!("Bearer {key}");
+    let mut headers = vec![("authorization", auth.as_str()), ("content-type", "application/json")];
+    if body["system"].is_string() {
+        headers.push(("anthropic-version", "2023-06-01"));
+    }
+    gateway.request(Method::POST, path, &headers, body.to_string()).await
+}
+
+/// What the estimate says of the body's one target: a budget of that much lets it through, a budget of
+/// one nano-dollar less refuses it and says why.
+async fn check_worst(gateway: &Gateway, path: &str, body: &Value) -> Value {
+    let told = post_as(gateway, &gateway.plain_key().await, "/v1/estimate", body).await;
+    assert_eq!(told.status, StatusCode::OK, "{}", told.text());
+    let told = told.json()["targets"][0].clone();
+    let worst = told["worst_usd"].as_str().unwrap_or_else(|| panic!("{told:#}")).to_owned();
+    for (usd, status) in [(worst.clone(), StatusCode::OK), (one_less(&worst), StatusCode::PAYMENT_REQUIRED)] {
+        let (_, key) = gateway.key(json!({"budget": {"usd": usd, "period": "total"}})).await;
+        let reply = post_as(gateway, &key, path, body).await;
+        assert_eq!(reply.status, status, "{usd} of {worst} for {body}: {}", reply.text());
+        if status == StatusCode::PAYMENT_REQUIRED {
+            assert!(reply.text().contains(&format!("could cost {worst} USD")), "{}", reply.text());
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn the_estimate_is_what_a_budget_must_have_left() {
+    let db = Database::sqlite();
+    let upstream = upstream(1).await;
+    let gateway = of_openai(&db, &upstream).await;
+    let image = json!([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}, {"type": "text", "text": "what?"}]);
+    let user = |content: Value| json!([{"role": "user", "content": content}]);
+    let chats = [
+        chat(100),
+        json!({"model": "up/gpt-4o-mini", "max_tokens": 50, "messages": user(json!("so it is. ".repeat(50)))}),
+        json!({"model": "up/gpt-4o-mini", "n": 3, "messages": user(json!("hi"))}),
+        json!({"model": "up/gpt-4o-mini", "service_tier": "default", "max_tokens": 1, "messages": user(json!("hi"))}),
+        json!({"model": "up/gpt-4o-mini", "max_tokens": 1, "messages": user(image.clone())}),
+    ];
+    for body in &chats {
+        check_worst(&gateway, "/v1/chat/completions", body).await;
+    }
+    let assumed =
+        check_worst(&gateway, "/v1/chat/completions", &json!({"model": "up/priced", "messages": user(image)})).await;
+    assert_eq!(assumed["most_output_tokens"], 32_768);
+    let words = assumed["assumes"].to_string();
+    assert!(words.contains("at most 2 pictures") && words.contains("no max_tokens"), "{words}");
+    let responses = json!({"model": "up/gpt-4o-mini", "input": "hi", "max_output_tokens": 20});
+    let told = check_worst(&gateway, "/v1/responses", &responses).await;
+    assert_eq!(told["assumes"], json!([]));
+    let messages =
+        json!({"model": "up/gpt-4o-mini", "max_tokens": 9, "system": "be brief", "messages": user(json!("hi"))});
+    check_worst(&gateway, "/v1/messages", &messages).await;
+}
+
+#[tokio::test]
+async fn searches_that_the_provider_runs_are_held() {
+    let db = Database::sqlite();
+    let upstream = upstream(1).await;
+    let yaml = format!(
+        "providers:\n  up: {{ kind: openai, base_url: \"{}\", api_key: upstream-secret }}\nprices:\n  \
+         up/finder: {{ input: \"1.00\", output: \"2.00\", per_web_search: \"0.01\" }}\n",
+        upstream.url()
+    );
+    let gateway = Setup::new(yaml).database(&db.url).start().await;
+    let messages = |tools: Value| {
+        json!({"model": "up/finder", "max_tokens": 9, "system": "be brief", "tools": tools,
+        "messages": [{"role": "user", "content": "what is new?"}]})
+    };
+    let responses = |more: Value| {
+        let mut body = json!({"model": "up/finder", "input": "what is new?", "max_output_tokens": 9});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let estimate =
+        async |body: Value| post_as(&gateway, &gateway.plain_key().await, "/v1/estimate", &body).await.json();
+    // A cent each, and what each finds.
+    let nano = |told: &Value| told["worst_usd"].as_str().unwrap().replace('.', "").parse::<u64>().unwrap();
+    let prompt = |told: &Value| told["most_input_tokens"].as_u64().unwrap();
+    let bounded = json!([{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]);
+    let told = estimate(messages(bounded)).await["targets"][0].clone();
+    assert_eq!(told["most_web_searches"], 3, "{told:#}");
+    assert_eq!(nano(&told), prompt(&told) * 1_000 + 9 * 2_000 + 3 * 10_000_000);
+    assert!(prompt(&told) > 3 * 8_192 && prompt(&told) < 3 * 8_192 + 500, "{told:#}");
+    for (more, searches, assumed) in [
+        (json!({"tools": [{"type": "web_search"}], "max_tool_calls": 2}), 2, false),
+        (json!({"tools": [{"type": "web_search_preview"}]}), 10, true),
+        (json!({"tools": [{"type": "function", "name": "web_search", "parameters": {}}]}), 0, false),
+    ] {
+        let told = check_worst(&gateway, "/v1/responses", &responses(more)).await;
+        assert_eq!(told["most_web_searches"], searches, "{told:#}");
+        assert_eq!(nano(&told), prompt(&told) * 1_000 + 9 * 2_000 + searches * 10_000_000);
+        assert_eq!(told["assumes"].to_string().contains("10 searches"), assumed, "{told:#}");
+    }
+    let told = estimate(responses(json!({"tools": [{"type": "web_search"}]}))).await;
+    assert_eq!(told["excludes"], json!([]), "{told:#}");
+    let told =
+        estimate(responses(json!({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}))).await;
+    assert_eq!(told["excludes"].as_array().unwrap().len(), 1, "{told:#}");
+}
+
+#[tokio::test]
+async fn an_answer_that_searched_more_than_was_held_is_charged_in_full() {
+    let db = Database::sqlite();
+    let usage = json!({"input_tokens": 10, "output_tokens": 5, "server_tool_use": {"web_search_requests": 9}});
+    let answer = json!({"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "a"}],
+        "stop_reason": "end_turn", "stop_sequence": null, "usage": usage});
+    let upstream = Upstream::scripted(vec![Script::json(answer.to_string())]).await;
+    let yaml = format!(
+        "providers:\n  ant: {{ kind: anthropic, base_url: \"{}\", api_key: upstream-secret }}\nprices:\n  \
+         ant/finder: {{ input: \"1.00\", output: \"2.00\", per_web_search: \"0.01\" }}\n",
+        upstream.url()
+    );
+    let gateway = Setup::new(yaml).database(&db.url).start().await;
+    let (id, key) = gateway.key(json!({"budget": {"usd": "0.05", "period": "total"}})).await;
+    let body = json!({"model": "ant/finder", "max_tokens": 9, "system": "be brief",
+        "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 1}],
+        "messages": [{"role": "user", "content": "what is new?"}]});
+    let reply = post_as(&gateway, &key, "/v1/messages", &body).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(settled(&gateway, &id).await["spent_usd"], "0.090020000");
+    let next = post_as(&gateway, &key, "/v1/messages", &body).await;
+    assert_eq!(
+        (next.status, upstream.seen().len()),
+        (StatusCode::PAYMENT_REQUIRED, 1),
+        "the next waits until it is paid"
+    );
+}
+
 #[tokio::test]
 async fn a_session_that_runs_away_is_stopped() {
     let db = Database::sqlite();

@@ -214,7 +214,7 @@ budgets:
 async fn declared_budgets_are_those_of_the_database(db: Database) {
     let start = |yaml: &str| Setup::new(yaml).database(&db.url).clock(Clock::mock(EPOCH)).start();
     // Two replicas at once.
-    let (gateway, other) = futures_util::future::join(start(DECLARED), start(DECLARED)).await;
+    let (gateway, other) = futures_util::future::join(Box::pin(start(DECLARED)), Box::pin(start(DECLARED))).await;
     let mut all = get(&gateway, BUDGETS).await["data"].as_array().unwrap().clone();
     assert_eq!(all.len(), 8);
     assert!(all.iter().all(|budget| budget["origin"] == "config"));

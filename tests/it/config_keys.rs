@@ -56,6 +56,10 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("brake.session_usd", "a_session_that_runs_away_is_stopped"),
     ("budget_policy.unknown", "before_budgets_are_known_requests_are_refused_or_allowed"),
     ("budget_policy.unpriced", "what_has_no_price_is_refused_under_a_budget_or_allowed"),
+    ("chaos.enabled", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
+    ("chaos.faults[].fault", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
+    ("chaos.faults[].model", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
+    ("chaos.faults[].provider", "chaos_makes_calls_go_wrong_where_it_is_enabled"),
     ("budgets", "every_budget_of_the_line_counts"),
     ("budgets[].carry_over", "declared_budgets_are_those_of_the_database"),
     ("budgets[].key", "every_budget_of_the_line_counts"),
@@ -179,6 +183,8 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("providers.*.paths", "paths_of_operations_are_configured"),
     ("providers.*.paths.*", "paths_of_operations_are_configured"),
     ("providers.*.pool.http2", "http2_is_spoken_where_it_is_demanded"),
+    ("providers.*.pool.http2_connections", "f10_streams_get_connections_as_they_need_them"),
+    ("providers.*.pool.http2_streams", "f10_streams_get_connections_as_they_need_them"),
     ("providers.*.pool.max_idle_per_host", "idle_connections_are_kept_as_configured"),
     ("providers.*.quirks", "quirks_of_a_provider_are_configured"),
     ("providers.*.timeouts.between_chunks", "a_stall_between_chunks_ends_in_a_timeout_event"),
@@ -199,16 +205,24 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("routing.max_ejected_percent", "not_everything_is_left_alone"),
     ("routing.retry_percent", "second_tries_are_a_share_of_all"),
     ("server.body_idle_timeout", "a_body_that_stalls_is_given_up"),
+    ("server.body_min_rate", "f39_a_body_that_trickles_is_given_up"),
     ("server.body_limit", "large_requests_are_refused"),
     ("server.drain_timeout", "a_stream_that_outlives_the_drain_is_interrupted"),
     ("server.handover", "a_restart_by_hand_over_fails_no_request"),
     ("server.header_timeout", "a_head_that_does_not_come_is_given_up"),
+    ("server.idle_timeout", "an_idle_connection_is_closed_in_silence"),
     ("server.listen", "it_listens_where_the_file_says_and_the_flag_goes_before_it"),
     ("server.max_body_memory", "beyond_max_body_memory_the_answer_is_overloaded"),
     ("server.max_connections", "beyond_max_connections_a_client_waits"),
+    ("server.max_connections_per_address", "one_address_gets_so_many_connections"),
     ("server.max_in_flight", "beyond_max_in_flight_the_answer_is_overloaded"),
     ("server.metrics_listen", "metrics_have_an_address_of_their_own"),
     ("server.request_timeout", "retries_stop_at_the_deadline"),
+    ("server.tls.cert", "https_is_spoken_and_new_certificates_are_taken_up"),
+    ("server.tls.client_ca", "clients_need_a_certificate_where_that_is_said"),
+    ("server.tls.key", "https_is_spoken_and_new_certificates_are_taken_up"),
+    ("server.trusted_proxies", "a_trusted_proxy_tells_whom_it_speaks_for"),
+    ("server.write_timeout", "f38_a_client_that_does_not_read_is_given_up"),
     ("server.upload_limit", "large_requests_are_refused"),
 ];
 
@@ -337,7 +351,7 @@ async fn with(url: &str, settings: &str) -> (Gateway, String) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the runtime of the test ends its tasks")]
-fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) {
+pub(crate) fn spawn<F: Future<Output = ()> + Send + 'static>(task: F) {
     tokio::spawn(task);
 }
 
@@ -566,14 +580,14 @@ async fn a_provider_that_is_not_enabled_is_not_there() {
 
 #[tokio::test]
 async fn faults_are_made_where_they_are_allowed() {
-    for (settings, expected) in [("forbidden", StatusCode::OK), ("allowed", StatusCode::SERVICE_UNAVAILABLE)] {
+    for (settings, expected) in [("forbidden", StatusCode::FORBIDDEN), ("allowed", StatusCode::SERVICE_UNAVAILABLE)] {
         let gateway = Setup::new(format!("providers: {{ demo: {{ faults: {settings} }} }}\n")).start().await;
         let key = gateway.plain_key().await;
         let headers = [("x-api-key", key.as_str()), ("x-weir-fault", "status=503")];
         let body = chat("demo/chat").to_string();
         let reply = gateway.request(Method::POST, "/v1/chat/completions", &headers, body).await;
         assert_eq!(reply.status, expected, "{settings}");
-        assert_eq!(reply.header("x-weir-warnings").is_some(), settings == "forbidden");
+        assert_eq!(reply.header("x-weir-warnings").is_some(), settings == "allowed");
     }
 }
 

@@ -108,6 +108,57 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The process dies while an upstream is at a request under a budget: it is charged at the dearest tier that
+/// the answer could have named, which is what was held.
+#[tokio::test]
+async fn what_died_under_a_budget_costs_what_its_dearest_tier_costs() {
+    let check = async |member: Value, tier: Option<&str>, times: u64| {
+        let upstream = Upstream::start(|_| Script::stream(vec![Step::Hang])).await;
+        let (db, root, copied) = (Database::sqlite(), TempDir::new().unwrap(), TempDir::new().unwrap());
+        let yaml = |root: &Path| {
+            format!(
+                "providers:\n  up: {{ kind: openai-compatible, base_url: \"{}\", api_key: k }}\nprices:\n  up/tiered:\n    input: \"1\"\n    output: \"2\"\n    \
+                 tiers: {{ flex: {{ input: \"0.5\" }}, priority: {{ input: \"3\" }} }}\n\
+                 keys: [{{ name: ci, key: {KEY}, budget: {{ usd: \"5\", period: total }} }}]\nledger: {{ journal: \"{}\" }}\n",
+                upstream.url(),
+                root.display()
+            )
+        };
+        let first = Setup::new(yaml(root.path())).database(&db.url).start().await;
+        let mut body =
+            json!({"model": "up/tiered", "max_tokens": 1000, "messages": [{"role": "user", "content": "hi"}]});
+        body.as_object_mut().unwrap().extend(member.as_object().unwrap().clone());
+        let told = first.post(KEY, "/v1/estimate", body.clone()).await.json()["targets"][0].clone();
+        let auth = format!("Bearer {KEY}");
+        let headers = [("authorization", auth.as_str()), ("content-type", "application/json")];
+        let asking = first.request(http::Method::POST, "/v1/chat/completions", &headers, body.to_string());
+        let died = async {
+            eventually("the upstream has it", async || (upstream.seen().len() == 1).then_some(())).await;
+            copy(root.path(), copied.path());
+        };
+        tokio::select! {
+            reply = asking => panic!("{}", reply.text()),
+            () = died => {}
+        }
+        let other = Database::sqlite();
+        let second = Setup::new(yaml(copied.path())).database(&other.url).start().await;
+        let rows = second.wait_rows(2).await;
+        let row = rows.iter().find(|row| row["status"] == "interrupted").unwrap_or_else(|| panic!("{rows:#?}"));
+        let mut connection = SqliteConnection::connect(&other.url).await.unwrap();
+        let query = sqlx::query_scalar("SELECT tier FROM usage WHERE status = 'interrupted'");
+        let kept: Option<String> = query.fetch_one(&mut connection).await.unwrap();
+        assert_eq!(kept.as_deref(), tier, "by which it is rated anew");
+        let tokens = |name: &str| row[name].as_u64().unwrap();
+        let nano = times * (tokens("input_tokens") * 1_000 + tokens("output_tokens") * 2_000);
+        assert_eq!(row["cost_usd"], format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000), "{row:#}");
+        assert_eq!(row["cost_usd"], told["worst_usd"], "what was held, as the estimate says it");
+    };
+    check(json!({"service_tier": "priority"}), Some("priority"), 3).await;
+    check(json!({}), Some("priority"), 3).await;
+    check(json!({"service_tier": "default"}), None, 1).await;
+    check(json!({"service_tier": "flex"}), None, 1).await;
+}
+
 #[tokio::test]
 async fn whoever_has_the_end_of_an_answer_is_in_the_journal() {
     let stream = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n";

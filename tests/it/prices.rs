@@ -337,10 +337,11 @@ async fn a_request_is_estimated(db: Database) {
     let told = told.json();
     assert_eq!(told["expected_output"], json!({"basis": "default", "tokens": 500}));
     let [mini, own] = told["targets"].as_array().unwrap().as_slice() else { panic!("{told:#}") };
-    // Two words in a message, counted: 8 * 0.15 + 100 * 0.60, or at priority's 0.25 and 1.00.
+    // Two words in a message, counted: 8 * 0.15 + 100 * 0.60. At worst it is its JSON's 23 tokens and 16 more
+    // for whatever the template adds, at priority's 0.25 and 1.00.
     assert_eq!((&mini["target"], &mini["input_tokens"]), (&json!("up/gpt-4o-mini"), &json!(8)));
     assert_eq!((&mini["counted_by"], &mini["output_tokens"]), (&json!("o200k_base"), &json!(100)));
-    assert_eq!((&mini["expected_usd"], &mini["worst_usd"]), (&json!("0.000061200"), &json!("0.000102000")));
+    assert_eq!((&mini["expected_usd"], &mini["worst_usd"]), (&json!("0.000061200"), &json!("0.000109750")));
     assert!(mini["price_version"].as_str().unwrap().starts_with("catalog-"));
     // No tokenizer is known: by its size, and at worst a token a byte.
     assert_eq!((&own["counted_by"], &own["most_output_tokens"]), (&json!("size"), &json!(100)));
@@ -421,6 +422,43 @@ async fn prices_have_steps_tiers_and_cheap_hours() {
     assert_eq!(cost(&gateway, &key, "up/night").await, "0.030000000", "on a Wednesday morning");
     gateway.clock.advance(Duration::from_secs(3_600));
     assert_eq!(cost(&gateway, &key, "up/night").await, "0.300000000");
+}
+
+#[tokio::test]
+async fn a_price_is_that_of_the_place() {
+    let up = using(thousand()).await;
+    let yaml = format!(
+        "providers:\n  here: {{ kind: bedrock, base_url: \"{0}\", api_key: k }}\n  \
+         gov: {{ kind: bedrock, base_url: \"{0}\", api_key: k, vars: {{ region: us-gov-west-1 }} }}\n",
+        up.url()
+    );
+    let gateway = Setup::new(yaml).start().await;
+    let key = gateway.plain_key().await;
+    let version = async |model: &str| {
+        let told = estimate(&gateway, &key, chat(model)).await.json();
+        let target = &told["targets"][0];
+        (target["expected_usd"].clone(), target["price_version"].as_str().unwrap().to_owned())
+    };
+    let sonnet = "anthropic.claude-sonnet-4-5-20250929-v1:0";
+    let (here, gov) = (version(&format!("here/{sonnet}")).await, version(&format!("gov/{sonnet}")).await);
+    assert_ne!(here.1, gov.1);
+    let nano = |usd: &Value| usd.as_str().unwrap().replace('.', "").parse::<u64>().unwrap();
+    // 3.60 and 18 instead of 3 and 15.
+    assert_eq!(nano(&gov.0) * 10, nano(&here.0) * 12);
+}
+
+#[test]
+fn the_command_line_shows_the_price_of_the_place() {
+    let home = Home::new();
+    let text = "providers:\n  eu: { kind: openai, base_url: \"https://eu.api.openai.com/v1\", api_key: k }\n  \
+        gov: { kind: bedrock, vars: { region: us-gov-west-1 } }\n";
+    let file = home.file("weir.yaml", text);
+    let shown = |model: &str| home.run(&["prices", "show", model, "--config", &file]).out;
+    let eu = shown("eu/gpt-5.4");
+    assert!(eu.contains("times 1.1 (regional_processing_eu)") && eu.contains("*regional_processing_eu"), "{eu}");
+    assert!(!shown("eu/gpt-4o-mini").contains("times"), "it has no such factor");
+    let gov = shown("gov/anthropic.claude-sonnet-4-5-20250929-v1:0");
+    assert!(gov.contains("of region us-gov-west-1"), "{gov}");
 }
 
 #[test]

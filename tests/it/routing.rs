@@ -266,6 +266,24 @@ async fn a_key_that_is_refused_is_not_used_again() {
 }
 
 #[tokio::test]
+async fn the_only_key_that_is_refused_is_tried_again_too() {
+    let up = Upstream::scripted(vec![Script::status(401, "{}"), Script::json(ANSWER)]).await;
+    let bench = Bench::new(routed(&[&up.url()], "", "  m: a/x\n")).await;
+    let ask = async || bench.ask(json!({"model": "m", "messages": []}), &[]).await;
+    for _ in 0..2 {
+        let refused = ask().await;
+        assert_eq!(
+            (refused.status, refused.code().as_str()),
+            (StatusCode::BAD_GATEWAY, "upstream_credentials_rejected")
+        );
+    }
+    assert_eq!(up.seen().len(), 1);
+    bench.clock.advance(Duration::from_secs(300));
+    assert_eq!((ask().await.status, ask().await.status), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(bench.provider("a").await["keys"][0]["state"], "ok");
+}
+
+#[tokio::test]
 async fn second_tries_are_a_share_of_all() {
     for (percent, tries) in [(0, 10), (50, 30)] {
         let up = failing(500).await;

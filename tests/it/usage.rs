@@ -78,7 +78,7 @@ async fn a_row_has_every_field(db: Database) {
 
 async fn a_row_has_the_warnings_of_its_answer(db: Database) {
     let upstream = Upstream::scripted(vec![used(&json!({"prompt_tokens": 1, "completion_tokens": 1}))]).await;
-    let yaml = one_provider(&upstream.url()).replace("api_key:", "unsupported: [seed], api_key:");
+    let yaml = one_provider(&upstream.url()).replace("api_key:", "unsupported: [seed], faults: allowed, api_key:");
     let gateway = Setup::new(yaml).database(&db.url).start().await;
     let key = gateway.plain_key().await;
     let mut body = chat("up/m");
@@ -98,7 +98,7 @@ async fn a_row_has_the_warnings_of_its_answer(db: Database) {
     let csv = gateway.get(ADMIN, "/v1/usage?format=csv").await.text();
     let mut lines = csv.lines();
     assert!(lines.next().unwrap().ends_with(",metadata,warnings"), "{csv}");
-    assert!(lines.next().unwrap().contains("does not allow it\"\""), "{csv}");
+    assert!(lines.next().unwrap().contains("fault injected at up: status=503 (request)\"\""), "{csv}");
     assert!(lines.next().unwrap().ends_with(",[]"), "{csv}");
     assert!(lines.next().unwrap().ends_with(&format!(",\"[\"\"{told}\"\"]\"")), "{csv}");
 }

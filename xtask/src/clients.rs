@@ -70,6 +70,8 @@ auth: {{ admin_key: "${{WEIR_ADMIN_KEY}}" }}
 providers:
   demo: {{}}
   scripted: {{ kind: openai-compatible, base_url: "{upstream}/v1", api_key: "{UPSTREAM_KEY}" }}
+  # A key that a provider refuses is not used for anything else there.
+  refusing: {{ kind: openai-compatible, base_url: "{upstream}/v1", api_key: "{UPSTREAM_KEY}" }}
   openai: {{ base_url: "{dialects}/openai/v1", api_key: "{UPSTREAM_KEY}" }}
   responses-only: {{ kind: openai, base_url: "{dialects}/openai/v1", api_key: "{UPSTREAM_KEY}", operations: [responses] }}
   anthropic: {{ base_url: "{dialects}/anthropic/v1", api_key: "{UPSTREAM_KEY}" }}

@@ -11,6 +11,7 @@ pub mod estimate;
 pub mod eventstream;
 pub mod fault;
 pub mod gemini;
+pub mod http1;
 pub mod hub;
 pub mod json;
 pub mod multipart;

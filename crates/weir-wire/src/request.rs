@@ -8,14 +8,17 @@ mod keys;
 mod messages;
 mod read;
 mod rewrite;
+mod searches;
 mod size;
 
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use rewrite::{Change, Segments};
+pub use searches::Searches;
 pub use size::PromptSize;
 
 use crate::json::{Kind, Span, string_at};
@@ -167,12 +170,23 @@ impl Peek {
         self.members.iter().find(named).is_some_and(|member| member.value.of(body) == b"false")
     }
 
-    /// A top-level member's text, if it is one. `body` is what was read.
+    /// The text of this top-level member, if it is one. `body` is what was read.
     #[must_use]
-    pub fn text(&self, body: &[u8], name: &str) -> Option<String> {
-        let named = |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
-        let member = self.members.iter().find(named)?;
-        string_at(body, member.value).map(Into::into)
+    pub fn text_member<'b>(&self, body: &'b [u8], name: &str) -> Option<Cow<'b, str>> {
+        self.values(body, name).next().and_then(|value| string_at(body, value))
+    }
+
+    /// The searches that the body lets the provider run, in any dialect; none where it does not. What a
+    /// model does without being told is not in it. `body` is what was read.
+    #[must_use]
+    pub fn searches(&self, body: &[u8]) -> Option<Searches> {
+        searches::searches(self, body)
+    }
+
+    /// Where the values of this top-level member lie.
+    fn values(&self, body: &[u8], name: &str) -> impl Iterator<Item = Span> {
+        let named = move |member: &&Member| string_at(body, member.key).is_some_and(|key| key == name);
+        self.members.iter().filter(named).map(|member| member.value)
     }
 
     /// How large the prompt is: see [`PromptSize`]. `body` is what was read.

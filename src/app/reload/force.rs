@@ -75,6 +75,10 @@ impl Reloader {
 fn settings(gateway: &Gateway, config: &Config) {
     gateway.dispatcher.policy.store(Arc::new(policy(config)));
     gateway.dispatcher.retries.set_percent(config.routing.retry_percent);
+    for warning in config.chaos.warnings() {
+        tracing::warn!("{warning}");
+    }
+    gateway.meter.metrics.chaos_active.set(i64::from(config.chaos.is_active()));
     gateway.brake.set_limits(brake_limits(config));
     gateway.body_memory.set_most(config.server.max_body_memory);
     if let Some(key) = &config.auth.admin_key {

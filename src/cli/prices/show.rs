@@ -13,9 +13,10 @@ use crate::cli::connect::ConnectArgs;
 use crate::cli::{FAILED, load, table};
 use crate::clock::{Clock, UnixMs};
 use crate::config::{Config, PriceSheet};
-use crate::price::Prices;
+use crate::price::{Place, Prices};
 use crate::record::{moment, rfc3339};
-use crate::snapshot::prices::{own, version};
+use crate::snapshot::build::Env;
+use crate::snapshot::prices::{own, place, version};
 
 /// Shows what there is, of each provider the price in force first. Answers the exit code.
 pub(super) async fn run(
@@ -34,7 +35,7 @@ pub(super) async fn run(
     // A gateway elsewhere has a configuration of its own, which it does not tell.
     let config = if remote { Config { prices: Default::default(), ..config } } else { config };
     let stored = if remote || is_there(&config) { stored(model, connect, env, err).await } else { Vec::new() };
-    let found = find(model, &config, stored, Clock::system().unix_ms());
+    let found = find(model, &config, env, stored, Clock::system().unix_ms());
     if found.is_empty() {
         let _ = writeln!(err, "weir: no price is known for '{model}'{}", hint(model));
         return FAILED;
@@ -84,7 +85,7 @@ fn hint(model: &str) -> String {
 
 /// Every price of the model, by `provider/model`: the database's, the configuration's, the catalogue's,
 /// each source with the newest first.
-fn find(model: &str, config: &Config, stored: Vec<Value>, now: UnixMs) -> Vec<Value> {
+fn find(model: &str, config: &Config, env: Env<'_>, stored: Vec<Value>, now: UnixMs) -> Vec<Value> {
     let mut entries: Vec<Value> = stored.into_iter().rev().map(of_database).collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(moment(entry["effective_from"].as_str().unwrap_or_default())));
     let mut own: Vec<Value> = Vec::new();
@@ -93,7 +94,7 @@ fn find(model: &str, config: &Config, stored: Vec<Value>, now: UnixMs) -> Vec<Va
     }
     own.sort_by_key(|entry| std::cmp::Reverse(entry["effective_from"].as_str().and_then(moment)));
     entries.extend(own);
-    entries.extend(catalogued(model, config));
+    entries.extend(catalogued(model, config, env));
     let names: BTreeSet<String> =
         entries.iter().map(|entry| entry["model"].as_str().unwrap_or_default().to_owned()).collect();
     for name in &names {
@@ -148,23 +149,26 @@ fn of_config(name: &str, sheet: &PriceSheet) -> Value {
 }
 
 /// Of the named provider, or of all that have the model.
-fn catalogued(model: &str, config: &Config) -> Vec<Value> {
+fn catalogued(model: &str, config: &Config, env: Env<'_>) -> Vec<Value> {
     let catalog = Catalog::embedded();
     let own = model.split_once('/').and_then(|(provider, id)| {
-        let kind = config.providers.get(provider).map_or(provider, |p| p.kind_of(provider));
-        catalog.model(kind, id)
+        let entry = config.providers.get(provider).cloned().unwrap_or_default();
+        let place = place(provider, &entry, env);
+        let found = catalog.find(&place.kind, id, place.region.as_deref())?.parse()?;
+        Some((found, place))
     });
-    let of = |provider: &str, model: &Model| entry(&format!("{provider}/{}", model.id), model);
+    let of = |provider: &str, model: &Model| entry(&format!("{provider}/{}", model.id), model, &Place::default());
     match own {
         // By its own name, although the catalogue may know only its family.
-        Some(found) => vec![entry(model, &found)],
+        Some((found, place)) => vec![entry(model, &found, &place)],
         None => {
             catalog.providers_with(model).into_iter().filter_map(|p| Some(of(p, &catalog.model(p, model)?))).collect()
         }
     }
 }
 
-fn entry(name: &str, model: &Model) -> Value {
+fn entry(name: &str, model: &Model, place: &Place) -> Value {
+    let factor = place.factor.and_then(|name| model.multipliers.get(name).map(|by| json!({"name": name, "by": by})));
     let prices: Vec<Value> = model
         .prices
         .iter()
@@ -172,11 +176,18 @@ fn entry(name: &str, model: &Model) -> Value {
         .collect();
     json!({
         "model": name,
-        "version": Prices::from_model(model).map(|p| p.version().to_owned()),
+        "version": catalogued_at(model, place).map(|prices| prices.version().to_owned()),
+        "region": model.region,
+        "factor": factor,
         "source": model.source,
         "catalog": Catalog::embedded().version(),
         "prices": prices,
     })
+}
+
+fn catalogued_at(model: &Model, place: &Place) -> Option<Prices> {
+    let prices = Prices::from_model(model)?;
+    Some(place.factor.and_then(|factor| prices.multiplied(factor)).unwrap_or(prices))
 }
 
 fn print(entry: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -188,6 +199,12 @@ fn print(entry: &Value, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(note) = entry["note"].as_str() {
         write!(out, "  ({note})")?;
+    }
+    if let Some(region) = entry["region"].as_str() {
+        write!(out, "  of region {region}")?;
+    }
+    if let (Some(name), Some(by)) = (entry["factor"]["name"].as_str(), entry["factor"]["by"].as_str()) {
+        write!(out, "  each price per token times {by} ({name})")?;
     }
     writeln!(out)?;
     let mut rows = Vec::new();

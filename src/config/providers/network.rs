@@ -62,22 +62,33 @@ pub struct Pool {
     pub max_idle_per_host: u64,
     /// Whether to speak HTTP/2.
     pub http2: Http2,
+    /// Most connections for HTTP/2. Another one is opened when those before have `http2_streams` calls each;
+    /// when there is none left to open, a call fails at once.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub http2_connections: u64,
+    /// Most calls at a time on one connection for HTTP/2. No more than the upstream allows, or calls wait:
+    /// nearly all allow 100.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub http2_streams: u64,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { max_idle_per_host: 256, http2: Http2::default() }
+        Self { max_idle_per_host: 256, http2: Http2::default(), http2_connections: 100, http2_streams: 100 }
     }
 }
 
 impl Pool {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
+        let count = |field: Field<'_>| field.integer(1..=10_000);
         Self {
             max_idle_per_host: section
                 .take("max_idle_per_host", |field| field.integer(0..=100_000))
                 .unwrap_or(default.max_idle_per_host),
             http2: section.take("http2", Field::choice).unwrap_or_default(),
+            http2_connections: section.take("http2_connections", count).unwrap_or(default.http2_connections),
+            http2_streams: section.take("http2_streams", count).unwrap_or(default.http2_streams),
         }
     }
 }

@@ -51,6 +51,21 @@ fn what_is_not_of_the_type() {
 fn what_is_out_of_bounds() {
     check("server: {max_connections: 0}", &["1:27: server.max_connections: must be at least 1 and at most 1000000"]);
     check("server: {max_in_flight: -1}", &["1:25: server.max_in_flight: must be at least 1 and at most 1000000"]);
+    check(
+        "server: {max_connections_per_address: 0}",
+        &["1:39: server.max_connections_per_address: must be at least 1 and at most 1000000"],
+    );
+    check(
+        "server: {trusted_proxies: [10.0.0.0/40]}",
+        &["1:28: server.trusted_proxies[0]: expected addresses such as `10.0.0.0/8`, `192.0.2.7` or `fd00::/8`"],
+    );
+    check(
+        "server: {tls: {cert: ''}}",
+        &[
+            "1:15: server.tls: the key `key` is missing",
+            "1:22: server.tls.cert: expected the path of a file, found empty text",
+        ],
+    );
     check("server: {body_limit: 0}", &["1:22: server.body_limit: must be at least 1"]);
     check("server: {body_limit: 0MiB}", &["1:22: server.body_limit: must be above zero"]);
     check("server: {header_timeout: 0s}", &["1:26: server.header_timeout: must be above zero"]);
@@ -358,6 +373,18 @@ fn budgets() {
         "budgets: [{name: b, usd: '1', period: day, team: t}, {name: b, usd: '1', period: day, team: u}]",
         &["1:61: budgets[1].name: another budget is called `b` already"],
     );
+    let c = |entry: &str, expected: &str| check(&format!("chaos: {{faults: [{{{entry}}}]}}"), &[expected]);
+    c("fault: delay=1s", "1:18: chaos.faults[0]: exactly one of `provider` and `model` says where it goes wrong");
+    c(
+        "provider: dmeo, fault: delay=1s",
+        "1:29: chaos.faults[0].provider: no provider is called `dmeo`, did you mean `demo`?",
+    );
+    c("model: m, fault: delay=1s", "1:26: chaos.faults[0].model: no model of `models` is called `m`");
+    c(
+        "provider: demo, fault: rate=1",
+        "1:42: chaos.faults[0].fault: it says nothing that goes wrong; expected such as `status=503,rate=0.05`",
+    );
+    c("provider: demo", "1:18: chaos.faults[0]: the key `fault` is missing");
     check("brake: {repeats: 0}", &["1:18: brake.repeats: must be at least 1"]);
     check("budget_policy: {unpriced: maybe}", &["1:27: budget_policy.unpriced: expected one of refuse, allow"]);
 }

@@ -26,6 +26,14 @@ fn server() {
     check("server: {drain_timeout: 0s}", "/server/drain_timeout", r#""0s""#);
     check("server: {max_connections: 7}", "/server/max_connections", "7");
     check("server: {handover: /run/weir.sock}", "/server/handover", r#""/run/weir.sock""#);
+    check("server: {idle_timeout: 1m}", "/server/idle_timeout", r#""1m""#);
+    check("server: {body_min_rate: 1KiB}", "/server/body_min_rate", r#""1KiB""#);
+    check("server: {write_timeout: 5s}", "/server/write_timeout", r#""5s""#);
+    check("server: {max_connections_per_address: 9}", "/server/max_connections_per_address", "9");
+    let proxies = "server: {trusted_proxies: [10.0.0.0/8, '::1']}";
+    check(proxies, "/server/trusted_proxies", r#"["10.0.0.0/8","::1/128"]"#);
+    let tls = "server: {tls: {cert: /c.pem, key: k.pem, client_ca: ca.pem}}";
+    check(tls, "/server/tls", r#"{"cert":"/c.pem","key":"k.pem","client_ca":"ca.pem"}"#);
     check("server: {max_in_flight: 8}", "/server/max_in_flight", "8");
     check("server: {max_body_memory: 2MiB}", "/server/max_body_memory", r#""2MiB""#);
 }
@@ -95,6 +103,8 @@ fn providers() {
     x("timeouts: {first_byte: 2s}", "/timeouts/first_byte", r#""2s""#);
     x("timeouts: {between_chunks: 3s}", "/timeouts/between_chunks", r#""3s""#);
     x("timeouts: {total: 4s}", "/timeouts/total", r#""4s""#);
+    x("pool: {http2_connections: 3}", "/pool/http2_connections", "3");
+    x("pool: {http2_streams: 4}", "/pool/http2_streams", "4");
     x("pool: {max_idle_per_host: 0}", "/pool/max_idle_per_host", "0");
     x("pool: {http2: always}", "/pool/http2", r#""always""#);
     x("pool: {http2: never}", "/pool/http2", r#""never""#);
@@ -237,6 +247,20 @@ fn budget_policy_and_brake() {
     check("brake: {repeats: 3}", "/brake/repeats", "3");
     check("brake: {idle: 10m}", "/brake/idle", r#""10m""#);
     assert_eq!(load("brake: {}").brake.idle, Duration::from_secs(3600));
+}
+
+#[test]
+fn chaos() {
+    let fault = |entry: &str| format!("chaos: {{faults: [{{{entry}}}]}}");
+    check("chaos: {enabled: true}", "/chaos/enabled", "true");
+    check(&fault("provider: demo, fault: 'status=503, rate=0.5'"), "/chaos/faults/0/provider", r#""demo""#);
+    check(&fault("provider: demo, fault: 'status=503, rate=0.5'"), "/chaos/faults/0/fault", r#""status=503,rate=0.5""#);
+    let config = load("models: {m: demo/chat}\nchaos: {faults: [{model: m, fault: delay=1s}]}");
+    assert_eq!(config.chaos.faults[0].model.as_deref(), Some("m"));
+    assert!(!config.chaos.is_active() && config.chaos.of_model("m").next().is_none(), "it is not enabled");
+    let on = load("models: {m: demo/chat}\nchaos: {enabled: true, faults: [{model: m, fault: delay=1s}]}").chaos;
+    assert!(on.is_active() && on.of_model("m").count() == 1 && on.of_model("n").next().is_none());
+    assert!(!load("chaos: {enabled: true}").chaos.is_active() && !load("{}").chaos.is_active());
 }
 
 #[test]

@@ -17,7 +17,11 @@ const SECRET: [&str; 5] = ["authorization", "x-api-key", "api-key", "x-goog-api-
 pub(super) fn number(asked: &Asked<'_>, by: &[HashBy]) -> Option<u64> {
     let key = asked.flight.draft().caller.as_ref().map(|caller| caller.key.id.clone()).unwrap_or_default();
     let known = by.iter().find_map(|by| match by {
-        HashBy::PromptCacheKey => asked.peek.text(asked.body, "prompt_cache_key").filter(|text| !text.is_empty()),
+        HashBy::PromptCacheKey => asked
+            .peek
+            .text_member(asked.body, "prompt_cache_key")
+            .map(Into::<String>::into)
+            .filter(|text| !text.is_empty()),
         HashBy::Session => session(asked),
         HashBy::User => asked.peek.user.clone().filter(|text| !text.is_empty()),
         HashBy::Key => Some(String::new()).filter(|_| !key.is_empty()),
@@ -62,7 +66,7 @@ pub(super) fn facts(asked: &Asked<'_>) -> Map<String, Value> {
         "service_tier": peek.service_tier,
         "has_tools": peek.has_member(body, "tools"),
         "has_response_format": peek.has_member(body, "response_format") || peek.has_member(body, "text"),
-        "reasoning_effort": peek.text(body, "reasoning_effort"),
+        "reasoning_effort": peek.text_member(body, "reasoning_effort"),
     });
     let time = json!({
         "hour": at.hour(), "minute": at.minute(), "weekday": at.weekday().to_monday_one_offset(),

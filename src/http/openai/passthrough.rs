@@ -18,7 +18,7 @@ use weir_wire::usage::Usage;
 
 use super::{endpoints, kept};
 use crate::dispatch::forward::Forward;
-use crate::dispatch::{Reply, ReplyBody};
+use crate::dispatch::{Reply, ReplyBody, fault};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::http::generate::{deadline, respond, take_tokens, upstream_headers};
@@ -156,6 +156,8 @@ fn forward(
     target: Arc<Target>,
 ) -> Result<Forward, ApiError> {
     let deadline = deadline(gateway, flight, &client)?;
+    let fault = fault::asked(&client)?;
+    fault::check(fault.as_ref(), std::iter::once(&target))?;
     let bound = bound::of(&ask, &incoming, &client, &target);
     let mut headers = upstream_headers(flight, client);
     if incoming.decoded {
@@ -176,6 +178,7 @@ fn forward(
         prompt,
         spends,
         bound,
+        fault,
         flight: Arc::clone(flight),
         deadline,
     })

@@ -24,7 +24,7 @@ const MAX_ATTEMPTS: usize = 64;
 /// No request uses a trillion tokens or costs a million dollars. With these bounds a sum needs nine
 /// million such rows to overflow.
 const MAX_COUNT: u64 = 1_000_000_000_000;
-const MAX_COST: u64 = 1_000_000_000_000_000;
+pub(super) const MAX_COST: u64 = 1_000_000_000_000_000;
 
 /// The columns of table `usage` that are not token classes, in two parts around those.
 const BEFORE: [&str; 14] = [

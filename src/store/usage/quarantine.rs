@@ -1,34 +1,101 @@
-//! Where rows go that the database refuses: what they cost must not be lost with them.
+//! Where rows go that the database refuses: what they cost must not be lost with them, and is charged to
+//! their budgets all the same.
 
 use serde_json::json;
 
 use super::classes;
-use super::prepare::{Prepared, bounded};
+use super::prepare::{MAX_COST, Prepared, bounded};
+use super::write::Batch;
 use crate::store::db::Db;
-use crate::store::error::StoreError;
-use crate::store::statement::Statement;
+use crate::store::error::{StoreError, StoreErrorKind};
+use crate::store::leases;
+use crate::store::outbox::{self, NewEvent};
+use crate::store::session::Tx;
+use crate::store::statement::{Arg, Statement};
 
 const MAX_ROW_TEXT: usize = 64 * 1024;
 const MAX_TEXT: usize = 1024;
 
 const PUT: &str = "\
 INSERT INTO usage_quarantine (at, id, key_id, team_id, user_id, provider, model, status, input_tokens, cached_tokens,
-    cache_write_tokens, output_tokens, reasoning_tokens, cost_nano, price_version, reason, row_text)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    cache_write_tokens, output_tokens, reasoning_tokens, cost_nano, price_version, reason, row_text, charges, charged_nano)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 ON CONFLICT (at, id) DO NOTHING";
 
 pub(super) fn statements() -> Vec<String> {
     vec![PUT.to_owned()]
 }
 
-/// Puts a row aside; answers 1, or 0 when it was there already.
+/// Puts a row aside and charges it to its budgets, in one transaction; answers 1, or 0 when it was there
+/// already. A row that cannot be charged is put aside uncharged.
 ///
 /// # Errors
 /// As any call to the store.
-pub(super) async fn put(db: &Db, prepared: &Prepared<'_>, reason: &StoreError) -> Result<u64, StoreError> {
+pub(super) async fn put(
+    db: &Db,
+    prepared: &Prepared<'_>,
+    batch: &Batch<'_>,
+    reason: &StoreError,
+) -> Result<u64, StoreError> {
+    tracing::error!(id = %prepared.id, %reason, "a usage row was refused by the database and put in quarantine");
+    match put_in(db, prepared, batch, reason, Some(charged(prepared))).await {
+        Err(error) if error.kind() == StoreErrorKind::Invalid => {
+            tracing::error!(id = %prepared.id, %error, "and it cannot be charged to its budgets: {error}");
+            put_in(db, prepared, batch, reason, None).await
+        }
+        put => put,
+    }
+}
+
+/// What each of its budgets is charged: what it cost, unless that cannot be true.
+fn charged(prepared: &Prepared<'_>) -> i64 {
+    let most = i64::try_from(MAX_COST).unwrap_or(i64::MAX);
+    prepared.row.cost.map_or(0, |cost| cost.0.clamp(-most, most))
+}
+
+async fn put_in(
+    db: &Db,
+    prepared: &Prepared<'_>,
+    batch: &Batch<'_>,
+    reason: &StoreError,
+    charged: Option<i64>,
+) -> Result<u64, StoreError> {
+    let charged = charged.filter(|_| !prepared.row.charges.is_empty());
+    let mut tx = db.begin().await?;
+    match fill(&mut tx, prepared, batch, reason, charged).await {
+        Ok(put) => tx.commit().await.map(|()| put),
+        Err(error) => {
+            // When even that fails, dropping the transaction closes its connection.
+            let _ = tx.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+async fn fill(
+    tx: &mut Tx,
+    prepared: &Prepared<'_>,
+    batch: &Batch<'_>,
+    reason: &StoreError,
+    charged: Option<i64>,
+) -> Result<u64, StoreError> {
+    let put = tx.execute(statement(prepared, reason, charged)?).await?;
+    if let (1, Some(charged)) = (put, charged) {
+        let charges = prepared.row.charges.iter().map(|charge| (charge.clone(), charged)).collect();
+        let spent = leases::spend(tx, batch.replica, &charges).await?;
+        let events: Vec<NewEvent> = spent.iter().flat_map(|spent| batch.told.spent(spent)).collect();
+        if !events.is_empty() {
+            outbox::put(tx, &events).await?;
+        }
+    }
+    Ok(put)
+}
+
+fn statement(prepared: &Prepared<'_>, reason: &StoreError, charged: Option<i64>) -> Result<Statement, StoreError> {
     let row = prepared.row;
     let text = |value: &Option<String>| value.as_deref().map(|v| bounded(v, MAX_TEXT).to_owned());
-    let statement = Statement::new(PUT)
+    let charges = charged.map(|_| Arg::json(&row.charges)).transpose()?;
+    Ok(Statement::new(PUT)
         .bind(prepared.at)
         .bind(prepared.id.as_str())
         .bind(text(&row.key_id).as_deref())
@@ -45,9 +112,9 @@ pub(super) async fn put(db: &Db, prepared: &Prepared<'_>, reason: &StoreError) -
         .bind(row.cost.map(|cost| cost.0))
         .bind(text(&row.price_version).as_deref())
         .bind(bounded(&reason.to_string(), MAX_TEXT))
-        .bind(bounded(&row_text(prepared), MAX_ROW_TEXT));
-    tracing::error!(id = %prepared.id, %reason, "a usage row was refused by the database and put in quarantine");
-    db.writer().await?.execute(statement).await
+        .bind(bounded(&row_text(prepared), MAX_ROW_TEXT))
+        .bind(charges.unwrap_or(Arg::Json(None)))
+        .bind(charged))
 }
 
 /// The whole row, for a person to read; what may be long comes last.

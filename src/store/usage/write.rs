@@ -20,7 +20,8 @@ use crate::store::statement::Arg;
 pub struct Inserted {
     /// Rows that are new.
     pub rows: u64,
-    /// Rows the database refused, now in table `usage_quarantine` with what they cost.
+    /// Rows the database refused, now in table `usage_quarantine` with what they cost; charged to their
+    /// budgets like any other.
     pub quarantined: u64,
 }
 
@@ -105,7 +106,7 @@ pub async fn insert(db: &Db, batch: &Batch<'_>) -> Result<Inserted, StoreError> 
     for prepared in rows.iter().map(Prepared::new) {
         match prepared.check() {
             Ok(()) => good.push(prepared),
-            Err(reason) => inserted.quarantined += quarantine::put(db, &prepared, &reason).await?,
+            Err(reason) => inserted.quarantined += quarantine::put(db, &prepared, batch, &reason).await?,
         }
     }
     // One order among all writers, so that they cannot block each other in a circle; and one row
@@ -129,7 +130,7 @@ async fn insert_good(
         match (insert_once(db, part, batch).await, part) {
             (Ok(new), _) => inserted.rows += new,
             (Err(e), [row]) if e.kind() == StoreErrorKind::Invalid => {
-                inserted.quarantined += quarantine::put(db, row, &e).await?;
+                inserted.quarantined += quarantine::put(db, row, batch, &e).await?;
             }
             (Err(e), _) if e.kind() == StoreErrorKind::Invalid => {
                 let (first, second) = part.split_at(part.len() / 2);

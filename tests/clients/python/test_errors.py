@@ -127,7 +127,7 @@ def test_an_upstreams_own_error_keeps_its_class_message_and_code(client, status,
 @pytest.mark.parametrize("status", [401, 403])
 def test_the_gateways_own_credentials_are_never_the_clients_fault(client, status):
     with pytest.raises(openai.InternalServerError) as caught:
-        client.chat.completions.create(model=f"scripted/status-{status}", messages=HELLO)
+        client.chat.completions.create(model=f"refusing/status-{status}", messages=HELLO)
     assert caught.value.status_code == 502
     assert caught.value.code == "upstream_credentials_rejected"
     assert weir.UPSTREAM_KEY not in caught.value.response.text

@@ -5,8 +5,9 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 use weir::money::NanoUsd;
 use weir::record::UsageRow;
+use weir::store::reconcile::reconcile;
 use weir::store::usage::{Filter, Inserted, ensure_partitions, export, insert_batch, page, totals};
-use weir::store::{Db, Options, StoreErrorKind};
+use weir::store::{Db, Options, StoreErrorKind, leases};
 
 use super::{NOW, on_both_engines, random_rows, usage_row};
 use crate::support;
@@ -18,6 +19,7 @@ on_both_engines!(
     a_repetition_within_a_batch_counts_once,
     a_client_may_reuse_its_id,
     poison_is_put_aside_and_the_rest_goes_in,
+    what_is_put_aside_is_charged_once,
     nul_and_oversized_text_lose_no_row,
     any_batch_size_goes_in,
     odd_times_lose_no_row,
@@ -154,6 +156,37 @@ async fn poison_is_put_aside_and_the_rest_goes_in(db: &Db) {
     assert_eq!(insert_batch(db, &batch).await.unwrap(), Inserted { rows: 46, quarantined: 4 });
     assert_eq!(requests(db).await, 46);
     assert_eq!(insert_batch(db, &batch).await.unwrap(), NOTHING);
+}
+
+async fn what_is_put_aside_is_charged_once(db: &Db) {
+    let charges = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), NOW)).collect::<Vec<_>>();
+    let row = |id: &str, cost: i64, names: &[&str]| {
+        let mut row = usage_row(id, NOW + 1);
+        (row.cost, row.charges) = (Some(NanoUsd(cost)), charges(names));
+        row
+    };
+    let (good, mut poison, mut dear, mut free) = (
+        row("good", 5, &["a", "b"]),
+        row("poison", 30, &["a", "b"]),
+        row("dear", i64::MAX, &["b"]),
+        row("free", 9, &[]),
+    );
+    poison.metadata = Some("{not json".to_owned());
+    dear.usage.input = 1;
+    free.usage.output = u64::MAX;
+    let batch = [good, poison, dear, free];
+    for put in [Inserted { rows: 1, quarantined: 3 }, NOTHING] {
+        assert_eq!(insert_batch(db, &batch).await.unwrap(), put);
+        let spent = async |id: &str| {
+            let windows = leases::windows(db, id, 1).await.unwrap();
+            windows.first().map(|window| window.4)
+        };
+        assert_eq!(spent("a").await, Some(35));
+        // What cannot be true is charged as the most that can.
+        assert_eq!(spent("b").await, Some(35 + 1_000_000_000_000_000));
+        let books = reconcile(db, NOW - 1, NOW + 1).await.unwrap();
+        assert_eq!((books.rows, books.windows, books.mismatches), (1, 2, Vec::new()));
+    }
 }
 
 async fn nul_and_oversized_text_lose_no_row(db: &Db) {

@@ -48,6 +48,13 @@ fn reads_what_a_chat_body_says() {
 }
 
 #[test]
+fn the_text_of_any_member_can_be_asked_for() {
+    let body = r#"{"model":"m","messages":[],"sp\u0065ed":"f\u0061st","n":1}"#;
+    let text = |name: &str| chat(body).unwrap().text_member(body.as_bytes(), name).map(Cow::into_owned);
+    assert_eq!((text("speed").as_deref(), text("n"), text("fast")), (Some("fast"), None, None));
+}
+
+#[test]
 fn nulls_mean_absent() {
     let peek = with(
         r#""stream":null,"stream_options":null,"user":null,"max_tokens":null,"n":null,

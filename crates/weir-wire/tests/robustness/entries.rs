@@ -59,6 +59,7 @@ pub const ENTRIES: &[Entry] = &[
     entry("bedrock_embed", whole::bedrock_embed),
     entry("rerank_request", whole::rerank_request),
     entry("rerank_answer", whole::rerank_answer),
+    entry("http1", streams::http1),
 ];
 
 /// Feeds one entry by its name.

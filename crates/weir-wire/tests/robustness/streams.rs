@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use weir_wire::eventstream::{Message, MessageFramer};
 use weir_wire::gemini::{ArrayFramer, Framing};
+use weir_wire::http1::{Inspector, MAX_HEAD, Step};
 use weir_wire::hub::{Dialect, Event, Fold, Ids, Reply};
 use weir_wire::ndjson::NdjsonFramer;
 use weir_wire::rules::UsageRules;
@@ -247,4 +248,32 @@ pub(super) fn array(data: &[u8]) {
     let made = elements(data, data.len());
     assert_eq!(made, elements(data, 1));
     bounded("elements", data, made.0.iter().map(Vec::len).sum(), 1);
+}
+
+/// The requests of a connection: however they come, the same bytes pass and the end is the same; heads are bounded.
+pub(super) fn http1(data: &[u8]) {
+    let whole = inspected(data, data.len().max(1));
+    for pieces in [1, 3, 64] {
+        assert_eq!(inspected(data, pieces), whole, "in pieces of {pieces}");
+    }
+}
+
+fn inspected(data: &[u8], pieces: usize) -> (usize, Step) {
+    let (mut inspector, mut held, mut passed) = (Inspector::default(), Vec::new(), 0);
+    for piece in data.chunks(pieces) {
+        held.extend_from_slice(piece);
+        loop {
+            match inspector.step(&held) {
+                Step::Pass(taken) => {
+                    assert!((1..=held.len()).contains(&taken), "{taken} of {}", held.len());
+                    held.drain(..taken);
+                    passed += taken;
+                }
+                Step::Wait => break,
+                end => return (passed, end),
+            }
+        }
+        assert!(held.len() < MAX_HEAD, "a head of {}", held.len());
+    }
+    (passed, Step::Wait)
 }

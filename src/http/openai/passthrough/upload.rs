@@ -7,7 +7,7 @@ use http::HeaderMap;
 use weir_wire::multipart::ModelFinder;
 
 use crate::error::ApiError;
-use crate::http::body::{BodyLimits, declared_length, discard};
+use crate::http::body::{BodyLimits, declared_length, discard, fault_of};
 use crate::state::Gateway;
 use crate::upstream::body::{BodyError, BodyFault, ChunkStream};
 
@@ -32,7 +32,7 @@ pub(super) async fn capped(gateway: &Gateway, headers: &HeaderMap, body: Body) -
         let chunk = match tokio::time::timeout(idle, chunks.next()).await {
             Err(_) => Err(BodyFault::Stalled(idle)),
             Ok(None) => return None,
-            Ok(Some(chunk)) => chunk.map_err(|_| BodyFault::Incomplete),
+            Ok(Some(chunk)) => chunk.map_err(|error| fault_of(&error)),
         };
         let seen = seen + chunk.as_ref().map_or(0, |c| c.len() as u64);
         let chunk = if seen > limit { Err(BodyFault::TooLarge(limit)) } else { chunk };
