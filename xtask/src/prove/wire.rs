@@ -19,8 +19,8 @@ type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 /// A connection; dropping it closes the socket there and then.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    driver: Pin<Box<Driver>>,
-    closed: bool,
+    /// `None` once the connection is closed: whoever waits for it hears of that by its end alone.
+    driver: Option<Pin<Box<Driver>>>,
 }
 
 impl Connection {
@@ -29,36 +29,25 @@ impl Connection {
         let stream = TcpStream::connect(host(url)).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        Ok(Self { sender, driver: Box::pin(driver), closed: false })
+        Ok(Self { sender, driver: Some(Box::pin(driver)) })
     }
 
     /// Waits until another request can go over it; `false` if none ever can.
     pub(super) async fn ready(&mut self) -> bool {
-        let Self { sender, driver, closed } = self;
-        if *closed {
-            return false;
-        }
-        tokio::select! {
-            biased;
-            // The sender itself learns of the end when the driver is dropped.
-            _ = &mut *driver => {
-                *closed = true;
-                false
-            }
-            ready = sender.ready() => ready.is_ok(),
-        }
+        let Self { sender, driver } = self;
+        beside(driver, sender.ready()).await.is_ok() && self.driver.is_some()
     }
 
     /// Sends a request; the future is done with its head.
     pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Wire<Response<Incoming>> {
-        let Self { sender, driver, closed } = self;
-        beside(driver, closed, sender.send_request(request)).await.map_err(|error| error.to_string())
+        let Self { sender, driver } = self;
+        beside(driver, sender.send_request(request)).await.map_err(|error| error.to_string())
     }
 
     /// The next bytes of an answer's body; `None` at its orderly end.
     pub(super) async fn next(&mut self, body: &mut Incoming) -> Wire<Option<Bytes>> {
         loop {
-            match beside(&mut self.driver, &mut self.closed, body.frame()).await {
+            match beside(&mut self.driver, body.frame()).await {
                 None => return Ok(None),
                 Some(frame) => {
                     if let Ok(bytes) = frame.map_err(|error| error.to_string())?.into_data() {
@@ -71,16 +60,17 @@ impl Connection {
 }
 
 /// Drives the connection while `work` is under way.
-async fn beside<T>(driver: &mut Pin<Box<Driver>>, closed: &mut bool, work: impl Future<Output = T>) -> T {
+async fn beside<T>(driver: &mut Option<Pin<Box<Driver>>>, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
-    loop {
+    while let Some(driving) = driver {
         tokio::select! {
             biased;
             done = &mut work => return done,
             // What came before the end is still on its way to `work`, which ends by itself.
-            _ = &mut *driver, if !*closed => *closed = true,
+            _ = driving => *driver = None,
         }
     }
+    work.await
 }
 
 /// One request to the admin plane or another side of a gateway: status and body.
