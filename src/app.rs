@@ -1,39 +1,42 @@
 //! Start-up and stop, top to bottom.
 
 mod budgets;
+mod handover;
 mod limits;
+mod listen;
+mod reload;
 mod signers;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, Durability, Key, Policy, Pool};
+use crate::config::{Config, ConfigSource, Durability, Key, Policy, Pool, Server};
 use crate::demo::Demo;
 use crate::dispatch::retries::Budget as Retries;
 use crate::dispatch::{Dispatcher, Senders, afford};
-use crate::events::USAGE_SETTLED;
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
 use crate::gate::brake::{self, Brake};
 use crate::gate::budget::{self, Budgets, Demand};
 use crate::gate::keys::{Bounds, KeyData, KeyRing, KeySlot};
 use crate::gate::limit::{Limits, Priority};
+use crate::gate::memory::BodyMemory;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::{self, KeyHash};
 use crate::http::router::{operations_router, router, stopping_router};
 use crate::http::server::tls::Certificates;
 use crate::http::server::{Listening, Routers, serve};
-use crate::jobs::alerts::Deliverer;
 use crate::jobs::budget_keeper::{self, BudgetKeeper};
+use crate::jobs::config_watch::ConfigWatch;
 use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::outbox::OutboxKeeper;
@@ -47,10 +50,14 @@ use crate::meter::journal::{self, Journal};
 use crate::meter::ledger::Ledger;
 use crate::meter::prom::Metrics;
 use crate::snapshot::Snapshot;
-use crate::state::{Gateway, PriceDesk, Readiness, Shared};
+use crate::state::{Ask, ConfigDesk, Gateway, PriceDesk, Readiness, Shared, Wanted};
 use crate::store::{self, Db, Engine, Options, StoreError};
 use crate::upstream::client::{Http2, HttpProvider, PoolOptions, tls_config};
 use crate::upstream::{LaneOptions, Provider};
+use handover::{Heir, Predecessor};
+pub use listen::Socket;
+use listen::{Doors, until_left};
+use reload::{Reloader, Way};
 use secrecy::ExposeSecret as _;
 
 /// Largest answer held in memory.
@@ -59,22 +66,41 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 const KEY_LOOKUPS: usize = 16;
 /// How long a replica can go on spending at its present rate while the database is away.
 const AUTONOMY: Duration = Duration::from_secs(600);
+/// How long clients get to use their open connections once more and be told that it was the last time, where another
+/// gateway takes new ones.
+const LINGER: Duration = Duration::from_secs(5);
 /// Setting that holds the admin key's hash.
 const ADMIN_HASH: &str = "admin_key_hash";
 
 /// Reads an environment variable.
 pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+/// The same, for all who need it while the gateway runs.
+type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What the gateway is started with.
 pub struct Start {
     /// The configuration.
     pub config: Config,
+    /// What it was read from, and is when it is reloaded.
+    pub source: ConfigSource,
+    /// The address that goes before the configuration's.
+    pub listen: Option<SocketAddr>,
+    /// Listening sockets that a service manager gave, and keeps.
+    pub sockets: Vec<Socket>,
     /// The environment.
     pub env: Environment,
     /// Time.
     pub clock: Clock,
     /// Chance.
     pub chance: Entropy,
+}
+
+/// What the parts of the gateway are made of.
+struct Made<'a> {
+    config: &'a Config,
+    env: &'a Env,
+    clock: &'a Clock,
+    chance: &'a Entropy,
 }
 
 impl std::fmt::Debug for Start {
@@ -95,7 +121,18 @@ pub struct App {
     /// Secrets made on this start, to be shown once.
     pub welcome: Welcome,
     lifecycle: Lifecycle,
-    drain: Duration,
+    leave: Leave,
+}
+
+/// How its sockets are left to others.
+#[derive(Debug, Default)]
+struct Leave {
+    /// Somebody keeps them while nobody accepts: what comes meanwhile waits for the next gateway.
+    is_shared: bool,
+    /// Another gateway accepts from them now.
+    relieved: CancellationToken,
+    /// This one accepts nothing more.
+    left: CancellationToken,
 }
 
 /// Secrets made on a first start.
@@ -130,6 +167,9 @@ pub enum StartError {
         /// Why.
         error: std::io::Error,
     },
+    /// The socket of `server.handover`.
+    #[error("cannot hand sockets over at {path}: {error}", path = .0.display(), error = .1)]
+    Handover(PathBuf, std::io::Error),
     /// The address.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -142,136 +182,200 @@ impl App {
     /// What is wrong.
     pub async fn start(start: Start) -> Result<Self, StartError> {
         let lifecycle = Lifecycle::default();
-        let now = start.clock.mono_ns();
-        let snapshot = Snapshot::build(&start.config, &*start.env, now).map_err(StartError::Config)?;
-        let senders = senders(&snapshot, &start)?;
-        for warning in start.config.chaos.warnings() {
+        let Start { mut config, source, listen: first, sockets, env, clock, chance } = start;
+        config.server.listen = first.unwrap_or(config.server.listen);
+        let way = Way { source, listen: first, env: env.into() };
+        let made = Made { config: &config, env: &way.env, clock: &clock, chance: &chance };
+        let snapshot = Snapshot::build(&config, &*way.env, clock.mono_ns()).map_err(StartError::Config)?;
+        let senders = senders(&snapshot, &made, &Senders::new())?;
+        for warning in config.chaos.warnings() {
             tracing::warn!("{warning}");
         }
-        let db = open_database(&start.config)?;
-        let journal = open_journal(&start)?;
+        let db = open_database(&config)?;
+        let journal = open_journal(&made)?;
         let ledger = Ledger::new(Arc::clone(&journal));
         let replica = journal.folder().id();
-        let (limits, keeper_of_limits) = limits::limiters(&start.config, &start.clock, &db, replica)?;
-        let meter = Meter { clock: start.clock.clone(), ledger, metrics: Arc::new(Metrics::new()), limits };
-        meter.metrics.chaos_active.set(i64::from(start.config.chaos.is_active()));
+        let (limits, keeper_of_limits) = limits::limiters(&config, &clock, &db, replica)?;
+        let meter = Meter { clock: clock.clone(), ledger, metrics: Arc::new(Metrics::new()), limits };
+        meter.metrics.chaos_active.set(i64::from(config.chaos.is_active()));
         let (keeper, demands) = mpsc::channel(budget::MAX_WAITING);
         let budgets = Arc::new(Budgets::new(keeper));
         #[expect(clippy::cast_precision_loss, reason = "seconds fit an f64 for millions of years")]
-        meter.metrics.started.set(start.clock.unix_ms() as f64 / 1e3);
-        let gateway = Arc::new(gateway(start, snapshot, senders, db, meter, Arc::clone(&budgets), &lifecycle)?);
+        meter.metrics.started.set(clock.unix_ms() as f64 / 1e3);
+        let file = if let ConfigSource::File(path) = &way.source { Some(path.clone()) } else { None };
+        let (configs, asked) = ConfigDesk::new(clock.unix_ms(), file);
+        let parts = Parts { snapshot, senders, db, meter, budgets: Arc::clone(&budgets), configs };
+        let gateway = Arc::new(gateway(&made, parts, &lifecycle)?);
         let welcome = set_up(&gateway, &lifecycle).await?;
         accounting(&gateway, &lifecycle, demands);
         limits::share(&gateway, keeper_of_limits, &lifecycle);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
-        send_events(&gateway, &lifecycle);
+        let (keeper, head) = OutboxKeeper::new(Arc::clone(&gateway));
+        lifecycle.job(keeper.run(lifecycle.jobs_stop.clone()));
+        let mut reloader = Reloader::new(&gateway, &lifecycle, way, asked, head);
+        // Before the first request: where the database has the configuration, it is the one.
+        reloader.round().await;
+        lifecycle.job(reloader.run());
+        lifecycle.job(ConfigWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(Reconcile::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
-        let server = &gateway.config.server;
+        let config = gateway.config.load_full();
+        let server = &config.server;
+        let leave = Leave { is_shared: !sockets.is_empty(), ..Leave::default() };
+        let (sockets, predecessor) = predecessor(server, sockets)?;
+        let doors = Doors::open(server, sockets).await?;
+        let addr = listen::address(&doors.api[0])?;
+        let metrics_addr = doors.metrics.as_ref().map(listen::address).transpose()?;
+        let heir = server.handover.as_ref().map(|path| {
+            let heir = doors.copies().and_then(|sockets| Heir::expect(path, sockets));
+            heir.map_err(|error| StartError::Handover(path.clone(), error))
+        });
+        let heir = heir.transpose()?;
         let certificates = certificates(&gateway, &lifecycle)?;
-        let (listener, addr) = listen(server.listen).await?;
         let listening = Listening::new(&gateway, certificates, lifecycle.clone());
         let routers = Routers { serving: router(&gateway), stopping: stopping_router(&gateway) };
-        lifecycle.job(serve(listener, routers, listening.clone()));
-        let mut metrics_addr = None;
-        if let Some(wanted) = server.metrics_listen {
-            let (listener, addr) = listen(wanted).await?;
-            metrics_addr = Some(addr);
-            let router = operations_router(&gateway);
-            lifecycle.job(serve(
-                listener,
-                Routers { serving: router.clone(), stopping: router },
-                listening.operations(),
-            ));
+        for listener in doors.api {
+            let accepting = serve(listener, routers.clone(), listening.clone());
+            lifecycle.job(until_left(accepting, leave.left.clone()));
         }
-        let drain = server.drain_timeout;
-        Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle, drain })
+        if let Some(listener) = doors.metrics {
+            let router = operations_router(&gateway);
+            let routers = Routers { serving: router.clone(), stopping: router };
+            lifecycle.job(until_left(serve(listener, routers, listening.operations()), leave.left.clone()));
+        }
+        // From here on this gateway serves.
+        if let Some(predecessor) = predecessor
+            && let Err(error) = predecessor.relieve()
+        {
+            tracing::warn!(%error, "the gateway before this one did not hear that it may end: {error}");
+        }
+        if let Some(heir) = heir {
+            lifecycle.job(heir.run(leave.relieved.clone(), lifecycle.soft_stop.clone()));
+        }
+        Ok(Self { gateway, addr, metrics_addr, welcome, lifecycle, leave })
+    }
+
+    /// Reads the configuration again, as on SIGHUP.
+    pub fn reload(&self) {
+        let ask = Ask { wanted: Wanted::Again, by: "signal", note: None, dry_run: false, reply: None };
+        if !self.gateway.configs.ask(ask) {
+            tracing::warn!("too many reloads wait already; this one is left out");
+        }
+    }
+
+    /// Resolves when another gateway has taken the sockets and serves.
+    pub async fn relieved(&self) {
+        self.leave.relieved.cancelled().await;
     }
 
     /// Drains and stops; `hurry` ends the wait early.
     pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        let mut hurry = std::pin::pin!(hurry);
+        if self.leave.is_shared || self.leave.relieved.is_cancelled() {
+            // Whoever connects from now on is another's.
+            self.leave.left.cancel();
+            self.gateway.readiness.leave();
+            tokio::select! {
+                () = self.lifecycle.wait_for_connections(LINGER) => {}
+                () = hurry.as_mut() => {}
+            }
+        }
         // In this order: whoever is told that the gateway drains finds its doors closed.
         self.lifecycle.soft_stop.cancel();
         self.gateway.readiness.drain();
-        self.lifecycle.stop(self.drain, hurry).await;
+        let drain = self.gateway.config.load().server.drain_timeout;
+        self.lifecycle.stop(drain, hurry).await;
         self.gateway.db.close().await;
+    }
+}
+
+/// The sockets to listen on: those of the gateway that runs go before those that were given, which are the same.
+fn predecessor(server: &Server, given: Vec<Socket>) -> Result<(Vec<Socket>, Option<Predecessor>), StartError> {
+    let Some(path) = &server.handover else { return Ok((given, None)) };
+    match Predecessor::find(path).map_err(|error| StartError::Handover(path.clone(), error))? {
+        Some((_, predecessor)) if !given.is_empty() => Ok((given, Some(predecessor))),
+        Some((sockets, predecessor)) => Ok((sockets, Some(predecessor))),
+        None => Ok((given, None)),
     }
 }
 
 /// The certificates of the door, and the job that follows their files.
 fn certificates(gateway: &Shared, lifecycle: &Lifecycle) -> Result<Option<Arc<Certificates>>, StartError> {
-    let Some(files) = &gateway.config.server.tls else { return Ok(None) };
+    let config = gateway.config.load_full();
+    let Some(files) = &config.server.tls else { return Ok(None) };
     let certificates = Arc::new(Certificates::load(files).map_err(StartError::Config)?);
     lifecycle.job(Arc::clone(&certificates).watch(Arc::clone(gateway), lifecycle.jobs_stop.clone()));
     Ok(Some(certificates))
 }
 
-/// The jobs of the outbox: one keeps it, one for each receiver empties it.
-fn send_events(gateway: &Shared, lifecycle: &Lifecycle) {
-    let (keeper, head) = OutboxKeeper::new(Arc::clone(gateway));
-    lifecycle.job(keeper.run(lifecycle.jobs_stop.clone()));
-    for receiver in gateway.alerts.iter() {
-        let deliverer = Deliverer::new(Arc::clone(gateway), Arc::clone(receiver), head.clone());
-        lifecycle.job(deliverer.run(lifecycle.jobs_stop.clone()));
-    }
-}
-
-fn gateway(
-    start: Start,
+/// What a gateway is put together of.
+struct Parts {
     snapshot: Snapshot,
     senders: Senders,
     db: Db,
     meter: Meter,
     budgets: Arc<Budgets>,
-    lifecycle: &Lifecycle,
-) -> Result<Gateway, StartError> {
-    let keys = KeyRing::new(start.clock.clone(), Bounds::default());
-    for key in &start.config.keys {
+    configs: ConfigDesk,
+}
+
+fn gateway(made: &Made<'_>, parts: Parts, lifecycle: &Lifecycle) -> Result<Gateway, StartError> {
+    let (config, clock) = (made.config, made.clock);
+    let Parts { snapshot, senders, db, meter, budgets, configs } = parts;
+    let keys = KeyRing::new(clock.clone(), Bounds::default());
+    for key in &config.keys {
         let data = declared_key(key).map_err(|why| StartError::Config(format!("keys: {}: {why}", key.name)))?;
         keys.pin(data);
     }
-    let admin = OnceLock::new();
-    if let Some(key) = &start.config.auth.admin_key {
-        let _ = admin.set(KeyHash::of(key.expose_secret().trim()));
-    }
+    let admin = config.auth.admin_key.as_ref().map(|key| Arc::new(KeyHash::of(key.expose_secret().trim())));
     let dispatcher = Dispatcher {
-        retries: Retries::new(start.config.routing.retry_percent),
+        retries: Retries::new(config.routing.retry_percent),
         senders: ArcSwap::from_pointee(senders),
-        chance: start.chance.clone(),
+        chance: made.chance.clone(),
         hard_stop: lifecycle.hard_stop.clone(),
         max_answer: MAX_ANSWER,
         budgets: Arc::clone(&budgets),
-        policy: afford::Policy {
-            allow_unpriced: start.config.budget_policy.unpriced == Policy::Allow,
-            allow_unknown: start.config.budget_policy.unknown == Policy::Allow,
-        },
+        policy: ArcSwap::from_pointee(policy(config)),
     };
-    let roots = (start.env)("SSL_CERT_FILE");
+    let roots = (made.env)("SSL_CERT_FILE");
+    let receivers = Receivers::new(config, roots.as_deref()).map_err(StartError::Config)?;
     Ok(Gateway {
-        alerts: Receivers::new(&start.config, roots.as_deref()).map_err(StartError::Config)?,
-        anonymous: (!start.config.auth.required).then(|| anonymous(&start.clock)),
-        snapshot: ArcSwap::from_pointee(snapshot.priced(snapshot.book(), start.clock.unix_ms())),
+        alerts: Arc::new(ArcSwap::from_pointee(receivers)),
+        anonymous: ArcSwapOption::new((!config.auth.required).then(|| Arc::new(anonymous(clock)))),
+        snapshot: ArcSwap::from_pointee(snapshot.priced(snapshot.book(), clock.unix_ms())),
         prices: PriceDesk::default(),
         dispatcher,
         keys,
         budgets,
         recent_ids: RecentIds::default(),
-        brake: Arc::new(Brake::new(brake::Limits {
-            spend: start.config.brake.session_usd,
-            turns: start.config.brake.session_turns,
-            repeats: start.config.brake.repeats,
-            idle: start.config.brake.idle,
-        })),
+        brake: Arc::new(Brake::new(brake_limits(config))),
+        body_memory: BodyMemory::new(config.server.max_body_memory),
         key_lookups: Semaphore::new(KEY_LOOKUPS),
         db,
-        admin,
-        chance: start.chance,
+        admin: ArcSwapOption::new(admin),
+        chance: made.chance.clone(),
         readiness: Readiness::default(),
-        started_at: start.clock.unix_ms(),
-        config: start.config,
+        started_at: clock.unix_ms(),
+        config: ArcSwap::from_pointee(config.clone()),
+        configs,
         meter,
     })
+}
+
+fn policy(config: &Config) -> afford::Policy {
+    afford::Policy {
+        allow_unpriced: config.budget_policy.unpriced == Policy::Allow,
+        allow_unknown: config.budget_policy.unknown == Policy::Allow,
+    }
+}
+
+fn brake_limits(config: &Config) -> brake::Limits {
+    brake::Limits {
+        spend: config.brake.session_usd,
+        turns: config.brake.session_turns,
+        repeats: config.brake.repeats,
+        idle: config.brake.idle,
+    }
 }
 
 /// The jobs that keep the accounts: what is written to the database, what is leased of budgets, what
@@ -288,18 +392,19 @@ fn accounting(gateway: &Shared, lifecycle: &Lifecycle, demands: mpsc::Receiver<D
         autonomy: AUTONOMY,
     };
     lifecycle.job(BudgetKeeper::new(keeper).run(lifecycle.jobs_stop.clone()));
-    let root = gateway.config.ledger.journal.clone();
-    let every_row = gateway.alerts.want(USAGE_SETTLED);
-    let teller = Teller { budgets: Arc::clone(&budgets), clock: meter.clock.clone(), every_row };
+    let config = gateway.config.load_full();
+    let root = config.ledger.journal.clone();
+    let alerts = Arc::clone(&gateway.alerts);
+    let teller = Teller { budgets: Arc::clone(&budgets), clock: meter.clock.clone(), alerts };
     let writer = UsageWriter::new(usage_writer::Parts { db, meter, budgets, root, teller });
     lifecycle.job(writer.run(lifecycle.jobs_stop.clone()));
-    if gateway.config.ledger.durability == Durability::Power {
+    if config.ledger.durability == Durability::Power {
         lifecycle.job(journal_sync::run(journal, metrics, lifecycle.jobs_stop.clone()));
     }
 }
 
 /// A journal of this process's own.
-fn open_journal(start: &Start) -> Result<Arc<Journal>, StartError> {
+fn open_journal(start: &Made<'_>) -> Result<Arc<Journal>, StartError> {
     let ledger = &start.config.ledger;
     let durability = match ledger.durability {
         Durability::Process => journal::Durability::Process,
@@ -309,12 +414,6 @@ fn open_journal(start: &Start) -> Result<Arc<Journal>, StartError> {
     let id = start.chance.uuid(start.clock.unix_ms()).to_string();
     let journal = Journal::create(&ledger.journal, &id, options);
     journal.map(Arc::new).map_err(|error| StartError::Journal { folder: ledger.journal.clone(), error })
-}
-
-async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let listener = TcpListener::bind(addr).await.map_err(|e| StartError::Listen(addr, e))?;
-    let addr = listener.local_addr().map_err(|e| StartError::Listen(addr, e))?;
-    Ok((listener, addr))
 }
 
 fn open_database(config: &Config) -> Result<Db, StartError> {
@@ -327,11 +426,11 @@ fn store_error(config: &Config, error: StoreError) -> StartError {
     StartError::Store(config.database.url.redacted(), error)
 }
 
-/// One sender for each provider, with its own connections.
-fn senders(snapshot: &Snapshot, start: &Start) -> Result<Senders, StartError> {
+/// One sender for each provider, with its own connections; not for those whose sender is there.
+fn senders(snapshot: &Snapshot, start: &Made<'_>, there: &Senders) -> Result<Senders, StartError> {
     let tls = tls_config((start.env)("SSL_CERT_FILE").as_deref()).map_err(StartError::Config)?;
     let mut senders: Senders = HashMap::new();
-    for provider in snapshot.providers.values() {
+    for provider in snapshot.providers.values().filter(|provider| !there.contains_key(&provider.sender)) {
         let sender: Arc<dyn Provider> = if provider.demo {
             Arc::new(Demo::new(start.clock.clone()))
         } else {
@@ -342,7 +441,7 @@ fn senders(snapshot: &Snapshot, start: &Start) -> Result<Senders, StartError> {
             };
             signers::signed(provider, start, HttpProvider::new(options, Arc::clone(&tls)), &tls)?
         };
-        senders.insert(Arc::clone(&provider.id), sender);
+        senders.insert(Arc::clone(&provider.sender), sender);
     }
     Ok(senders)
 }
@@ -418,7 +517,7 @@ async fn set_up(gateway: &Shared, lifecycle: &Lifecycle) -> Result<Welcome, Star
             });
             Ok(Welcome::default())
         }
-        Err(error) => Err(store_error(&gateway.config, error)),
+        Err(error) => Err(store_error(&gateway.config.load(), error)),
     }
 }
 
@@ -442,8 +541,11 @@ async fn prepare_later(gateway: Shared) {
 async fn prepare_database(gateway: &Gateway) -> Result<Welcome, StoreError> {
     gateway.db.migrate().await?;
     let now = gateway.clock().unix_ms();
-    store::budgets::declare(&gateway.db, &budgets::declared(&gateway.config, now), now).await?;
-    let welcome = if gateway.admin.get().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
+    // Where the database has the configuration, the file's budgets are none.
+    if store::configs::head(&gateway.db).await?.truth == 0 {
+        store::budgets::declare(&gateway.db, &budgets::declared(&gateway.config.load(), now), now).await?;
+    }
+    let welcome = if gateway.admin.load().is_some() { Welcome::default() } else { bootstrap(gateway).await? };
     // Before the first request, so that it is priced as all others; and what nobody knows of limits nobody.
     gateway.follow_prices().await?;
     gateway.follow_budgets().await?;
@@ -463,7 +565,7 @@ async fn bootstrap(gateway: &Gateway) -> Result<Welcome, StoreError> {
             "the stored hash of the admin key is damaged; set WEIR_ADMIN_KEY",
         ));
     };
-    let _ = gateway.admin.set(KeyHash(hash));
+    gateway.admin.store(Some(Arc::new(KeyHash(hash))));
     if !is_first {
         return Ok(Welcome::default());
     }

@@ -8,6 +8,7 @@ pub mod connect;
 pub mod doctor;
 pub mod invoices;
 pub mod keys;
+mod notify;
 pub mod prices;
 pub mod reconcile;
 pub mod serve;
@@ -109,8 +110,19 @@ pub fn known() -> Known<'static> {
 /// # Errors
 /// The exit code.
 pub fn load(config: Option<PathBuf>, env: &dyn Fn(&str) -> Option<String>, err: &mut dyn Write) -> Result<Config, u8> {
-    let source = ConfigSource::find(config, env);
-    Config::load(&source, env, &known()).map_err(|faults| {
+    load_source(&ConfigSource::find(config, env), env, err)
+}
+
+/// The same of a source.
+///
+/// # Errors
+/// The exit code.
+pub fn load_source(
+    source: &ConfigSource,
+    env: &dyn Fn(&str) -> Option<String>,
+    err: &mut dyn Write,
+) -> Result<Config, u8> {
+    Config::load(source, env, &known()).map_err(|faults| {
         for fault in faults {
             // Nothing is left to tell when even the error stream is closed.
             let _ = writeln!(err, "{fault}");

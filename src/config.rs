@@ -13,6 +13,7 @@ mod check;
 mod context;
 mod database;
 mod diff;
+mod document;
 mod expand;
 mod fault;
 mod include;
@@ -27,6 +28,7 @@ mod providers;
 mod read;
 mod reference;
 mod reports;
+mod restart;
 mod routing;
 mod schema;
 mod secret;
@@ -46,7 +48,8 @@ pub use brake::Brake;
 pub use budgets::{Budget, BudgetPolicy, KeyBudget, Policy};
 pub use chaos::{Chaos, ChaosFault};
 pub use database::Database;
-pub use diff::{Change, diff};
+pub use diff::{Change, diff, diff_documents, same_provider};
+pub use document::Document;
 pub use fault::Fault;
 pub use keys::Key;
 pub use ledger::{Durability, Ledger};
@@ -135,6 +138,12 @@ pub struct Config {
     /// Every file that was read, secret files included: what to watch for changes.
     #[serde(skip)]
     pub files: Vec<PathBuf>,
+    /// Those of them that hold nothing at all, as a file does while somebody begins to write it.
+    #[serde(skip)]
+    pub empty_files: Vec<PathBuf>,
+    /// What it was read from: one document, whatever the number of its files.
+    #[serde(skip)]
+    pub document: Document,
 }
 
 /// Where a configuration comes from.
@@ -210,6 +219,20 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
         known: &Known<'_>,
     ) -> Result<Self, Vec<Fault>> {
+        Self::load_over(source, env, known, &[])
+    }
+
+    /// The same of a text in which `***` stands for a secret that is known: the one at the same place of the first
+    /// of these documents that has one.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; a `***` that stands for nothing is a fault.
+    pub fn load_over(
+        source: &ConfigSource,
+        env: &dyn Fn(&str) -> Option<String>,
+        known: &Known<'_>,
+        documents: &[&Document],
+    ) -> Result<Self, Vec<Fault>> {
         let cx = Context::new(env, known);
         let tree = match source {
             ConfigSource::File(path) => include::load_file(&cx, path),
@@ -217,9 +240,14 @@ impl Config {
             ConfigSource::Defaults => None,
         };
         let empty = Node { at: At { file: 0, line: 1, column: 1 }, value: Value::Null };
-        let mut config = Field::new(&cx, String::new(), tree.unwrap_or(empty)).section(Self::read).unwrap_or_default();
+        let mut tree = tree.unwrap_or(empty);
+        let filled = documents.iter().flat_map(|document| document.fill(&mut tree)).collect();
+        let whole = document::json(&tree);
+        let mut config = Field::new(&cx, String::new(), tree).section(Self::read).unwrap_or_default();
         check::check(&cx, &config);
         config.files = cx.files();
+        config.empty_files = cx.empty_files();
+        config.document = Document::new(whole, &cx.secrets(), &filled);
         if cx.has_faults() { Err(cx.into_faults()) } else { Ok(config) }
     }
 
@@ -254,6 +282,8 @@ impl Config {
             receipts: section.section("receipts", Receipts::read).unwrap_or_else(|| Receipts::from_env(env)),
             data_dir,
             files: Vec::new(),
+            empty_files: Vec::new(),
+            document: Document::default(),
         }
     }
 }

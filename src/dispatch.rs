@@ -52,7 +52,8 @@ use whole::WholeBody;
 /// With less time than this no further target is tried: timers have a resolution of a millisecond.
 const WORTH_A_TRY: Duration = Duration::from_millis(2);
 
-/// The senders of all providers, by the provider's name.
+/// The senders of all providers, by [`crate::snapshot::ProviderDef::sender`]. Those of a snapshot that was replaced stay
+/// while requests run that it planned.
 pub type Senders = HashMap<Arc<str>, Arc<dyn Provider>>;
 
 /// What dispatch needs besides the request.
@@ -69,7 +70,7 @@ pub struct Dispatcher {
     /// What callers may spend.
     pub budgets: Arc<Budgets>,
     /// What is done where that cannot be told.
-    pub policy: afford::Policy,
+    pub policy: ArcSwap<afford::Policy>,
     /// Second tries that may still be made.
     pub retries: retries::Budget,
 }

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod headers;
 pub mod keys;
 pub mod limit;
+pub mod memory;
 pub mod queue;
 pub mod rights;
 pub mod secret;

@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod budget_keeper;
+pub mod config_watch;
 pub mod journal_sync;
 pub mod key_watch;
 pub mod outbox;

@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,22 +63,10 @@ impl Lifecycle {
         self.connections.len()
     }
 
-    /// Waits for the first stop signal.
-    ///
-    /// # Errors
-    /// When signals cannot be listened for.
-    pub async fn wait_for_signal() -> std::io::Result<&'static str> {
-        let mut term = signal(SignalKind::terminate())?;
-        let mut int = signal(SignalKind::interrupt())?;
-        let mut hup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = term.recv() => return Ok("SIGTERM"),
-                _ = int.recv() => return Ok("SIGINT"),
-                // A terminal that closes, or a service manager's wish, must not end the gateway.
-                _ = hup.recv() => tracing::warn!("SIGHUP: this version reads its configuration at the start only; restart to change it"),
-            }
-        }
+    /// Waits until no connection is open, at most so long.
+    pub async fn wait_for_connections(&self, most: Duration) {
+        self.connections.close();
+        let _ = tokio::time::timeout(most, self.connections.wait()).await;
     }
 
     /// Stops in order. `hurry` resolves when the wait should end early (a second signal).
@@ -107,6 +95,39 @@ impl Lifecycle {
         self.jobs.close();
         if tokio::time::timeout(Duration::from_secs(30), self.jobs.wait()).await.is_err() {
             tracing::error!("background jobs did not end within 30 s");
+        }
+    }
+}
+
+/// The signals that the gateway heeds, from when this was made on.
+#[derive(Debug)]
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When signals cannot be listened for.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next signal to stop, and answers its name. `hung_up` is called at each SIGHUP.
+    pub async fn stop(&mut self, mut hung_up: impl FnMut()) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return "SIGTERM",
+                _ = self.int.recv() => return "SIGINT",
+                _ = self.hup.recv() => hung_up(),
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod breaker;
 pub mod build;
 pub mod capable;
+pub mod carry;
 pub mod health;
 pub mod live;
 pub mod prices;
@@ -28,7 +29,7 @@ use crate::condition::Condition;
 use crate::config::{Chaos, Pool};
 pub use crate::config::{HashBy, Prefer, Strategy};
 use crate::faults::Faults;
-use crate::gate::limit::Limiter;
+use crate::gate::limit::{Limiter, Limits};
 use crate::gate::queue::Queue;
 use crate::price::{Book, Prices};
 use health::Health;
@@ -107,9 +108,11 @@ pub struct Credential {
     /// provider wants no key.
     pub header: Option<(HeaderName, HeaderValue)>,
     /// What the upstream grants this key.
+    pub limits: Limits,
+    /// How much of it is used; it outlives the snapshot.
     pub limiter: Arc<Limiter>,
-    /// How it does.
-    pub health: KeyHealth,
+    /// How it does; the same.
+    pub health: Arc<KeyHealth>,
 }
 
 impl fmt::Debug for Credential {
@@ -144,7 +147,7 @@ pub struct ProviderDef {
     /// How its keys are sent, or what stands in for one.
     pub auth: AuthStyle,
     /// What its error texts must not repeat.
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
     /// Whose turn it is.
     pub turn: AtomicUsize,
     /// Deviations from OpenAI's dialect.
@@ -162,17 +165,19 @@ pub struct ProviderDef {
     /// Whether requests that name no provider go here.
     pub default: bool,
     /// Where requests wait while its limits are used up.
-    pub queue: Option<Queue>,
+    pub queue: Option<Arc<Queue>>,
     /// Whether what it tells of its own limits is believed.
     pub learns_limits: bool,
     /// Whether callers may inject faults (`x-weir-fault`).
     pub faults_allowed: bool,
+    /// Which sender serves it: its name, with a number once a reload changed it.
+    pub sender: Arc<str>,
     /// What goes wrong with calls to it by the configuration's `chaos`.
     pub chaos: Arc<[Faults]>,
     /// When its targets' breakers open.
     pub breaker: breaker::Policy,
-    /// In flight, latency, and how each model does.
-    pub live: Live,
+    /// In flight, latency, and how each model does; it outlives the snapshot.
+    pub live: Arc<Live>,
 }
 
 impl ProviderDef {

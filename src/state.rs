@@ -1,11 +1,12 @@
 //! The gateway's ready parts, as the HTTP layer and the jobs use them.
 
+mod configs;
 mod prices;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Semaphore;
 
 use crate::alerts::Receivers;
@@ -17,11 +18,13 @@ use crate::flight::{Caller, Meter};
 use crate::gate::brake::Brake;
 use crate::gate::budget::Budgets;
 use crate::gate::keys::{KeyData, KeyRing};
+use crate::gate::memory::BodyMemory;
 use crate::gate::rights::ModelRights;
 use crate::gate::secret::KeyHash;
 use crate::snapshot::Snapshot;
 use crate::store::keys::KeyRow;
 use crate::store::{Db, StoreError, budgets};
+pub use configs::{Ask, ConfigDesk, InForce, NotReloaded, Origin, Refused, Reloaded, Wanted};
 pub use prices::{PriceDesk, read_book};
 
 /// Budgets that are read at once.
@@ -30,8 +33,10 @@ const BUDGETS: u32 = 1_000;
 /// The gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    /// The configuration it was started with.
-    pub config: Config,
+    /// The configuration in force. What a start alone can change in it stays as it was at the start.
+    pub config: ArcSwap<Config>,
+    /// Where it comes from, and how another is asked for.
+    pub configs: ConfigDesk,
     /// What requests read.
     pub snapshot: ArcSwap<Snapshot>,
     /// Prices of the database.
@@ -53,11 +58,13 @@ pub struct Gateway {
     /// The database.
     pub db: Db,
     /// Who is told of events.
-    pub alerts: Receivers,
+    pub alerts: Arc<ArcSwap<Receivers>>,
     /// Hash of the admin key; not there until the database that holds it was reached.
-    pub admin: OnceLock<KeyHash>,
+    pub admin: ArcSwapOption<KeyHash>,
     /// Who calls without a key, where that is allowed.
-    pub anonymous: Option<Caller>,
+    pub anonymous: ArcSwapOption<Caller>,
+    /// Bytes of request bodies in memory.
+    pub body_memory: BodyMemory,
     /// Chance, for ids and keys.
     pub chance: Entropy,
     /// Whether the gateway is ready for traffic.
@@ -70,6 +77,7 @@ pub struct Gateway {
 #[derive(Debug, Default)]
 pub struct Readiness {
     draining: AtomicBool,
+    leaving: AtomicBool,
     database: AtomicBool,
 }
 
@@ -83,6 +91,17 @@ impl Readiness {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// From now on each connection is told that it is the last answer.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether another gateway takes new connections.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// The database was set up at least once.
@@ -101,7 +120,7 @@ impl Gateway {
     /// Whether this is the hash of the admin key.
     #[must_use]
     pub fn is_admin(&self, hash: &KeyHash) -> bool {
-        self.admin.get().is_some_and(|admin| admin.matches(hash))
+        self.admin.load().as_ref().is_some_and(|admin| admin.matches(hash))
     }
 
     /// Takes over what has changed of budgets. Whoever looks a key up does so, too: a key does not work

@@ -5,6 +5,7 @@
 //! type that differs; the database's clock is never asked; a sum is `CAST(SUM(..) AS BIGINT)`.
 
 pub mod budgets;
+pub mod configs;
 mod db;
 mod error;
 pub mod invoices;
@@ -34,6 +35,7 @@ pub fn statements(engine: Engine) -> Vec<String> {
         settings::STATEMENTS,
         keys::STATEMENTS,
         budgets::STATEMENTS,
+        configs::STATEMENTS,
         leases::STATEMENTS,
         reconcile::STATEMENTS,
         objects::STATEMENTS,

@@ -8,10 +8,11 @@ use futures_util::future::BoxFuture;
 use http::{HeaderName, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Start, StartError};
+use super::{Made, StartError};
 use crate::catalog::AuthStyle;
 use crate::config::{AuthOverride, Secret};
 use crate::snapshot::ProviderDef;
+use crate::snapshot::secrets::Secrets;
 use crate::upstream::auth::{self, AwsSettings, GcpSettings, SignError, Signer, Tls};
 use crate::upstream::client::HttpProvider;
 use crate::upstream::{Answer, Call, Provider, SendError};
@@ -37,7 +38,7 @@ impl Provider for Signed {
 #[derive(Debug)]
 struct Remembered {
     inner: Arc<dyn Signer>,
-    provider: Arc<ProviderDef>,
+    secrets: Arc<Secrets>,
 }
 
 impl Signer for Remembered {
@@ -48,7 +49,7 @@ impl Signer for Remembered {
             // A signature is good for its one call.
             let bearer = text(&header::AUTHORIZATION).filter(|value| value.starts_with("Bearer "));
             for token in bearer.into_iter().chain(text(&SESSION_TOKEN)) {
-                self.provider.secrets.remember(token);
+                self.secrets.remember(token);
             }
             Ok(())
         }
@@ -62,7 +63,7 @@ impl Signer for Remembered {
 /// What the signer lacks.
 pub(super) fn signed(
     provider: &Arc<ProviderDef>,
-    start: &Start,
+    start: &Made<'_>,
     inner: HttpProvider,
     tls: &Tls,
 ) -> Result<Arc<dyn Provider>, StartError> {
@@ -77,14 +78,14 @@ pub(super) fn signed(
         signer.transpose().map_err(|why| StartError::Config(format!("providers.{}.auth: {why}", provider.id)))?;
     Ok(match signer {
         Some(signer) => {
-            let signer = Arc::new(Remembered { inner: signer, provider: Arc::clone(provider) });
+            let signer = Arc::new(Remembered { inner: signer, secrets: Arc::clone(&provider.secrets) });
             Arc::new(Signed { inner, signer })
         }
         None => Arc::new(inner),
     })
 }
 
-fn sigv4(provider: &ProviderDef, start: &Start, tls: &Tls) -> Result<Arc<dyn Signer>, String> {
+fn sigv4(provider: &ProviderDef, start: &Made<'_>, tls: &Tls) -> Result<Arc<dyn Signer>, String> {
     let entry = start.config.providers.get(&*provider.id);
     let own = entry.and_then(|entry| entry.auth.clone()).unwrap_or_default();
     let region = entry.and_then(|entry| entry.vars.get("region").cloned()).or_else(|| default_region(provider, start));
@@ -96,24 +97,24 @@ fn sigv4(provider: &ProviderDef, start: &Start, tls: &Tls) -> Result<Arc<dyn Sig
         profile: own.profile,
         ..AwsSettings::default()
     };
-    auth::sigv4(&settings, &*start.env, start.clock.clone(), Arc::clone(tls))
+    auth::sigv4(&settings, &**start.env, start.clock.clone(), Arc::clone(tls))
 }
 
 /// The region that the URL was made with: what is signed must be what is called.
-fn default_region(provider: &ProviderDef, start: &Start) -> Option<String> {
+fn default_region(provider: &ProviderDef, start: &Made<'_>) -> Option<String> {
     let kind = provider.kind_def()?;
     let of_env = kind.env.vars.get("region").and_then(|var| (start.env)(var)).filter(|region| !region.is_empty());
     of_env.or_else(|| kind.defaults.get("region").cloned())
 }
 
-fn gcp(provider: &ProviderDef, start: &Start, tls: &Tls) -> Result<Arc<dyn Signer>, String> {
+fn gcp(provider: &ProviderDef, start: &Made<'_>, tls: &Tls) -> Result<Arc<dyn Signer>, String> {
     let own: AuthOverride =
         start.config.providers.get(&*provider.id).and_then(|entry| entry.auth.clone()).unwrap_or_default();
     let settings = GcpSettings {
         credentials_json: secret(own.credentials.as_ref()),
         credentials_file: own.credentials_file.map(PathBuf::from),
     };
-    auth::gcp(&settings, &*start.env, start.clock.clone(), Arc::clone(tls)).map(|(signer, _)| signer)
+    auth::gcp(&settings, &**start.env, start.clock.clone(), Arc::clone(tls)).map(|(signer, _)| signer)
 }
 
 fn secret(given: Option<&Secret>) -> Option<SecretString> {

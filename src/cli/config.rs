@@ -56,7 +56,9 @@ pub fn run(
         ConfigCommand::Schema => writeln!(out, "{:#}", schema()).map(|()| FINE),
         ConfigCommand::Reference => out.write_all(reference().as_bytes()).map(|()| FINE),
         ConfigCommand::Diff { old, new, json } => {
-            let load = |path: &PathBuf| Config::load(&ConfigSource::File(path.clone()), env, known);
+            // The two files and nothing laid over them.
+            let env = |name: &str| if name == "WEIR_ENV" { None } else { env(name) };
+            let load = |path: &PathBuf| Config::load(&ConfigSource::File(path.clone()), &env, known);
             match (load(old), load(new)) {
                 (Ok(old), Ok(new)) => print_changes(&old, &new, *json, out).map(|()| FINE),
                 (old, new) => [old.err(), new.err()]

@@ -4,13 +4,14 @@ use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use listenfd::ListenFd;
 use tracing_subscriber::EnvFilter;
 
-use super::{BAD_USAGE, FAILED};
-use crate::app::{App, Start, StartError};
+use super::{BAD_USAGE, FAILED, notify};
+use crate::app::{App, Socket, Start, StartError};
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, LogFormat, Logging};
-use crate::lifecycle::Lifecycle;
+use crate::config::{ConfigSource, LogFormat, Logging};
+use crate::lifecycle::Signals;
 use crate::store::StoreErrorKind;
 
 /// Runs the gateway.
@@ -27,25 +28,38 @@ pub struct ServeArgs {
 /// Runs `weir serve`. Answers the exit code.
 pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let env = |name: &str| std::env::var(name).ok();
-    let mut config = match super::load(args.config, &env, err) {
+    let source = ConfigSource::find(args.config, &env);
+    let config = match super::load_source(&source, &env, err) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    if let Some(listen) = args.listen {
-        config.server.listen = listen;
-    }
-    if !config.auth.required && !config.server.listen.ip().is_loopback() {
-        let _ = writeln!(
-            err,
-            "auth.required: false is allowed on a loopback address only, not on {}",
-            config.server.listen
-        );
+    let listen = args.listen.unwrap_or(config.server.listen);
+    if !config.auth.required && !listen.ip().is_loopback() {
+        let _ = writeln!(err, "auth.required: false is allowed on a loopback address only, not on {listen}");
         return BAD_USAGE;
     }
     log(&config.logging);
+    let sockets = match given_sockets(&env) {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            let _ = writeln!(err, "the sockets of the service manager (LISTEN_FDS) cannot be used: {error}");
+            return BAD_USAGE;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir").build();
     match runtime {
-        Ok(runtime) => runtime.block_on(serve(config, out, err)),
+        Ok(runtime) => {
+            let start = Start {
+                config,
+                source,
+                listen: args.listen,
+                sockets,
+                env: Box::new(|name| std::env::var(name).ok()),
+                clock: Clock::system(),
+                chance: Entropy::system(),
+            };
+            runtime.block_on(serve(start, out, err))
+        }
         Err(error) => {
             let _ = writeln!(err, "the runtime could not be started: {error}");
             FAILED
@@ -53,12 +67,13 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     }
 }
 
-async fn serve(config: Config, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let start = Start {
-        config,
-        env: Box::new(|name| std::env::var(name).ok()),
-        clock: Clock::system(),
-        chance: Entropy::system(),
+async fn serve(start: Start, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            let _ = writeln!(err, "weir: signals cannot be received: {error}");
+            return FAILED;
+        }
     };
     let app = match App::start(start).await {
         Ok(app) => app,
@@ -74,20 +89,35 @@ async fn serve(config: Config, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     };
     // The greeting is a courtesy: without a standard output the gateway serves all the same.
     let _ = greet(&app, out);
-    let signal = match Lifecycle::wait_for_signal().await {
-        Ok(signal) => signal,
-        Err(error) => {
-            let _ = writeln!(err, "weir: signals cannot be received: {error}");
-            return FAILED;
-        }
+    let env = |name: &str| std::env::var(name).ok();
+    notify::tell(&env, "READY=1");
+    let signal = tokio::select! {
+        signal = signals.stop(|| app.reload()) => signal,
+        () = app.relieved() => "relieved",
     };
+    notify::tell(&env, "STOPPING=1");
     tracing::info!(signal, "{signal}: draining, a second signal skips the wait");
     app.stop(async {
-        let _ = Lifecycle::wait_for_signal().await;
+        signals.stop(|| tracing::warn!("SIGHUP: the gateway is stopping and reloads nothing")).await;
     })
     .await;
     tracing::info!("stopped, everything is written");
     0
+}
+
+/// The listening sockets that a service manager opened: `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`.
+fn given_sockets(env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Vec<Socket>> {
+    let mut given = ListenFd::from_env();
+    let names = env("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut sockets = Vec::with_capacity(given.len());
+    for i in 0..given.len() {
+        let name = names.next().unwrap_or_default().to_owned();
+        if let Some(listener) = given.take_tcp_listener(i)? {
+            sockets.push(Socket { name, listener });
+        }
+    }
+    Ok(sockets)
 }
 
 fn log(logging: &Logging) {
@@ -108,13 +138,13 @@ fn log(logging: &Logging) {
 fn greet(app: &App, out: &mut dyn Write) -> std::io::Result<()> {
     let snapshot = app.gateway.snapshot.load();
     let providers: Vec<&str> = snapshot.providers.keys().map(|id| &**id).collect();
-    let scheme = if app.gateway.config.server.tls.is_some() { "https" } else { "http" };
+    let scheme = if app.gateway.config.load().server.tls.is_some() { "https" } else { "http" };
     writeln!(out, "weir {} listens on {scheme}://{}", env!("CARGO_PKG_VERSION"), app.addr)?;
     if let Some(addr) = app.metrics_addr {
         writeln!(out, "metrics   http://{addr}/metrics")?;
     }
     writeln!(out, "providers {}", providers.join(", "))?;
-    writeln!(out, "data      {}", app.gateway.config.database.url.redacted())?;
+    writeln!(out, "data      {}", app.gateway.config.load().database.url.redacted())?;
     if let Some(key) = &app.welcome.admin_key {
         writeln!(out, "\nThis is the first start. These two keys are shown once; keep them:")?;
         writeln!(out, "admin key {key}")?;
@@ -122,7 +152,7 @@ fn greet(app: &App, out: &mut dyn Write) -> std::io::Result<()> {
     if let Some(key) = &app.welcome.first_key {
         writeln!(out, "first key {key}")?;
     }
-    let key = match (&app.welcome.first_key, app.gateway.anonymous.is_some()) {
+    let key = match (&app.welcome.first_key, app.gateway.anonymous.load().is_some()) {
         (Some(key), _) => key.as_str(),
         (None, true) => "none-is-needed",
         (None, false) => "$WEIR_KEY",

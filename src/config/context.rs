@@ -22,11 +22,15 @@ pub(super) struct Context<'a> {
     pub(super) known: &'a Known<'a>,
     /// Every file read, configuration and secrets. [`At`] points here.
     files: RefCell<Vec<PathBuf>>,
+    /// Those of them without a byte.
+    empty: RefCell<Vec<PathBuf>>,
     /// What a target may name as its provider: the catalogue's, and those of the file once read.
     providers: RefCell<IndexSet<String>>,
     found: RefCell<Vec<(At, Fault)>>,
     /// Where each key stands, for the checks that need several keys.
     places: RefCell<HashMap<String, At>>,
+    /// Every secret that was read, by its path: how it may be written down, if it may.
+    secrets: RefCell<HashMap<String, Option<String>>>,
 }
 
 impl<'a> Context<'a> {
@@ -36,9 +40,11 @@ impl<'a> Context<'a> {
             env,
             known,
             files: RefCell::default(),
+            empty: RefCell::default(),
             providers: RefCell::new(providers),
             found: RefCell::default(),
             places: RefCell::default(),
+            secrets: RefCell::default(),
         }
     }
 
@@ -75,6 +81,22 @@ impl<'a> Context<'a> {
         self.places.borrow_mut().insert(path.to_owned(), at);
     }
 
+    /// Notes that the value at that path is a secret; `shown` is what may be written down of it: where it
+    /// is found, and `None` for one that stands in the text itself.
+    pub(super) fn add_secret(&self, path: &str, shown: Option<String>) {
+        self.secrets.borrow_mut().insert(path.to_owned(), shown);
+    }
+
+    /// Whether the value at that path is a secret of which it is known where it is found.
+    pub(super) fn has_secret(&self, path: &str) -> bool {
+        matches!(self.secrets.borrow().get(path), Some(Some(_)))
+    }
+
+    /// Every secret read so far.
+    pub(super) fn secrets(&self) -> HashMap<String, Option<String>> {
+        self.secrets.borrow().clone()
+    }
+
     /// Whether the file has a value for the key of that path.
     pub(super) fn is_set(&self, path: &str) -> bool {
         self.places.borrow().contains_key(path)
@@ -103,6 +125,16 @@ impl<'a> Context<'a> {
         let mut files = self.files.borrow_mut();
         files.push(path.to_path_buf());
         files.len() - 1
+    }
+
+    /// Notes that a file holds nothing.
+    pub(super) fn add_empty(&self, path: &Path) {
+        self.empty.borrow_mut().push(path.to_path_buf());
+    }
+
+    /// Every file so far that holds nothing.
+    pub(super) fn empty_files(&self) -> Vec<PathBuf> {
+        self.empty.borrow().clone()
     }
 
     /// Every file read so far, configuration and secrets, in the order of reading.

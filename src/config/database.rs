@@ -48,7 +48,12 @@ impl Database {
 
 /// A database URL holds a password, so it may stand in a file as any secret may.
 fn url(field: Field<'_>) -> Option<DatabaseUrl> {
+    let (cx, path) = (field.cx, field.path.clone());
     let secret = field.secret_where(|url| {
+        // Neither a password nor a query: it may be written down.
+        if !url.contains(['@', '?']) && !cx.has_secret(&path) {
+            cx.add_secret(&path, Some(url.to_owned()));
+        }
         let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
         let fits = match scheme {
             "sqlite" => !rest.trim_start_matches('/').is_empty(),

@@ -36,7 +36,10 @@ impl fmt::Display for Change {
 /// changed and never shown.
 #[must_use]
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
-    let (mut old, mut new) = (flatten(old), flatten(new));
+    changes(flatten(old), flatten(new))
+}
+
+fn changes(mut old: BTreeMap<String, Leaf>, mut new: BTreeMap<String, Leaf>) -> Vec<Change> {
     let mut paths: Vec<String> = old.keys().chain(new.keys()).cloned().collect();
     paths.sort();
     paths.dedup();
@@ -45,6 +48,35 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         (old != new).then(|| Change { path, old: old.map(|leaf| leaf.shown), new: new.map(|leaf| leaf.shown) })
     });
     changes.collect()
+}
+
+/// Every value that differs between two documents as they are kept, sorted by path. Of a secret that stands
+/// in the text nothing is kept, so that a change of one is not among them.
+#[must_use]
+pub fn diff_documents(old: &Json, new: &Json) -> Vec<Change> {
+    let leaves = |json: &Json| {
+        let mut leaves = BTreeMap::new();
+        flatten_json("", json, &mut leaves);
+        leaves
+    };
+    changes(leaves(old), leaves(new))
+}
+
+/// Whether two entries say the same of a provider, secrets included; none says what the catalogue does.
+#[must_use]
+pub fn same_provider(old: Option<&Provider>, new: Option<&Provider>) -> bool {
+    let leaves = |provider: Option<&Provider>| {
+        let default = Provider::default();
+        let provider = provider.unwrap_or(&default);
+        let mut leaves = BTreeMap::new();
+        if let Ok(json) = serde_json::to_value(provider) {
+            flatten_json("", &json, &mut leaves);
+        }
+        let mut secrets = Vec::new();
+        provider_secrets("", provider, &mut secrets);
+        (leaves, secrets.into_iter().map(|(path, secret)| (path, secret.to_owned())).collect::<Vec<_>>())
+    };
+    leaves(old) == leaves(new)
 }
 
 /// A value as it is shown, and what tells it from another that looks the same.
@@ -96,6 +128,8 @@ fn secrets(config: &Config) -> Vec<(String, &str)> {
     for Key { name, key, .. } in &config.keys {
         found.push((format!("{}.key", join("keys", name)), key.expose_secret()));
     }
+    let signing = config.receipts.signing_key.iter();
+    found.extend(signing.map(|key| ("receipts.signing_key".to_owned(), key.expose_secret())));
     for alert in &config.alerts {
         let path = join("alerts", &alert.name);
         found.extend(alert.secrets().into_iter().map(|(key, secret)| (format!("{path}.{key}"), secret)));

@@ -42,6 +42,27 @@ fn expand_to(text: &str, env: Env<'_>, depth: usize) -> Result<String, String> {
     Ok(out)
 }
 
+/// Words before a secret that are none.
+const SCHEMES: [&str; 5] = ["", "bearer", "basic", "token", "key"];
+
+/// Whether `text` holds variables alone, without defaults, at most with the name of a scheme before them: it
+/// tells where a secret is found, and none itself.
+pub(super) fn is_reference(text: &str) -> bool {
+    let (mut rest, mut literal, mut variables) = (text, String::new(), 0_usize);
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some(end) = closing_brace(after) else { return false };
+        let default = after[..end].split_once(":-").map_or("", |(_, default)| default);
+        if !default.is_empty() {
+            return false;
+        }
+        literal.push_str(before);
+        variables += 1;
+        rest = &after[end + 1..];
+    }
+    literal.push_str(rest);
+    variables > 0 && SCHEMES.contains(&literal.trim().to_ascii_lowercase().as_str())
+}
+
 /// Where the brace stands that closes the one before `text`.
 fn closing_brace(text: &str) -> Option<usize> {
     let mut open = 0_usize;
@@ -105,6 +126,16 @@ mod tests {
         check("a${EMPTY}b", "ab");
         check("${NONE:-${HOST}:1}", "example.com:1");
         check("${NONE:-{}", "{");
+    }
+
+    #[test]
+    fn references_hold_no_secret() {
+        for text in ["${KEY}", "Bearer ${KEY}", "${A}${B}", "${KEY:-}"] {
+            assert!(is_reference(text), "{text}");
+        }
+        for text in ["", "sk-live", "sk-${TAIL}", "${KEY:-sk-live}", "$${KEY}sk", "${KEY", "postgres://u:p@${HOST}/w"] {
+            assert!(!is_reference(text), "{text}");
+        }
     }
 
     #[test]

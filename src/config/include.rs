@@ -16,11 +16,46 @@ const MAX_DEPTH: usize = 8;
 /// Files in all: includes that fan out at every level would else multiply.
 const MAX_FILES: usize = 64;
 
+/// Names the environment whose overlay is laid over the file.
+const ENVIRONMENT: &str = "WEIR_ENV";
+
 /// The tree of a file with its includes beneath it: a later include wins over an earlier one, the
-/// including file over both.
+/// including file over both; and over all of them the overlay of the environment that `WEIR_ENV` names,
+/// `weir.staging.yaml` beside `weir.yaml`.
 pub(super) fn load_file(cx: &Context<'_>, path: &Path) -> Option<Node> {
+    let base = load_one(cx, path);
+    let Some(environment) = (cx.env)(ENVIRONMENT).filter(|name| !name.is_empty()) else { return base };
+    let over = overlay(cx, path, &environment);
+    match (base, over) {
+        (Some(base), Some(over)) if over.value != Value::Null => Some(merge(base, over)),
+        (base, over) => base.or(over),
+    }
+}
+
+fn overlay(cx: &Context<'_>, path: &Path, environment: &str) -> Option<Node> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !environment.bytes().all(fits) {
+        let at = At { file: cx.add_file(path), ..At::default() };
+        let problem = format!("the environment variable {ENVIRONMENT} may hold letters, digits, `-` and `_` alone");
+        cx.fault(at, "", problem, None);
+        return None;
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!(".{environment}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    load_one(cx, &path.with_file_name(name))
+}
+
+fn load_one(cx: &Context<'_>, path: &Path) -> Option<Node> {
     let file = cx.add_file(path);
     match read_bounded(path, MAX_FILE) {
+        Ok(text) if text.is_empty() => {
+            cx.add_empty(path);
+            None
+        }
         Ok(text) => load(cx, &text, Format::of(path), file, &mut vec![identity(path)]),
         Err(problem) => {
             let at = At { file, ..At::default() };
@@ -95,6 +130,10 @@ fn include_one(cx: &Context<'_>, item: &Node, above: &mut Vec<PathBuf>) -> Optio
         }
     };
     let file = cx.add_file(&path);
+    if text.is_empty() {
+        cx.add_empty(&path);
+        return None;
+    }
     above.push(identity(&path));
     let node = load(cx, &text, Format::of(&path), file, above);
     above.pop();

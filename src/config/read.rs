@@ -10,8 +10,8 @@ use std::time::Duration;
 use indexmap::IndexMap;
 
 use super::context::{Context, join};
-use super::expand::expand;
-use super::secret::Secret;
+use super::expand::{expand, is_reference};
+use super::secret::{MASK, Secret};
 use super::text::{parse_duration, parse_size};
 use super::tree::{At, Entry, Node, Value};
 
@@ -183,6 +183,13 @@ impl<'a> Field<'a> {
     /// A secret that `check` accepts. Its message must not repeat the secret.
     pub(super) fn secret_where(mut self, check: impl FnOnce(&str) -> Result<(), &'static str>) -> Option<Secret> {
         let text = self.expanded("text")?;
+        self.note_secret(&text);
+        if text == MASK {
+            self.fault(
+                "`***` stands for the secret in force at this place, and there is none; write `${VAR}` or `file:/path`",
+            );
+            return None;
+        }
         let secret = match text.strip_prefix("file:") {
             Some(path) => self.secret_file(Path::new(path))?,
             None => text,
@@ -196,6 +203,16 @@ impl<'a> Field<'a> {
             return None;
         }
         Some(Secret::new(secret))
+    }
+
+    /// A reference to a secret may be written down, the file's path as seen from everywhere; a secret not.
+    fn note_secret(&self, expanded: &str) {
+        let shown = match (&self.node.value, expanded.strip_prefix("file:")) {
+            (_, Some(path)) => Some(format!("file:{}", self.cx.resolve(self.node.at, Path::new(path)).display())),
+            (Value::Text(text), None) if is_reference(text) => Some(text.clone()),
+            _ => None,
+        };
+        self.cx.add_secret(&self.path, shown);
     }
 
     /// The path of a file; a relative one starts at the folder of the file that names it.

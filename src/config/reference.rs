@@ -16,7 +16,7 @@ the variable is unset or empty. `$$` is a plain dollar sign. A variable that is 
 - A secret may be `file:/path`: the file's content, white space around it dropped. A relative path starts at \
 the folder of the configuration file.
 - `include: [base.yaml]` reads other files first. Maps are merged at every depth, lists and values replaced; \
-a later file wins over an earlier one, the including file over all.
+a later file wins over an earlier one, the including file over all. With `WEIR_ENV=staging`, `weir.staging.yaml` beside `weir.yaml` is laid over them as the last, with its own includes; it must be there.
 - An unknown key is an error, and so is a key that this version does nothing with.
 - Sizes are `32MiB` (1024-based), `10MB` (1000-based) or a number of bytes; durations are `200ms`, `30s`, `10m`, `1h30m`.
 

@@ -4,6 +4,7 @@ mod network;
 mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -25,6 +26,9 @@ pub struct Server {
     /// Address and port of `GET /metrics` alone; unset serves it on `listen`.
     #[schemars(with = "Option<String>")]
     pub metrics_listen: Option<SocketAddr>,
+    /// Path of a UNIX socket over which a gateway that starts takes the listening sockets of the one that runs,
+    /// which then ends: a restart that refuses nobody.
+    pub handover: Option<PathBuf>,
     /// Longest request body that is held in memory.
     #[serde(serialize_with = "serialize_size")]
     #[schemars(with = "SizeText")]
@@ -81,6 +85,10 @@ pub struct Server {
     /// Most requests at a time; beyond it the answer is 503 `overloaded`.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_in_flight: u64,
+    /// Most bytes of request bodies in memory, all together; beyond it the answer is 503 `overloaded`.
+    #[serde(serialize_with = "serialize_size")]
+    #[schemars(with = "SizeText")]
+    pub max_body_memory: u64,
 }
 
 impl Default for Server {
@@ -88,6 +96,7 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             metrics_listen: None,
+            handover: None,
             body_limit: 32 << 20,
             upload_limit: 512 << 20,
             request_timeout: Duration::from_secs(600),
@@ -102,6 +111,7 @@ impl Default for Server {
             max_connections: 10_000,
             max_connections_per_address: None,
             max_in_flight: 10_000,
+            max_body_memory: 1 << 30,
         }
     }
 }
@@ -113,6 +123,7 @@ impl Server {
         Self {
             listen: section.take("listen", address).unwrap_or(default.listen),
             metrics_listen: section.take("metrics_listen", address),
+            handover: section.take("handover", Field::text).map(PathBuf::from),
             body_limit: section.take("body_limit", Field::size).unwrap_or(default.body_limit),
             upload_limit: section.take("upload_limit", Field::size).unwrap_or(default.upload_limit),
             request_timeout: section.take("request_timeout", Field::duration).unwrap_or(default.request_timeout),
@@ -129,6 +140,7 @@ impl Server {
             max_connections: section.take("max_connections", count).unwrap_or(default.max_connections),
             max_connections_per_address: section.take("max_connections_per_address", count),
             max_in_flight: section.take("max_in_flight", count).unwrap_or(default.max_in_flight),
+            max_body_memory: section.take("max_body_memory", Field::size).unwrap_or(default.max_body_memory),
         }
     }
 }

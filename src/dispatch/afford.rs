@@ -43,14 +43,14 @@ impl Dispatcher {
         let before = flight.draft().reservation.take();
         drop(before);
         if !self.budgets.are_known() {
-            return if self.policy.allow_unknown { Ok(()) } else { Err(away()) };
+            return if self.policy.load().allow_unknown { Ok(()) } else { Err(away()) };
         }
         let line = line(&self.budgets, flight, target);
         if line.is_empty() {
             return Ok(());
         }
         let Some(price) = target.price.clone() else {
-            return if self.policy.allow_unpriced { Ok(()) } else { Err(unpriced(target)) };
+            return if self.policy.load().allow_unpriced { Ok(()) } else { Err(unpriced(target)) };
         };
         let bound = bound();
         let sunk = flight.draft().sunk.as_ref().map_or(NanoUsd(0), |sunk| sunk.cost);

@@ -352,7 +352,7 @@ impl Dispatcher {
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
         let lease = Lease::take(target, &job.flight, job.estimate, step.forced).await?;
         let stake = lease.stake(target);
-        let sender = self.senders.load().get(&provider.id).cloned();
+        let sender = self.senders.load().get(&provider.sender).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         begin(&job.flight, target, started).await?;
         let Prepared { call, usage_added, dialect, usage, translation } = prepare(job, target, &lease)?;

@@ -57,7 +57,7 @@ impl Dispatcher {
     ) -> Result<Said, Failed> {
         let provider = &target.provider;
         let started = job.flight.now();
-        let sender = self.senders.load().get(&provider.id).cloned();
+        let sender = self.senders.load().get(&provider.sender).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         let call = call(job, provider, &lease, question.uri, question.body, question.foreign);
         let trip = Trip {

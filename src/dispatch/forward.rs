@@ -82,7 +82,7 @@ impl Dispatcher {
         let lease = Lease::take(&forward.target, &forward.flight, 0, true).await?;
         let stake = lease.stake(&forward.target);
         let flight = Arc::clone(&forward.flight);
-        let sender = self.senders.load().get(&provider.id).cloned();
+        let sender = self.senders.load().get(&provider.sender).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;
         if forward.spends {
             forward.flight.draft().prompt = Some(forward.prompt.clone());

@@ -13,7 +13,7 @@ const TRY: i64 = 100;
 /// A budget of second tries.
 #[derive(Debug)]
 pub struct Budget {
-    percent: i64,
+    percent: AtomicI64,
     balance: AtomicI64,
 }
 
@@ -21,14 +21,19 @@ impl Budget {
     /// So many in a hundred requests, and ten.
     #[must_use]
     pub fn new(percent: u64) -> Self {
-        Self { percent: i64::try_from(percent.min(100)).unwrap_or(100), balance: AtomicI64::new(RESERVE * TRY) }
+        Self { percent: AtomicI64::new(share(percent)), balance: AtomicI64::new(RESERVE * TRY) }
+    }
+
+    /// Changes the share; what was saved up stays.
+    pub fn set_percent(&self, percent: u64) {
+        self.percent.store(share(percent), Ordering::Relaxed);
     }
 
     /// A request earns its share.
     pub fn earn(&self) {
         let balance = self.balance.load(Ordering::Relaxed);
         if balance < MOST * TRY {
-            self.balance.fetch_add(self.percent, Ordering::Relaxed);
+            self.balance.fetch_add(self.percent.load(Ordering::Relaxed), Ordering::Relaxed);
         }
     }
 
@@ -38,6 +43,10 @@ impl Budget {
         let take = |balance: i64| (balance >= TRY).then_some(balance - TRY);
         self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
+}
+
+fn share(percent: u64) -> i64 {
+    i64::try_from(percent.min(100)).unwrap_or(100)
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use crate::clock::MonoNs;
 use crate::money::NanoUsd;
@@ -55,7 +57,7 @@ struct Session {
 /// The brake.
 #[derive(Debug)]
 pub struct Brake {
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     hasher: RandomState,
     sessions: Mutex<HashMap<SessionId, Session>>,
 }
@@ -64,13 +66,19 @@ impl Brake {
     /// A brake with these limits.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, hasher: RandomState::new(), sessions: Mutex::default() }
+        Self { limits: ArcSwap::from_pointee(limits), hasher: RandomState::new(), sessions: Mutex::default() }
+    }
+
+    /// Changes the limits; sessions keep what they have used.
+    pub fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// Whether there is anything to brake.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.limits.spend.is_some() || self.limits.turns.is_some() || self.limits.repeats.is_some()
+        let limits = self.limits.load();
+        limits.spend.is_some() || limits.turns.is_some() || limits.repeats.is_some()
     }
 
     /// The session that `owner` calls `name`.
@@ -89,8 +97,9 @@ impl Brake {
     /// # Errors
     /// The limit.
     pub fn turn(&self, id: SessionId, body: &[u8], now: MonoNs) -> Result<(), Reached> {
-        let hash = if self.limits.repeats.is_some() { self.hasher.hash_one(body) } else { 0 };
-        let idle = u64::try_from(self.limits.idle.as_nanos()).unwrap_or(u64::MAX);
+        let Limits { spend, turns, repeats: most, idle } = **self.limits.load();
+        let hash = if most.is_some() { self.hasher.hash_one(body) } else { 0 };
+        let idle = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX);
         let mut sessions = self.sessions();
         if sessions.len() >= MAX_SESSIONS && !sessions.contains_key(&id) {
             forget(&mut sessions, now, idle);
@@ -102,7 +111,6 @@ impl Brake {
         }
         session.heard = now;
         let repeats = if session.turns > 0 && session.last == hash { session.repeats + 1 } else { 0 };
-        let Limits { spend, turns, repeats: most, .. } = self.limits;
         if let Some(spend) = spend.filter(|spend| session.spent >= *spend) {
             return Err(Reached::Spend(spend));
         }
@@ -189,6 +197,16 @@ mod tests {
         }
         assert_eq!(brake.turn(id, b"x", 0), Err(Reached::Repeats(1)));
         brake.turn(id, b"y", 0).unwrap();
+    }
+
+    #[test]
+    fn new_limits_meet_what_was_used() {
+        let brake = brake(Limits { turns: Some(1), ..Limits::default() });
+        let id = brake.session("k", "a");
+        brake.turn(id, b"", 0).unwrap();
+        brake.set_limits(Limits { turns: Some(2), idle: Duration::from_secs(3600), ..Limits::default() });
+        brake.turn(id, b"", 0).unwrap();
+        assert_eq!(brake.turn(id, b"", 0), Err(Reached::Turns(2)));
     }
 
     #[test]

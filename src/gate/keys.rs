@@ -4,7 +4,7 @@
 //! (for a while). Changes reach the ring through [`KeyRing::apply`], which the key watcher feeds
 //! from the database's revision counter, so that a revocation acts on every replica within a second.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -218,6 +218,32 @@ impl KeyRing {
         self.insert(&mut self.lock(), data, Kind::Pinned);
     }
 
+    /// Takes out the keys that the configuration declared and that are not among these ids any more. Requests
+    /// that run keep theirs.
+    pub fn unpin_others(&self, declared: &BTreeSet<&str>) {
+        let _order = self.lock();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        let by_id = self.by_id.pin();
+        let gone: Vec<Arc<KeySlot>> = by_id
+            .iter()
+            .filter(|(id, slot)| slot.pinned && !declared.contains(id.as_str()))
+            .map(|(_, slot)| Arc::clone(slot))
+            .collect();
+        for slot in gone {
+            let data = slot.data();
+            by_id.remove(&data.id);
+            self.forget_hash(&data.hash, &slot);
+        }
+    }
+
+    /// Another key may have the hash by now.
+    fn forget_hash(&self, hash: &KeyHash, slot: &Arc<KeySlot>) {
+        let by_hash = self.by_hash.pin();
+        if by_hash.get(hash).is_some_and(|found| Arc::ptr_eq(found, slot)) {
+            by_hash.remove(hash);
+        }
+    }
+
     fn insert(&self, order: &mut Order, data: KeyData, kind: Kind) -> Arc<KeySlot> {
         let fresh = kind != Kind::Stored { fresh: false };
         if let Some(slot) = self.by_id.pin().get(&data.id) {
@@ -259,7 +285,7 @@ impl KeyRing {
         }
         let old = slot.data().hash;
         if old != data.hash {
-            self.by_hash.pin().remove(&old);
+            self.forget_hash(&old, slot);
         }
         if fresh {
             self.by_hash.pin().insert(data.hash, Arc::clone(slot));
@@ -452,6 +478,30 @@ mod tests {
         ring.pin(key("config:ci", "ci"));
         ring.apply(KeyData { revoked: true, ..key("config:ci", "ci") });
         assert!(matches!(ring.find(&KeyHash::of("ci")), Found::Key(..)));
+    }
+
+    #[test]
+    fn declared_keys_come_go_and_change_their_secrets() {
+        let (ring, _) = ring(Bounds::default());
+        let limits = Limits { rpm: Some(1), ..Limits::default() };
+        let declared = |id: &str, secret: &str| KeyData { limits, ..key(id, secret) };
+        ring.pin(declared("config:a", "a"));
+        ring.pin(declared("config:b", "b"));
+        learn(&ring, "s1", Some(key("k1", "s1")));
+        let Found::Key(slot, _) = ring.find(&KeyHash::of("a")) else { panic!("a live key") };
+        slot.limiter.admit_request(0).unwrap();
+        // They swap their secrets.
+        ring.pin(declared("config:a", "b"));
+        ring.pin(declared("config:b", "a"));
+        let id_of = |secret: &str| match ring.find(&KeyHash::of(secret)) {
+            Found::Key(_, data) => data.id.clone(),
+            _ => String::new(),
+        };
+        assert_eq!((id_of("a").as_str(), id_of("b").as_str()), ("config:b", "config:a"));
+        assert!(ring.slot("config:a").unwrap().limiter.admit_request(0).is_err(), "what was used stays used");
+        ring.unpin_others(&BTreeSet::from(["config:a"]));
+        assert!(matches!(ring.find(&KeyHash::of("a")), Found::Miss));
+        assert_eq!((id_of("b").as_str(), id_of("s1").as_str(), ring.len()), ("config:a", "k1", 2));
     }
 
     #[test]

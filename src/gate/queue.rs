@@ -100,6 +100,13 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Two queues are alike when their settings are.
+impl PartialEq for Queue {
+    fn eq(&self, other: &Self) -> bool {
+        (self.max_wait, self.max_size) == (other.max_wait, other.max_size)
+    }
+}
+
 impl Queue {
     /// An empty queue: at most `max_size` wait, each at most `max_wait`.
     #[must_use]

@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod budgets;
+pub mod config;
 pub mod costs;
 pub mod invoices;
 pub mod keys;
@@ -54,7 +55,7 @@ pub fn check_admin(gateway: &Gateway, headers: &HeaderMap) -> Result<(), ApiErro
     if gateway.is_admin(&KeyHash::of(key)) {
         return Ok(());
     }
-    if gateway.admin.get().is_none() {
+    if gateway.admin.load().is_none() {
         return Err(ApiError::database_away());
     }
     Err(ApiError::forbidden(

@@ -28,7 +28,7 @@ pub enum Identity {
 /// away: a key that cannot be looked up is not an invalid key.
 pub async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Identity, ApiError> {
     let Some(key) = presented(headers)? else {
-        return gateway.anonymous.clone().map(Identity::Key).ok_or_else(missing);
+        return anonymous(gateway).ok_or_else(missing);
     };
     let found = if key.len() > MAX_KEY || is_garbled(key) { Found::Unknown } else { find(gateway, key).await? };
     match found {
@@ -36,8 +36,13 @@ pub async fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Identity
         Found::Dead(Dead::Expired) => Err(ApiError::unauthorized("invalid_api_key", "the API key has expired")),
         Found::Dead(Dead::Revoked) => Err(ApiError::unauthorized("invalid_api_key", "the API key has been revoked")),
         Found::Unknown | Found::Miss if gateway.is_admin(&KeyHash::of(key)) => Ok(Identity::Admin),
-        Found::Unknown | Found::Miss => gateway.anonymous.clone().map(Identity::Key).ok_or_else(invalid),
+        Found::Unknown | Found::Miss => anonymous(gateway).ok_or_else(invalid),
     }
+}
+
+/// Everybody, where no key is needed.
+fn anonymous(gateway: &Gateway) -> Option<Identity> {
+    gateway.anonymous.load_full().map(|caller| Identity::Key((*caller).clone()))
 }
 
 fn missing() -> ApiError {

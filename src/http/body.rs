@@ -9,11 +9,17 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 
 use crate::error::ApiError;
+use crate::gate::memory::Held;
+use crate::state::Gateway;
 use crate::upstream::BodyFault;
 use crate::upstream::decode::{Encoding, decode_whole};
 
 /// Bodies up to this are copied out of the connection's buffer.
 const SMALL: usize = 2 * 1024;
+/// What [`ApiError::overloaded`] is called.
+const OVERLOADED: &str = "overloaded";
+/// Most bodies are smaller than this when decoded, as a multiple of what came.
+const USUAL_RATIO: u64 = 20;
 
 /// How a body is read.
 #[derive(Clone, Copy, Debug)]
@@ -24,17 +30,38 @@ pub struct BodyLimits {
     pub idle: Duration,
 }
 
+impl BodyLimits {
+    /// As the configuration says.
+    #[must_use]
+    pub fn of(gateway: &Gateway) -> Self {
+        let config = gateway.config.load();
+        Self { max: config.server.body_limit, idle: config.server.body_idle_timeout }
+    }
+}
+
 /// The declared length, when there is one.
 #[must_use]
 pub fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads a whole body and undoes its content encoding. A body that comes in one chunk is not copied.
+/// Reads a whole body and undoes its content encoding. A body that comes in one chunk is not copied. It counts
+/// against `server.max_body_memory` until its last piece is dropped.
 ///
 /// # Errors
-/// 413 above the limit, 408 when it stalls, 400 when it breaks off or cannot be decoded.
-pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
+/// 413 above the limit, 503 where there is no room for it, 408 when it stalls, 400 when it breaks off or cannot
+/// be decoded.
+pub async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    let mut held = gateway.body_memory.none();
+    let read = read_into(&mut held, headers, body, limits).await;
+    read.map(|data| held.around(data)).inspect_err(|error| {
+        if error.code() == OVERLOADED {
+            gateway.meter.metrics.shed.with_label_values(&["body_memory"]).inc();
+        }
+    })
+}
+
+async fn read_into(held: &mut Held, headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
     if declared_length(headers).is_some_and(|length| length > limits.max) {
         discard(body, limits).await;
         return Err(too_large(limits.max));
@@ -46,25 +73,54 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result
             ..ApiError::invalid("unsupported_content_encoding", message)
         }
     })?;
-    let raw = collect(body, limits).await?;
-    let Some(encoding) = encoding else { return Ok(raw) };
-    decode_whole(raw, encoding, usize::try_from(limits.max).unwrap_or(usize::MAX)).await.map_err(|error| {
-        let text = error.to_string();
-        if text.contains("larger than") { too_large(limits.max) } else { ApiError::invalid("invalid_body", text) }
-    })
+    // Before the first byte of it is read.
+    room(held, declared_length(headers).unwrap_or(0))?;
+    let raw = collect(held, body, limits).await?;
+    match encoding {
+        Some(encoding) => decoded(held, raw, encoding, limits).await,
+        None => Ok(raw),
+    }
 }
 
-async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
+/// Decoded within what such bodies mostly come to, then within all that is allowed.
+async fn decoded(held: &mut Held, raw: Bytes, encoding: Encoding, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    let size = raw.len() as u64;
+    let usual = size.saturating_mul(USUAL_RATIO).saturating_add(64 * 1024).min(limits.max);
+    let all = (usual < limits.max).then_some(limits.max);
+    for most in [usual].into_iter().chain(all) {
+        room(held, size.saturating_add(most))?;
+        match decode_whole(raw.clone(), encoding, usize::try_from(most).unwrap_or(usize::MAX)).await {
+            Ok(data) => return Ok(data),
+            Err(error) => {
+                let text = error.to_string();
+                if !text.contains("larger than") {
+                    return Err(ApiError::invalid("invalid_body", text));
+                }
+            }
+        }
+    }
+    Err(too_large(limits.max))
+}
+
+fn room(held: &mut Held, bytes: u64) -> Result<(), ApiError> {
+    let why = "the gateway holds as many bytes of requests as it may (server.max_body_memory)";
+    if held.grow_to(bytes) { Ok(()) } else { Err(ApiError::overloaded(why)) }
+}
+
+async fn collect(held: &mut Held, mut body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
     let Some(first) = chunk(&mut body, limits.idle).await? else { return Ok(Bytes::new()) };
+    room(held, first.len() as u64)?;
     let Some(second) = chunk(&mut body, limits.idle).await? else { return within(compact(first), limits.max) };
     let mut all = BytesMut::from(first);
     let mut next = Some(second);
     while let Some(data) = next {
-        if (all.len() + data.len()) as u64 > limits.max {
+        let size = (all.len() + data.len()) as u64;
+        if size > limits.max {
             drop(all);
             discard(body, limits).await;
             return Err(too_large(limits.max));
         }
+        room(held, size)?;
         all.extend_from_slice(&data);
         next = chunk(&mut body, limits.idle).await?;
     }

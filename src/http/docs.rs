@@ -290,6 +290,36 @@ pub const ROUTES: &[Described] = &[
         "Give a virtual key a new secret; the old one is dead",
         Access::Admin,
     ),
+    route("get", "/admin/v1/config", "Admin", "Show the configuration in force, secrets hidden", Access::Admin),
+    Described {
+        body: Some("ConfigReload"),
+        ..route(
+            "post",
+            "/admin/v1/config/reload",
+            "Admin",
+            "Read the configuration again, or put another into force on all replicas; 422 tells every fault",
+            Access::Admin,
+        )
+    },
+    Described {
+        body: Some("ConfigRollback"),
+        ..route("post", "/admin/v1/config/rollback", "Admin", "Go back to a version, on all replicas", Access::Admin)
+    },
+    Described {
+        query: &[("limit", "versions of a page, 1 to 1000"), ("cursor", "next_cursor of the page before")],
+        ..route("get", "/admin/v1/config/versions", "Admin", "List configurations, the newest first", Access::Admin)
+    },
+    route("get", "/admin/v1/config/versions/{id}", "Admin", "Show a configuration by its number", Access::Admin),
+    Described {
+        query: &[("to", "the number of another version; the one in force without it")],
+        ..route(
+            "get",
+            "/admin/v1/config/versions/{id}/diff",
+            "Admin",
+            "What differs between two configurations",
+            Access::Admin,
+        )
+    },
     Described {
         query: LIMITS_QUERY,
         ..route(
@@ -546,6 +576,14 @@ fn schemas() -> Value {
         "KeyUpdate": {"type": "object", "additionalProperties": false, "properties": key},
         "PriceCreate": {"type": "object", "required": ["model"], "additionalProperties": false, "properties": price},
         "PriceRerate": {"type": "object", "required": ["from"], "additionalProperties": false, "properties": rerate},
+        "ConfigReload": {"type": "object", "additionalProperties": false, "properties": {
+            "config": {"type": ["string", "object"], "description": "the configuration; without it, it is read again"},
+            "format": {"enum": ["yaml", "toml"], "default": "yaml"},
+            "source": {"enum": ["file"], "description": "go back to the file, on all replicas"},
+            "note": {"type": "string", "maxLength": 500}, "dry_run": {"type": "boolean", "default": false}}},
+        "ConfigRollback": {"type": "object", "required": ["version"], "additionalProperties": false, "properties": {
+            "version": {"type": "integer"}, "note": {"type": "string", "maxLength": 500},
+            "dry_run": {"type": "boolean", "default": false}}},
         "BudgetCreate": budget(&["name", "scope", "subject", "usd", "period"], &["name", "scope", "subject"]),
         "BudgetUpdate": budget(&[], &["name"]),
         "BudgetRaise": {"type": "object", "required": ["usd"], "additionalProperties": false, "properties": {"usd": usd(),

@@ -38,8 +38,7 @@ const USUAL_OUTPUT: u64 = 500;
 /// As the request itself would be refused, before it reaches a provider.
 pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: HttpRequest) -> Result<Response, ApiError> {
     let (mut head, body) = request.into_parts();
-    let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
-    let bytes = body::read(&head.headers, body, limits).await?;
+    let bytes = body::read(gateway, &head.headers, body, BodyLimits::of(gateway)).await?;
     // It is read once more, as it is now.
     head.headers.remove(header::CONTENT_ENCODING);
     head.headers.remove(header::CONTENT_LENGTH);

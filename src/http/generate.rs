@@ -92,8 +92,7 @@ async fn job(
     ask: Ask,
     spends: bool,
 ) -> Result<Job, ApiError> {
-    let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
-    let mut body = body::read(&client, body, limits).await?;
+    let mut body = body::read(gateway, &client, body, BodyLimits::of(gateway)).await?;
     let caller = flight.draft().caller.clone();
     if let (Operation::Responses, Some(caller)) = (ask.operation, &caller) {
         body = Box::pin(kept::with_items(gateway, caller, body)).await?;
@@ -309,7 +308,7 @@ pub fn upstream_headers(flight: &Flight, client: HeaderMap) -> HeaderMap {
 /// # Errors
 /// When `x-weir-timeout-ms` is no positive number.
 pub fn deadline(gateway: &Gateway, flight: &Flight, headers: &HeaderMap) -> Result<u64, ApiError> {
-    let mut limit = gateway.config.server.request_timeout;
+    let mut limit = gateway.config.load().server.request_timeout;
     if let Some(value) = headers.get("x-weir-timeout-ms") {
         let asked = value.to_str().ok().and_then(|v| v.trim().parse::<u64>().ok()).filter(|ms| *ms > 0);
         let asked = asked.ok_or_else(|| {

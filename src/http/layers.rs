@@ -14,7 +14,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use weir_wire::translate::Inbound;
 
 use super::auth::{self, Identity};
@@ -26,7 +26,7 @@ use crate::flight::{Caller, Flight, LEDGER_FULL};
 use crate::gate::limit::{Ask, Kind, Limiter, Line, Refused, Scope};
 use crate::record::Status;
 use crate::snapshot::Operation;
-use crate::state::Shared;
+use crate::state::{Gateway, Shared};
 
 /// Most tags of one request, and their longest key or value.
 const MAX_TAGS: usize = 16;
@@ -71,6 +71,7 @@ impl Endpoint {
 /// Serves a request of the data plane.
 pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Response {
     let voice = endpoint.voice(request.uri());
+    let version = request.version();
     let flight = match open(&gateway, &request, voice) {
         Ok(flight) => flight,
         Err(shed) => return *shed,
@@ -84,6 +85,7 @@ pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Resp
         flight.fail(Status::Rejected, "internal_error", "the handler failed");
     }
     flight.decorate(response.headers_mut());
+    last_of_connection(&gateway, version, response.headers_mut());
     flight.head_sent(response.status().as_u16());
     // An answer that is there whole is as good as sent.
     if response.extensions_mut().remove::<generate::Whole>().is_some() {
@@ -95,13 +97,23 @@ pub async fn data(gateway: Shared, request: Request, endpoint: Endpoint) -> Resp
     response
 }
 
+/// Where another gateway takes new connections, this one's clients are told to make one.
+fn last_of_connection(gateway: &Gateway, version: Version, headers: &mut HeaderMap) {
+    // HTTP/2 has a frame for it.
+    if version <= Version::HTTP_11 && gateway.readiness.is_leaving() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 /// Opens the flight of a request, if there is room for one more.
 fn open(gateway: &Shared, request: &Request, voice: Voice) -> Result<Arc<Flight>, Box<Response>> {
     let id = request_id(gateway, request.headers());
     let Ok(place) = gateway.meter.ledger.reserve() else {
         return Err(Box::new(shed(gateway, voice, &id, "ledger", LEDGER_FULL)));
     };
-    if gateway.meter.metrics.in_flight.get() >= i64::try_from(gateway.config.server.max_in_flight).unwrap_or(i64::MAX) {
+    if gateway.meter.metrics.in_flight.get()
+        >= i64::try_from(gateway.config.load().server.max_in_flight).unwrap_or(i64::MAX)
+    {
         let why = "the gateway is serving as many requests as it may (server.max_in_flight)";
         return Err(Box::new(shed(gateway, voice, &id, "in_flight", why)));
     }
@@ -292,9 +304,11 @@ pub fn id_of(request: &Request) -> String {
 /// Headers every answer carries, the ones outside the data plane too.
 pub async fn common_headers(State(gateway): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = request_id(&gateway, request.headers());
+    let version = request.version();
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     response.extensions_mut().remove::<Reported>();
+    last_of_connection(&gateway, version, response.headers_mut());
     let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("?"));
     response.headers_mut().entry("x-request-id").or_insert(value);
     response.headers_mut().entry("x-content-type-options").or_insert(HeaderValue::from_static("nosniff"));

@@ -18,6 +18,7 @@ pub async fn metrics(extract::State(gateway): extract::State<Shared>) -> Respons
     let pending = i64::try_from(gateway.meter.ledger.pending()).unwrap_or(i64::MAX);
     metrics.journal_pending.set(pending);
     metrics.keys_cached.set(i64::try_from(gateway.keys.len()).unwrap_or(i64::MAX));
+    metrics.body_memory.set(i64::try_from(gateway.body_memory.held()).unwrap_or(i64::MAX));
     breakers(&gateway);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
 }

@@ -61,6 +61,12 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/budgets", get(budgets::list).post(budgets::create))
         .route("/admin/v1/budgets/{id}", get(budgets::show).patch(budgets::update).delete(budgets::delete))
         .route("/admin/v1/budgets/{id}/raise", post(budgets::raise))
+        .route("/admin/v1/config", get(admin::config::show))
+        .route("/admin/v1/config/reload", post(admin::config::reload))
+        .route("/admin/v1/config/rollback", post(admin::config::rollback))
+        .route("/admin/v1/config/versions", get(admin::config::versions))
+        .route("/admin/v1/config/versions/{id}", get(admin::config::version))
+        .route("/admin/v1/config/versions/{id}/diff", get(admin::config::diff))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/costs", get(admin::costs::show))
         .route("/admin/v1/reports", get(admin::reports::list))
@@ -78,7 +84,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/alerts/{name}/test", post(admin::alerts::test))
         .layer(from_fn_with_state(Arc::clone(gateway), admin::require_admin));
     let mut ops = health().route("/openapi.json", get(docs::openapi)).route("/docs", get(docs::page));
-    if gateway.config.server.metrics_listen.is_none() {
+    if gateway.config.load().server.metrics_listen.is_none() {
         ops = ops.route("/metrics", get(metrics::metrics));
     }
     let rest = Router::new()
@@ -108,7 +114,7 @@ fn health() -> Router<Shared> {
 /// everything else is told to go elsewhere.
 pub fn stopping_router(gateway: &Shared) -> Router {
     let mut router = health();
-    if gateway.config.server.metrics_listen.is_none() {
+    if gateway.config.load().server.metrics_listen.is_none() {
         router = router.route("/metrics", get(metrics::metrics));
     }
     router

@@ -39,7 +39,6 @@ use weir_wire::http1::MAX_HEAD;
 use self::conn::{Conn, Waits};
 use self::guard::Guarded;
 use self::opening::{Closed, GONE, Opened, SILENT};
-use self::pace::Pace;
 use self::places::{Place, Places};
 use self::service::Door;
 use self::stall::Streams;
@@ -80,12 +79,12 @@ impl Listening {
     /// As the gateway's configuration says.
     #[must_use]
     pub fn new(gateway: &Shared, certificates: Option<Arc<Certificates>>, lifecycle: Lifecycle) -> Self {
-        let server = &gateway.config.server;
-        let pace = Pace { grace: server.body_idle_timeout, rate: server.body_min_rate };
+        let config = gateway.config.load_full();
+        let server = &config.server;
         let waits = Waits { header: server.header_timeout, idle: server.idle_timeout, write: server.write_timeout };
         let open = gateway.meter.metrics.connections.clone();
         let places = Places::new(server.max_connections, server.max_connections_per_address, open);
-        let door = Door { gateway: Arc::clone(gateway), pace, trusted: server.trusted_proxies.clone() };
+        let door = Door { gateway: Arc::clone(gateway), trusted: server.trusted_proxies.clone() };
         Self { door: Arc::new(door), waits, places, certificates, lifecycle }
     }
 

@@ -1,11 +1,13 @@
 //! Keeps the outbox: gives numbers to events that are committed, remembers its receivers, forgets what is old.
 //! Any number of replicas may do so.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::Receivers;
 use crate::clock::UnixMs;
 use crate::state::Shared;
 use crate::store::outbox::deliveries::register;
@@ -25,7 +27,8 @@ const REMEMBER_EVERY: UnixMs = 3_600_000;
 pub struct OutboxKeeper {
     gateway: Shared,
     head: watch::Sender<i64>,
-    remembered_at: Option<UnixMs>,
+    /// Who was remembered, and when.
+    remembered: Option<(Arc<Receivers>, UnixMs)>,
     cleared_at: UnixMs,
     failing: bool,
 }
@@ -39,7 +42,7 @@ impl OutboxKeeper {
     pub fn new(gateway: Shared) -> (Self, watch::Receiver<i64>) {
         let (head, follow) = watch::channel(0);
         let cleared_at = gateway.clock().unix_ms();
-        (Self { gateway, head, remembered_at: None, cleared_at, failing: false }, follow)
+        (Self { gateway, head, remembered: None, cleared_at, failing: false }, follow)
     }
 
     /// Runs until it is stopped.
@@ -77,11 +80,14 @@ impl OutboxKeeper {
         let db: &Db = &self.gateway.db;
         let now = self.gateway.clock().unix_ms();
         // Before the first number is given, so that a new receiver is told of what is new.
-        if self.remembered_at.is_none_or(|at| now - at >= REMEMBER_EVERY) {
-            for receiver in self.gateway.alerts.iter() {
+        let receivers = self.gateway.alerts.load_full();
+        let known =
+            self.remembered.as_ref().filter(|(known, at)| Arc::ptr_eq(known, &receivers) && now - at < REMEMBER_EVERY);
+        if known.is_none() {
+            for receiver in receivers.iter() {
                 register(db, &receiver.name, now).await?;
             }
-            self.remembered_at = Some(now);
+            self.remembered = Some((receivers, now));
         }
         let mut seen = head(db).await?;
         while seen.unnumbered {

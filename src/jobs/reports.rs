@@ -34,11 +34,8 @@ impl Reports {
         Self { gateway, failing: false }
     }
 
-    /// Runs until it is stopped; ends at once where no report is configured.
+    /// Runs until it is stopped.
     pub async fn run(mut self, stop: CancellationToken) {
-        if self.gateway.config.reports.is_empty() {
-            return;
-        }
         let mut tick = tokio::time::interval(INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -75,7 +72,7 @@ impl Reports {
     /// The first error, after trying all.
     pub async fn make_all(&self) -> Result<usize, StoreError> {
         let (mut made, mut failed) = (0, None);
-        for report in &self.gateway.config.reports {
+        for report in &self.gateway.config.load_full().reports {
             match self.make_due(report).await {
                 Ok(count) => made += count,
                 Err(error) => failed = failed.or(Some(error)),

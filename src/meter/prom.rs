@@ -66,6 +66,14 @@ pub struct Metrics {
     alert_deliveries: IntCounterVec,
     /// Events that a receiver of alerts has not been told of yet; counted up to ten thousand.
     pub alerts_pending: IntGaugeVec,
+    /// Reloads of the configuration by outcome: `applied`, `unchanged`, `refused`.
+    pub config_reloads: IntCounterVec,
+    /// 1 while the configuration that was last asked for is not in force, because it was refused.
+    pub config_refused: IntGauge,
+    /// Keys of the configuration that wait for a restart.
+    pub config_needs_restart: IntGauge,
+    /// Bytes of request bodies in memory.
+    pub body_memory: IntGauge,
     /// Usage writer failures.
     pub writer_errors: IntCounter,
     /// Seconds since the epoch at which the process started.
@@ -249,6 +257,19 @@ impl Metrics {
                 &["sink", "outcome"],
             ),
             alerts_pending: register(&r, IntGaugeVec::new(alerts, &["sink"]).expect("valid")),
+            config_reloads: int(
+                &r,
+                "weir_config_reloads_total",
+                "Reloads of the configuration by outcome",
+                &["outcome"],
+            ),
+            config_refused: gauge(
+                &r,
+                "weir_config_refused",
+                "1 while the configuration that was last asked for is refused and an older one serves",
+            ),
+            config_needs_restart: gauge(&r, "weir_config_needs_restart", "Changed keys that wait for a restart"),
+            body_memory: gauge(&r, "weir_body_memory_bytes", "Bytes of request bodies in memory"),
             writer_errors: counter(
                 &r,
                 "weir_usage_writer_errors_total",

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use weir_wire::rules::UsageRules;
 
 use super::breaker;
-use super::live::{KeyHealth, Live};
+use super::carry::Before;
 use super::secrets::Secrets;
 use super::{Credential, ProviderDef, Retries, Route, Snapshot, Target, Timeouts, stable_hash};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
@@ -37,6 +37,14 @@ impl Snapshot {
     /// # Errors
     /// The first thing that does not fit, with the name of its configuration key.
     pub fn build(config: &Config, env: Env<'_>, now: MonoNs) -> Result<Self, String> {
+        Self::build_after(config, env, now, None)
+    }
+
+    /// The same, with the state of the snapshot that it is to replace.
+    ///
+    /// # Errors
+    /// As [`Snapshot::build`].
+    pub fn build_after(config: &Config, env: Env<'_>, now: MonoNs, before: Option<Before<'_>>) -> Result<Self, String> {
         let mut providers = BTreeMap::new();
         for (id, entry) in config.providers.iter().filter(|(_, entry)| entry.enabled) {
             let def = configured(id, entry, env, now).map_err(|why| format!("providers.{id}: {why}"))?;
@@ -45,7 +53,11 @@ impl Snapshot {
         providers.extend(from_environment(config, env, now).into_iter().map(|def| (Arc::clone(&def.id), def)));
         let troubled = |(id, def): (Arc<str>, ProviderDef)| {
             let chaos = config.chaos.of_provider(&id).collect();
-            (id, Arc::new(ProviderDef { chaos, ..def }))
+            let mut def = ProviderDef { chaos, ..def };
+            if let Some(before) = before {
+                before.provider(&mut def, config);
+            }
+            (id, Arc::new(def))
         };
         let providers: BTreeMap<Arc<str>, Arc<ProviderDef>> = providers.into_iter().map(troubled).collect();
         let default_provider = providers.values().find(|p| p.default).cloned();
@@ -61,13 +73,19 @@ impl Snapshot {
         };
         let routes = config.models.iter().map(|(name, route)| {
             let chaos: Vec<Faults> = config.chaos.of_model(name).collect();
-            Ok((name.clone(), Arc::new(snapshot.route(name, route, &chaos)?)))
+            Ok((name.clone(), Arc::new(snapshot.route(name, route, &chaos, before)?)))
         });
         snapshot.routes = routes.collect::<Result<_, String>>()?;
         Ok(snapshot)
     }
 
-    fn route(&self, name: &str, route: &config::Route, chaos: &[Faults]) -> Result<Route, String> {
+    fn route(
+        &self,
+        name: &str,
+        route: &config::Route,
+        chaos: &[Faults],
+        before: Option<Before<'_>>,
+    ) -> Result<Route, String> {
         let targets = route.targets.iter().map(|target| {
             let provider = self.providers.get(target.provider.as_str());
             let provider = provider.ok_or_else(|| missing_provider(name, &target.provider))?;
@@ -97,7 +115,7 @@ impl Snapshot {
                 attempts: u32::try_from(route.retries.attempts).unwrap_or(u32::MAX),
                 backoff: route.retries.backoff,
             },
-            turn: Arc::default(),
+            turn: before.and_then(|before| before.turn(name)).unwrap_or_default(),
             configured: true,
             strict: route.strict,
             on_context_length: route.fallbacks_on.context_length.clone(),
@@ -157,7 +175,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
     let sent = sent.filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     // Google's JSON is never sent as a whole.
     let signing = entry.auth.iter().flat_map(config::AuthOverride::secrets).filter(|(key, _)| *key != "credentials");
-    let secrets = Secrets::new(sent.chain(signing.map(|(_, secret)| secret.expose_secret())));
+    let secrets = Arc::new(Secrets::new(sent.chain(signing.map(|(_, secret)| secret.expose_secret()))));
     Ok(ProviderDef {
         id: id.into(),
         kind: kind.models_of.as_deref().unwrap_or(kind_id).into(),
@@ -188,7 +206,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         },
         pool: entry.pool.clone(),
         default: entry.is_default,
-        queue: entry.queue.as_ref().map(|queue| Queue::new(queue.max_wait, queue.size())),
+        queue: entry.queue.as_ref().map(|queue| Arc::new(Queue::new(queue.max_wait, queue.size()))),
         learns_limits: entry.limits.learn,
         breaker: breaker_policy(&entry.health),
         faults_allowed: match entry.faults {
@@ -196,7 +214,8 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
             None => demo,
         },
         chaos: Arc::new([]),
-        live: Live::default(),
+        sender: id.into(),
+        live: Arc::default(),
     })
 }
 
@@ -277,7 +296,7 @@ fn credentials(
     let header = auth.header_and_prefix();
     let (Some((name, prefix)), false) = (header, keys.is_empty()) else {
         let open = !auth.needs_key() || entry.base_url.is_some() || kind.dialect == Dialect::Demo;
-        let bare = Credential { header: None, limiter: make.limiter(""), health: KeyHealth::default() };
+        let bare = make.credential("", None);
         return if open { Ok(vec![bare]) } else { Err(no_key(kind)) };
     };
     let name: HeaderName = name.parse().map_err(|_| format!("auth.header '{name}' is no header name"))?;
@@ -304,13 +323,18 @@ impl Keys<'_> {
         let whose = Whose::new(Scope::UpstreamKey, &format!("{}#{print}", self.provider));
         Arc::new(Limiter::new(whose, self.limits, self.now))
     }
+
+    /// A key of which nothing was used and nothing is known.
+    fn credential(&self, key: &str, header: Option<(HeaderName, HeaderValue)>) -> Credential {
+        Credential { header, limits: self.limits, limiter: self.limiter(key), health: Arc::default() }
+    }
 }
 
 fn credential(name: &HeaderName, text: &str, make: &Keys<'_>) -> Result<Credential, String> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| "an upstream key has characters that no header can carry".to_owned())?;
     value.set_sensitive(true);
-    Ok(Credential { header: Some((name.clone(), value)), limiter: make.limiter(text), health: KeyHealth::default() })
+    Ok(make.credential(text, Some((name.clone(), value))))
 }
 
 fn headers(kind: &catalog::Provider, entry: &config::Provider, env: Env<'_>) -> Result<HeaderMap, String> {

@@ -44,6 +44,15 @@ impl Gateway {
         fresh
     }
 
+    /// Makes a snapshot of another configuration the one that requests read from now on, with the prices of
+    /// the database and of now.
+    pub async fn swap_snapshot(&self, snapshot: Snapshot) {
+        // Held, so that nobody puts prices of the old configuration's book over it.
+        let seen = self.prices.0.lock().await;
+        let book = Arc::new(snapshot.book().with_database(seen.listing()));
+        self.snapshot.store(Arc::new(snapshot.priced(&book, self.clock().unix_ms())));
+    }
+
     /// Takes over what changed in the database since the last time, here or on another replica, and
     /// what has come into force.
     ///

@@ -157,7 +157,7 @@ fn what_one_module_knows_no_other_does() {
     only_in(&["hyper::", "hyper_util::", "hyper_rustls::"], &["src/http/server", "src/upstream"]);
     // The doctor knocks at providers' doors without a word.
     only_in(&["TcpStream::connect"], &["src/upstream", "src/cli/doctor.rs"]);
-    only_in(&["TcpListener::bind"], &["src/app.rs"]);
+    only_in(&["TcpListener::bind"], &["src/app/listen.rs"]);
 }
 
 #[test]

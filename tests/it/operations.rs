@@ -199,6 +199,38 @@ async fn beyond_max_in_flight_the_answer_is_overloaded() {
 }
 
 #[tokio::test]
+async fn beyond_max_body_memory_the_answer_is_overloaded() {
+    let upstream = Upstream::scripted(vec![hanging()]).await;
+    let yaml = format!("server: {{ max_body_memory: 1KiB }}\n{}", one_provider(&upstream.url()));
+    let gateway = Setup::new(yaml).start().await;
+    let key = gateway.plain_key().await;
+    let headers = [("x-api-key", key.as_str()), ("content-type", "application/json")];
+    let mut body: Value = serde_json::from_str(&streaming("m")).unwrap();
+    body["messages"][0]["content"] = json!("x".repeat(600));
+    let mut open = gateway.send(Method::POST, "/v1/chat/completions", &headers, body.to_string()).await;
+    open.frame().await.unwrap().unwrap();
+    let held = metrics(&plain(&gateway, "/metrics").await.text())["weir_body_memory_bytes"];
+    assert!((600.0..1024.0).contains(&held), "{held}");
+    let reply = gateway.post(&key, "/v1/chat/completions", &body).await;
+    assert_eq!((reply.status, reply.code().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "overloaded"));
+    assert_eq!((reply.header("retry-after"), reply.header("retry-after-ms")), (Some("1"), Some("1000")));
+    assert!(plain(&gateway, "/metrics").await.text().contains("weir_shed_total{reason=\"body_memory\"} 1"));
+    assert_eq!(
+        gateway.post(&key, "/v1/chat/completions", chat("demo/chat")).await.status,
+        StatusCode::OK,
+        "a small one"
+    );
+    drop(open);
+    eventually("room again", async || {
+        let text = plain(&gateway, "/metrics").await.text();
+        (metrics(&text)["weir_body_memory_bytes"] < 1.0).then_some(())
+    })
+    .await;
+    body["model"] = json!("demo/chat");
+    assert_eq!(gateway.post(&key, "/v1/chat/completions", &body).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_request_id_is_kept_or_replaced() {
     let gateway = Setup::new("server: { drain_timeout: 1s }\n").start().await;
     let key = gateway.plain_key().await;

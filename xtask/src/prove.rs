@@ -27,6 +27,7 @@ mod load;
 mod oracle;
 mod outage;
 mod process;
+mod reload;
 mod tariff;
 mod truth;
 mod upstream;
@@ -41,6 +42,7 @@ scenarios, all of them by default:
   budget   more work at once than a budget allows, on several processes: not a nano-dollar too much
   door     thousands of silent streams cost little, hundreds of slow clients disturb nobody
   outage   the database away, locked, cut off; the disk full: work stops, nothing is lost, work resumes
+  reload   reloads, wrong ones among them, and restarts under load: no request fails, no stream is cut
 options:
   --short                            what fits into a test run
   --database sqlite|postgres|both    default: both
@@ -51,13 +53,14 @@ options:
 type Outcome<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
 type Scenario = (&'static str, for<'a> fn(&'a Lab) -> Outcome<'a>);
 
-const SCENARIOS: [Scenario; 6] = [
+const SCENARIOS: &[Scenario] = &[
     ("exact", |lab| Box::pin(exact::prove(lab))),
     ("aborts", |lab| Box::pin(aborts::prove(lab))),
     ("kill", |lab| Box::pin(kill::prove(lab))),
     ("budget", |lab| Box::pin(budget::prove(lab))),
     ("door", |lab| Box::pin(door::prove(lab))),
     ("outage", |lab| Box::pin(outage::prove(lab))),
+    ("reload", |lab| Box::pin(reload::prove(lab))),
 ];
 
 /// A kind of database.

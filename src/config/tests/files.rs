@@ -171,3 +171,88 @@ fn secret_files_that_go_wrong() {
         ],
     );
 }
+
+/// Loads `weir.yaml` in an environment.
+fn load_in(folder: &TempDir, environment: &str) -> Result<Config, String> {
+    let source = ConfigSource::File(folder.path().join("weir.yaml"));
+    let root = format!("{}/", folder.path().display());
+    let env = |name: &str| if name == "WEIR_ENV" { Some(environment.to_owned()) } else { env(name) };
+    Config::load(&source, &env, &known()).map_err(|faults| lines(&faults).replace(&root, ""))
+}
+
+#[test]
+fn an_environments_overlay_goes_over_the_file_and_its_includes() {
+    let folder = folder(&[
+        ("weir.yaml", "include: [base.yaml]\nserver: {max_connections: 2, max_in_flight: 2}\n"),
+        ("base.yaml", "server: {max_connections: 1, body_limit: 1}\nmodels: {m: demo/a}\n"),
+        ("weir.staging.yaml", "include: [more.yaml]\nserver: {max_connections: 3}\n"),
+        ("more.yaml", "server: {max_connections: 9}\nmodels: {n: demo/b}\n"),
+        ("weir.empty.yaml", "# nothing\n"),
+    ]);
+    let config = load_in(&folder, "staging").unwrap();
+    let server = &config.server;
+    assert_eq!((server.max_connections, server.max_in_flight, server.body_limit), (3, 2, 1));
+    assert_eq!(config.models.len(), 2);
+    assert_eq!(config.files.len(), 4, "the overlay is watched, too");
+    for without in ["", "empty"] {
+        assert_eq!(load_in(&folder, without).unwrap().server.max_connections, 2, "{without:?}");
+    }
+}
+
+#[test]
+fn an_overlay_that_is_not_there_is_told() {
+    let folder = folder(&[("weir.yaml", ""), ("weir.bad.yaml", "servr: 1\n")]);
+    let missing = "weir.prod.yaml: cannot read the file: No such file or directory (os error 2)";
+    assert_eq!(load_in(&folder, "prod").unwrap_err(), missing);
+    assert!(load_in(&folder, "../x").unwrap_err().contains("WEIR_ENV may hold letters"));
+    let unknown = "weir.bad.yaml:1:1: servr: unknown key, did you mean `server`?";
+    assert_eq!(load_in(&folder, "bad").unwrap_err(), unknown);
+}
+
+#[test]
+fn the_document_is_kept_without_the_secrets_that_stand_in_it() {
+    let folder = folder(&[
+        (
+            "weir.yaml",
+            "include: [sub/base.yaml]\nserver: {max_connections: 3}\nkeys:\n  - {name: a, key: literal-a}\n  - {name: b, key: '${SET}'}\n",
+        ),
+        (
+            "sub/base.yaml",
+            "providers:\n  openai: {api_key: literal-k, keys: ['file:k.key', '${SET:-literal-d}'], headers: {x: 'Bearer ${SET}'}}\n\
+             database: {url: 'postgres://u:literal-p@h/d'}\n",
+        ),
+        ("sub/k.key", "literal-f"),
+    ]);
+    let config = load_file(&folder, "weir.yaml").unwrap();
+    let shown = config.document.shown().to_string();
+    assert!(!shown.contains("literal") && !format!("{config:?}").contains("literal"), "{shown}");
+    let provider = &config.document.shown()["providers"]["openai"];
+    let file = format!("file:{}", folder.path().join("sub/k.key").display());
+    assert_eq!(provider["keys"], serde_json::json!([file, "***"]));
+    assert_eq!((&provider["api_key"], &provider["headers"]["x"]), (&"***".into(), &"Bearer ${SET}".into()));
+    let literal = ["database.url", "keys[0].key", "providers.openai.api_key", "providers.openai.keys[1]"];
+    assert_eq!(config.document.literal_secrets(), literal);
+
+    let text = format!("{:#}", config.document.shown());
+    let name = folder.path().join("version-1.yaml");
+    let kept = ConfigSource::Text { name, text, format: Format::Yaml };
+    let again = Config::load_over(&kept, &env, &known(), &[&config.document]).unwrap();
+    assert!(again.document.literal_secrets().is_empty(), "none is new");
+    assert_eq!(diff(&config, &again), []);
+    assert_eq!(config.document.hash(), again.document.hash());
+    assert_eq!(diff_documents(config.document.shown(), again.document.shown()), []);
+}
+
+#[test]
+fn a_secret_that_is_in_force_nowhere_is_asked_for() {
+    let load = |yaml: &str, base: Option<&Config>| {
+        let source = ConfigSource::Text { name: "w.yaml".into(), text: yaml.to_owned(), format: Format::Yaml };
+        Config::load_over(&source, &env, &known(), base.map(|base| &base.document).as_slice())
+    };
+    let base = load("keys: [{name: a, key: literal-a}, {name: b, key: literal-b}]", None).unwrap();
+    let config = load("keys: [{name: b, key: '***'}]", Some(&base)).unwrap();
+    assert_eq!(config.keys[0].key.expose_secret(), "literal-b", "by its name, not its place");
+    let faults = load("keys: [{name: c, key: '***'}]", Some(&base)).unwrap_err();
+    assert_eq!((faults[0].key.as_str(), faults[0].column, faults.len()), ("keys[0].key", 23, 1));
+    assert!(faults[0].problem.contains("there is none"));
+}

@@ -25,6 +25,7 @@ fn server() {
     check("server: {body_idle_timeout: 200ms}", "/server/body_idle_timeout", r#""200ms""#);
     check("server: {drain_timeout: 0s}", "/server/drain_timeout", r#""0s""#);
     check("server: {max_connections: 7}", "/server/max_connections", "7");
+    check("server: {handover: /run/weir.sock}", "/server/handover", r#""/run/weir.sock""#);
     check("server: {idle_timeout: 1m}", "/server/idle_timeout", r#""1m""#);
     check("server: {body_min_rate: 1KiB}", "/server/body_min_rate", r#""1KiB""#);
     check("server: {write_timeout: 5s}", "/server/write_timeout", r#""5s""#);
@@ -34,6 +35,7 @@ fn server() {
     let tls = "server: {tls: {cert: /c.pem, key: k.pem, client_ca: ca.pem}}";
     check(tls, "/server/tls", r#"{"cert":"/c.pem","key":"k.pem","client_ca":"ca.pem"}"#);
     check("server: {max_in_flight: 8}", "/server/max_in_flight", "8");
+    check("server: {max_body_memory: 2MiB}", "/server/max_body_memory", r#""2MiB""#);
 }
 
 #[test]

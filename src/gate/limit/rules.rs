@@ -105,11 +105,12 @@ impl Limiters {
 
     /// Takes over other rules; what was used stays used.
     pub fn set_rules(&self, rules: Rules) {
-        let now = self.now();
+        let (now, rules) = (self.now(), Arc::new(rules));
+        // Before the limiters there are: one that is made meanwhile has the new ones already.
+        self.rules.store(Arc::clone(&rules));
         for (whose, limiter) in &self.live.pin() {
             limiter.set_limits(rules.of(whose.scope, &whose.subject).unwrap_or_default(), now);
         }
-        self.rules.store(Arc::new(rules));
     }
 
     /// The limiter of a subject, if anything limits it.

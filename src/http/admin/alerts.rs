@@ -17,7 +17,7 @@ use crate::state::Shared;
 /// # Errors
 /// 503 without the database.
 pub async fn list(State(gateway): State<Shared>) -> Result<Json<Value>, ApiError> {
-    manage::list(&gateway.db, &gateway.alerts).await.map(Json)
+    manage::list(&gateway.db, &gateway.alerts.load()).await.map(Json)
 }
 
 /// `GET /admin/v1/alerts/events`
@@ -60,7 +60,7 @@ pub async fn replay(State(gateway): State<Shared>, request: Request) -> Result<J
 /// # Errors
 /// 404 for an unknown receiver.
 pub async fn test(State(gateway): State<Shared>, Id(name): Id) -> Result<Json<Value>, ApiError> {
-    manage::test(&gateway.alerts, &name, &gateway.chance, gateway.clock().unix_ms()).await.map(Json)
+    manage::test(&gateway.alerts.load(), &name, &gateway.chance, gateway.clock().unix_ms()).await.map(Json)
 }
 
 fn wanted(params: &Params) -> Result<Wanted, ApiError> {

@@ -41,8 +41,8 @@ pub async fn import(State(gateway): State<Shared>, request: Request) -> Result<R
         ApiError::invalid("missing_value", "'provider' must name the provider whose invoice it is").param("provider")
     })?;
     let (head, content) = request.into_parts();
-    let limits = BodyLimits { max: MAX_FILE, idle: gateway.config.server.body_idle_timeout };
-    let file = body::read(&head.headers, content, limits).await.map_err(|error| match error.status {
+    let limits = BodyLimits { max: MAX_FILE, ..BodyLimits::of(&gateway) };
+    let file = body::read(&gateway, &head.headers, content, limits).await.map_err(|error| match error.status {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError {
             message: format!("the file is larger than {MAX_FILE} bytes: import it in parts, by month"),
             ..error

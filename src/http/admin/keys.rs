@@ -99,9 +99,16 @@ fn answer(gateway: &Gateway, done: Done) -> Result<Response, ApiError> {
 /// 400 for what is no such body, 413 for one that is too large.
 pub(super) async fn read_body<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, ApiError> {
     let (head, body) = request.into_parts();
-    let limits = BodyLimits { max: MAX_BODY, idle: gateway.config.server.body_idle_timeout };
-    let bytes = body::read(&head.headers, body, limits).await?;
-    let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+    let limits = BodyLimits { max: MAX_BODY, ..BodyLimits::of(gateway) };
+    parse_body(&body::read(gateway, &head.headers, body, limits).await?)
+}
+
+/// The same of a body that was read.
+///
+/// # Errors
+/// 400 for what is no such body.
+pub(super) fn parse_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let why = error.into_inner();

@@ -33,8 +33,7 @@ pub(super) const HEADER: &str = "x-weir-explain";
 pub async fn serve(State(gateway): State<Shared>, request: Request) -> Result<Response, ApiError> {
     let params = Params::read(request.uri().query(), &["key_id"])?;
     let (mut head, body) = request.into_parts();
-    let limits = BodyLimits { max: gateway.config.server.body_limit, idle: gateway.config.server.body_idle_timeout };
-    let bytes = body::read(&head.headers, body, limits).await?;
+    let bytes = body::read(&gateway, &head.headers, body, BodyLimits::of(&gateway)).await?;
     head.headers.remove(header::CONTENT_ENCODING);
     head.headers.remove(header::CONTENT_LENGTH);
     let ask = Ask::from(estimate::operation(&head.headers, &bytes));

@@ -83,7 +83,7 @@ pub(super) fn of(asked: &Asked<'_>) -> Result<Plan, ApiError> {
         }
     }
     let asked_for = names.len();
-    let most = u32::try_from(gateway.config.routing.max_ejected_percent).unwrap_or(100);
+    let most = u32::try_from(gateway.config.load().routing.max_ejected_percent).unwrap_or(100);
     asked.with_facts(|facts| {
         let (first, mut steps) = walk(snapshot, names, asked_for, caller.as_ref(), facts)?;
         plan::complete(&mut steps, most);

@@ -31,10 +31,16 @@ use crate::state::Shared;
 pub struct Door {
     /// Its clock, chance and metrics are used.
     pub gateway: Shared,
-    /// How fast bodies of requests must come.
-    pub pace: Pace,
     /// Whose forwarding headers are believed.
     pub trusted: Vec<Network>,
+}
+
+impl Door {
+    /// How fast bodies of requests must come, as the configuration says now.
+    fn pace(&self) -> Pace {
+        let config = self.gateway.config.load();
+        Pace { grace: config.server.body_idle_timeout, rate: config.server.body_min_rate }
+    }
 }
 
 /// Serves one request of a connection.
@@ -45,7 +51,7 @@ pub async fn serve(
     request: Request<Incoming>,
 ) -> Result<http::Response<Outgoing>, std::convert::Infallible> {
     let active = conn.begin();
-    let request = request.map(|incoming| door.pace.body(incoming, door.gateway.clock()));
+    let request = request.map(|incoming| door.pace().body(incoming, door.gateway.clock()));
     let logged =
         tracing::enabled!(target: "weir::access", tracing::Level::DEBUG).then(|| Logged::of(&request, &door, &conn));
     let refusal = if request.method() == MARKER { conn.refusal.get().copied() } else { checks::check(&request).err() };

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
+use crate::alerts::Receivers;
 use crate::budget::Budget;
 use crate::clock::{Clock, UnixMs};
-use crate::events::{self, Event, Reached};
+use crate::events::{self, Event, Reached, USAGE_SETTLED};
 use crate::gate::budget::Budgets;
 use crate::money::NanoUsd;
 use crate::record::UsageRow;
@@ -21,14 +24,14 @@ pub struct Teller {
     pub budgets: Arc<Budgets>,
     /// Time.
     pub clock: Clock,
-    /// Whether somebody wants to hear of every row.
-    pub every_row: bool,
+    /// Who is told of events: some want to hear of every row.
+    pub alerts: Arc<ArcSwap<Receivers>>,
 }
 
 impl Told for Teller {
     fn row(&self, row: &UsageRow) -> Vec<Event> {
         let mut told = Vec::new();
-        if self.every_row {
+        if self.alerts.load().want(USAGE_SETTLED) {
             told.push(events::usage_settled(row));
         }
         if row.unpriced

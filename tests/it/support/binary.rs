@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request};
@@ -18,6 +19,7 @@ use super::gateway::{Reply, eventually};
 pub(crate) struct Home {
     folder: TempDir,
     env: Vec<(String, String)>,
+    started: AtomicUsize,
 }
 
 /// What a command said, and its exit code.
@@ -36,7 +38,7 @@ impl Said {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), env: Vec::new() }
+        Self { folder: TempDir::new().unwrap(), env: Vec::new(), started: AtomicUsize::new(0) }
     }
 
     #[must_use]
@@ -71,8 +73,23 @@ impl Home {
 
     /// Starts a gateway, which must come up.
     pub(crate) async fn serve(&self, args: &[&str]) -> Running {
-        let (out, err) = (self.path("stdout"), self.path("stderr"));
-        let mut command = self.command(&[&["serve"], args].concat());
+        self.started(self.command(&[&["serve"], args].concat())).await
+    }
+
+    /// The same by way of a shell, with a file as number 3: `before` is what the shell does before.
+    pub(crate) async fn serve_by(&self, before: &str, third: Stdio) -> Running {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("{before} \"$0\" serve 3<&0 </dev/null");
+        command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_weir"));
+        command.current_dir(self.folder.path()).env_clear().stdin(third);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        self.started(command).await
+    }
+
+    async fn started(&self, mut command: Command) -> Running {
+        // Each has its own: several may run at once.
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let (out, err) = (self.path(&format!("stdout-{number}")), self.path(&format!("stderr-{number}")));
         let child = command.stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap()).spawn().unwrap();
         let mut running = Running { child, out, err, addr: ([127, 0, 0, 1], 0).into() };
         running.addr = eventually("the gateway's greeting", async || {

@@ -62,12 +62,13 @@ pub(crate) struct Setup {
     clock: Clock,
     env: HashMap<String, String>,
     database: Option<String>,
+    file: Option<PathBuf>,
 }
 
 impl Setup {
     /// With this configuration (YAML); the listening address, the database and the admin key are added.
     pub(crate) fn new(yaml: impl Into<String>) -> Self {
-        Self { yaml: yaml.into(), clock: Clock::system(), env: HashMap::new(), database: None }
+        Self { yaml: yaml.into(), clock: Clock::system(), env: HashMap::new(), database: None, file: None }
     }
 
     #[must_use]
@@ -87,6 +88,12 @@ impl Setup {
         Self { database: Some(url.to_owned()), ..self }
     }
 
+    /// Of this file, which is watched, in place of the text.
+    #[must_use]
+    pub(crate) fn file(self, path: PathBuf) -> Self {
+        Self { file: Some(path), ..self }
+    }
+
     /// Starts it; panics with every fault when the configuration is wrong.
     pub(crate) async fn start(self) -> Gateway {
         let data = TempDir::new().unwrap();
@@ -102,11 +109,18 @@ impl Setup {
             }
             (source, _) => source,
         };
-        let mut config =
-            Config::load(&source, &lookup, &weir::cli::known()).unwrap_or_else(|faults| panic!("{faults:#?}"));
-        config.server.listen = "127.0.0.1:0".parse().unwrap();
-        let start = Start { config, env: Box::new(lookup), clock: self.clock.clone(), chance: Entropy::system() };
-        let app = App::start(start).await.unwrap_or_else(|e| panic!("{e}"));
+        let source = self.file.map_or(source, ConfigSource::File);
+        let config = Config::load(&source, &lookup, &weir::cli::known()).unwrap_or_else(|faults| panic!("{faults:#?}"));
+        let start = Start {
+            config,
+            source,
+            listen: Some("127.0.0.1:0".parse().unwrap()),
+            sockets: Vec::new(),
+            env: Box::new(lookup),
+            clock: self.clock.clone(),
+            chance: Entropy::system(),
+        };
+        let app = Box::pin(App::start(start)).await.unwrap_or_else(|e| panic!("{e}"));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Gateway { app, clock: self.clock, client, _data: data }
     }

@@ -1,15 +1,17 @@
 //! A throw-away PostgreSQL server: its own cluster in a temporary folder, on loopback, one per test
 //! process, gone with it.
 
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-/// The URL of a fresh, empty database.
+/// The URL of a fresh, empty database. It goes some time after the test's thread: hundreds of them would take
+/// gigabytes.
 ///
 /// # Panics
 /// When no PostgreSQL server is installed, or it does not start.
@@ -19,8 +21,29 @@ pub(crate) async fn fresh_database() -> String {
     let server = SERVER.get_or_init(Server::start);
     let name = format!("weir_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut admin = PgConnection::connect(&server.url("postgres")).await.expect("the test server answers");
-    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.expect("database is made");
+    let left = std::mem::take(&mut *LEFT.lock().unwrap_or_else(PoisonError::into_inner));
+    let drops = left.iter().map(|left| format!("DROP DATABASE {left} WITH (FORCE)"));
+    for statement in drops.chain([format!("CREATE DATABASE {name}")]) {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut admin).await.expect("databases come and go");
+    }
+    MINE.with_borrow_mut(|mine| mine.0.push(name.clone()));
     server.url(&name)
+}
+
+/// Databases of tests that have ended.
+static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// Databases of this thread's test.
+    static MINE: RefCell<Mine> = const { RefCell::new(Mine(Vec::new())) };
+}
+
+struct Mine(Vec<String>);
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        LEFT.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.0);
+    }
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
@@ -72,7 +95,8 @@ trap '' INT TERM HUP
 cd "$folder" || exit 1
 as "$bin/initdb" -D "$folder/data" -U weir -A trust -E UTF8 --locale=C --no-sync >"$folder.log" 2>&1 &&
 as "$bin/pg_ctl" -D "$folder/data" -w -t 60 -l "$folder/server.log" start -o "-p $port -c listen_addresses=127.0.0.1 \
-  -c unix_socket_directories= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200" \
+  -c unix_socket_directories= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 \
+  -c min_wal_size=32MB -c max_wal_size=128MB" \
   >>"$folder.log" 2>&1 && echo ready && exec 1>&- && cat >/dev/null
 as "$bin/pg_ctl" -D "$folder/data" -w -m immediate stop >/dev/null 2>&1
 cd /

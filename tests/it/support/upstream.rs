@@ -18,6 +18,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 /// A request as the upstream saw it.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub(crate) enum Step {
     Repeat(Bytes, usize),
     /// Nothing for so long.
     Wait(Duration),
+    /// Nothing until the test says so.
+    Until(Arc<Notify>),
     /// The connection breaks.
     Cut,
     /// Nothing ever again.
@@ -260,6 +263,7 @@ impl Body for Scripted {
                     self.steps.push_front(Step::Repeat(bytes.clone(), times - 1));
                     self.steps.push_front(Step::Send(bytes));
                 }
+                Some(Step::Until(gate)) => self.wait = Some(async move { gate.notified().await }.boxed()),
                 Some(Step::Wait(time)) => self.wait = Some(tokio::time::sleep(time).boxed()),
                 Some(Step::Cut) => {
                     self.finished = true;

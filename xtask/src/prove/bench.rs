@@ -166,7 +166,7 @@ fn config(database: &str, upstream: &str) -> String {
     format!(
         r#"database: {{ url: "{database}" }}
 auth: {{ admin_key: "${{WEIR_ADMIN_KEY}}" }}
-server: {{ drain_timeout: 1s }}
+server: {{ drain_timeout: 1s, handover: handover.sock }}
 providers:
   {PROVIDER}: {{ kind: openai-compatible, base_url: "{upstream}/v1", api_key: "key-of-the-proof" }}
 {prices}"#

@@ -81,6 +81,39 @@ impl Weir {
         Err(self.words("was not ready within a minute").into())
     }
 
+    /// Starts another on the same data and the same sockets, which it takes over; answers when the old one has ended.
+    pub(super) async fn replace(&mut self) -> Result {
+        let mut old = self.child.take().ok_or("there is no gateway to replace")?;
+        let outcome = self.resume().await;
+        let until = Instant::now() + READY;
+        let ended = loop {
+            match old.try_wait()? {
+                Some(status) => break status,
+                // While both run, either one says that it is ready.
+                None if outcome.is_err() || self.has_ended() || Instant::now() >= until => {
+                    old.kill().ok();
+                    old.wait().ok();
+                    outcome?;
+                    return Err(self.words("that was replaced did not end").into());
+                }
+                None => sleep(POLL).await,
+            }
+        };
+        if ended.success() { Ok(()) } else { Err(self.words(&format!("that was replaced ended with {ended}")).into()) }
+    }
+
+    /// Writes its configuration anew; it is read when the gateway is told to, or sees it.
+    pub(super) fn write_config(&self, config: &str) -> Result {
+        let (aside, path) = (self.spec.directory.join("weir.yaml.new"), self.spec.directory.join("weir.yaml"));
+        std::fs::write(&aside, config)?;
+        Ok(std::fs::rename(aside, path)?)
+    }
+
+    /// The configuration that it was started with.
+    pub(super) fn config(&self) -> &str {
+        &self.spec.config
+    }
+
     fn command(&self) -> Command {
         let Spec { binary, directory, disk, .. } = &self.spec;
         let data = self.data();

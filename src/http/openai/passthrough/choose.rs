@@ -62,7 +62,7 @@ fn by_model(gateway: &Gateway, snapshot: &Snapshot, caller: &Caller, model: &str
         regions: &[],
     };
     let mut steps = plan::order(&route, &facts);
-    plan::complete(&mut steps, u32::try_from(gateway.config.routing.max_ejected_percent).unwrap_or(100));
+    plan::complete(&mut steps, u32::try_from(gateway.config.load().routing.max_ejected_percent).unwrap_or(100));
     let chosen = steps.into_iter().find(|step| step.skip.is_none());
     chosen.map(|step| step.target).ok_or_else(|| ApiError::overloaded("no target can take this request now"))
 }

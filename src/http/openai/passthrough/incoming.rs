@@ -151,9 +151,7 @@ async fn json(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Incoming, ApiError> {
-    let server = &gateway.config.server;
-    let bytes =
-        body::read(headers, body, BodyLimits { max: server.body_limit, idle: server.body_idle_timeout }).await?;
+    let bytes = body::read(gateway, headers, body, BodyLimits::of(gateway)).await?;
     let decoded = headers.contains_key(header::CONTENT_ENCODING);
     // Sub-resources of an endpoint (cancel, compact, ...) have bodies of their own shapes.
     let shape = if ask.path.trim_matches('/') == ask.endpoint() { shape(ask.endpoint()) } else { Shape::Other };
@@ -209,7 +207,7 @@ async fn multipart(
         let Some(chunk) = rest.next().await else { break };
         let chunk = chunk.map_err(|error| broken(&error))?;
         held += chunk.len() as u64;
-        if held > gateway.config.server.body_limit {
+        if held > gateway.config.load().server.body_limit {
             return Err(bad_multipart("the field 'model' must stand before large files"));
         }
         head.push_back(chunk.clone());

@@ -16,8 +16,10 @@ use crate::upstream::body::{BodyError, BodyFault, ChunkStream};
 /// # Errors
 /// 413 when the declared length is above the limit already.
 pub(super) async fn capped(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<ChunkStream, ApiError> {
-    let server = &gateway.config.server;
-    let (limit, idle) = (server.upload_limit, server.body_idle_timeout);
+    let (limit, idle) = {
+        let config = gateway.config.load();
+        (config.server.upload_limit, config.server.body_idle_timeout)
+    };
     if declared_length(headers).is_some_and(|length| length > limit) {
         discard(body, BodyLimits { max: limit, idle }).await;
         return Err(ApiError::too_large(limit, "server.upload_limit"));

@@ -54,7 +54,7 @@ fn unknown(id: &str) -> ApiError {
 
 /// The configuration's key, else the database's.
 async fn signer(gateway: &Gateway) -> Result<Signer, ApiError> {
-    match &gateway.config.receipts.signing_key {
+    match &gateway.config.load_full().receipts.signing_key {
         // Checked when the configuration was read.
         Some(key) => Signer::from_text(key.expose_secret()).map_err(|why| super::defect(&why)),
         None => Signer::stored(&gateway.db, &gateway.chance).await.map_err(store_error),
