@@ -10,7 +10,7 @@ use weir_wire::rules::UsageRules;
 use super::breaker;
 use super::carry::Before;
 use super::secrets::Secrets;
-use super::{Credential, ProviderDef, Retries, Route, Snapshot, Target, Timeouts, stable_hash};
+use super::{Credential, ProviderDef, Retries, Route, Shadow, Snapshot, Target, Timeouts, stable_hash};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::{MonoNs, UnixMs};
 use crate::condition::Condition;
@@ -101,6 +101,14 @@ impl Snapshot {
                 ..made
             }))
         });
+        let shadow = route.shadow.as_ref().map(|shadow| {
+            let provider = self.providers.get(shadow.provider.as_str());
+            let provider = provider.ok_or_else(|| missing_provider(name, &shadow.provider))?;
+            let made = self.target(provider, &shadow.model, 1);
+            let target = Arc::new(Target { label: Arc::clone(&made.name), ..made });
+            let percent = u32::try_from(shadow.percent).unwrap_or(100);
+            Ok::<_, String>(Arc::new(Shadow { route: name.into(), target, percent, bill: shadow.bill }))
+        });
         let rules = route.rules.iter().map(|rule| {
             let condition = Condition::parse(&rule.condition).map_err(|why| format!("models.{name}.rules: {why}"))?;
             let place = |id: &String| route.targets.iter().position(|target| target.name() == *id);
@@ -126,6 +134,7 @@ impl Snapshot {
             regions: route.regions.clone(),
             region_required: route.region_required,
             experiment: route.experiment.as_deref().map(Into::into),
+            shadow: shadow.transpose()?,
         })
     }
 }
