@@ -97,8 +97,10 @@ impl Lifecycle {
         if !drained {
             tracing::warn!(
                 open = self.connections.len(),
-                "{} connections are still open and are ended now",
-                self.connections.len()
+                left_over = self.left_over.len(),
+                "{} connections are still open and are ended now{}",
+                self.connections.len(),
+                if self.left_over.is_empty() { "" } else { ", and what requests left to be done" }
             );
             self.hard_stop.cancel();
             self.served.cancel();

@@ -41,6 +41,12 @@ impl BodyMemory {
         self.0.held.load(Ordering::Relaxed)
     }
 
+    /// Whether less than half of the room is left: what is nobody's request waits for better days.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.held() > self.0.most.load(Ordering::Relaxed) / 2
+    }
+
     /// Nothing of it yet.
     #[must_use]
     pub fn none(&self) -> Held {

@@ -143,11 +143,9 @@ async fn what_pairs_come_to_is_told_by_route_and_target(db: Database) {
         ask(&gateway, &key, &chat(false)).await;
         pairs(&gateway, n).await;
     }
-    let summary = |query: &str| {
+    let summary = async |query: &str| {
         let path = format!("/admin/v1/shadows/summary{query}");
-        async {
-            gateway.admin(Method::GET, &path.clone(), Value::Null).await.json()["data"].as_array().unwrap().clone()
-        }
+        gateway.admin(Method::GET, &path, Value::Null).await.json()["data"].as_array().unwrap().clone()
     };
     let found = summary("").await;
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -172,19 +170,18 @@ async fn what_pairs_come_to_is_told_by_route_and_target(db: Database) {
     assert_eq!(summary("?route=other").await.len() + summary("?to=2020-01-01").await.len(), 0);
     assert_eq!(summary("?route=m&from=1d").await.len(), 1);
     // In pages.
-    let page = |query: String| async move {
+    let page = async |query: &str| {
         gateway.admin(Method::GET, &format!("/admin/v1/shadows?limit=3{query}"), Value::Null).await.json()
     };
-    let page = &page;
-    let first = page(String::new()).await;
+    let first = page("").await;
     assert_eq!((first["data"].as_array().unwrap().len(), &first["has_more"]), (3, &json!(true)));
-    let rest = page(format!("&cursor={}", first["next_cursor"].as_str().unwrap())).await;
+    let rest = page(&format!("&cursor={}", first["next_cursor"].as_str().unwrap())).await;
     assert_eq!(
         (rest["data"].as_array().unwrap().len(), &rest["has_more"], &rest["next_cursor"]),
         (1, &json!(false), &Value::Null)
     );
     assert_eq!(rest["data"][0]["text_equal"], true, "the oldest");
-    let wrong = page("&cursor=x".to_owned()).await;
+    let wrong = page("&cursor=x").await;
     assert_eq!(wrong["error"]["param"], "cursor");
 }
 
@@ -252,12 +249,10 @@ async fn calls_of_tools_are_compared_by_what_they_say() {
 
 #[tokio::test]
 async fn every_dialect_that_comes_in_is_copied() {
-    let a = Upstream::start(
-        |seen| if seen.path.contains("completions") { answer("hi") } else { Script::status(404, "{}") },
-    )
-    .await;
+    let a = Upstream::scripted(vec![answer("hi")]).await;
     let b = Upstream::scripted(vec![answer("hi")]).await;
-    let gateway = Setup::new(yaml(&a, &b, "")).start().await;
+    let speaks_chat = yaml(&a, &b, "").replace(", api_key:", ", operations: [chat, models], api_key:");
+    let gateway = Setup::new(speaks_chat).start().await;
     let key = gateway.plain_key().await;
     let prompts = json!([{"role": "user", "content": "hi"}]);
     let asks = [

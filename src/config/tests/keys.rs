@@ -161,6 +161,11 @@ fn models() {
     m("prefer: latency", "/prefer", r#""latency""#);
     m("regions: [eu], region_required: true", "/region_required", "true");
     m("experiment: a-b", "/experiment", r#""a-b""#);
+    m("shadow: {provider: demo, model: chat}", "/shadow/percent", "100");
+    m("shadow: {provider: demo, model: chat}", "/shadow/bill", "false");
+    m("shadow: {provider: demo, model: a/b, percent: 1, bill: true}", "/shadow/model", r#""a/b""#);
+    m("shadow: {provider: demo, model: chat, percent: 7, bill: true}", "/shadow/percent", "7");
+    m("shadow: {provider: demo, model: chat, bill: true}", "/shadow/bill", "true");
     m("fallbacks_on: {context_length: [z]}", "/fallbacks_on/context_length", r#"["z"]"#);
     m("fallbacks_on: {content_filter: [z]}", "/fallbacks_on/content_filter", r#"["z"]"#);
     m("fallbacks: [z, demo/embed]", "/fallbacks", r#"["z","demo/embed"]"#);

@@ -38,7 +38,8 @@ pub(super) fn copied(gateway: &Gateway, job: &Job, answer: Result<&Reply, &ApiEr
     if !was_asked || gateway.chance.unit() * 100.0 >= f64::from(shadow.percent) {
         return None;
     }
-    if gateway.config.load().routing.max_shadows == 0 {
+    // A copy holds its request's body for as long as it waits.
+    if gateway.config.load().routing.max_shadows == 0 || gateway.body_memory.is_half_full() {
         gateway.meter.metrics.shadow("dropped");
         return None;
     }
