@@ -23,7 +23,6 @@ use weir_wire::usage::Usage;
 
 use super::keep::Earlier;
 use super::{Dispatcher, Job, Reply, ReplyBody};
-use crate::clock::UnixMs;
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::gate::limit::{Ask, Kind, Limiter, Line, Scope};
@@ -86,7 +85,6 @@ struct Request {
     estimate: u64,
     earlier: Option<Earlier>,
     seed: u64,
-    at: UnixMs,
 }
 
 /// What a caller's request says of whom it is billed to.
@@ -141,7 +139,6 @@ impl Request {
             estimate: job.estimate,
             earlier: job.earlier.clone(),
             seed: job.seed,
-            at: job.flight.at,
         })
     }
 }
@@ -157,12 +154,6 @@ impl Copied {
             Inbound::Anthropic => "shadow/messages",
             Inbound::Gemini => "shadow/generateContent",
         }
-    }
-
-    /// When the request arrived.
-    #[must_use]
-    pub fn at(&self) -> UnixMs {
-        self.request.at
     }
 
     /// What its row says of it. Without a caller it is in nobody's usage, and charged to no budget but those of its

@@ -41,6 +41,24 @@ async fn a_copy_that_stalls_delays_nobody_and_beyond_the_bound_none_is_made() {
 }
 
 #[tokio::test]
+async fn large_bodies_are_not_held_for_copies_where_there_is_little_room() {
+    let a = Upstream::scripted(vec![answer("hi")]).await;
+    let b = Upstream::scripted(vec![answer("hi")]).await;
+    let gateway = Setup::new(format!("{}server: {{ max_body_memory: 4MiB, body_limit: 4MiB }}\n", yaml(&a, &b, "")))
+        .start()
+        .await;
+    let key = gateway.plain_key().await;
+    let mut large = chat(false);
+    large["messages"][0]["content"] = "a ".repeat(3 << 19).into();
+    ask(&gateway, &key, &large).await;
+    assert_eq!(outcome(&gateway, "dropped").await, 1);
+    ask(&gateway, &key, &chat(false)).await;
+    pair(&gateway).await;
+    assert_eq!(b.seen().len(), 1);
+    eventually("nothing is held", async || (metric(&gateway, "weir_body_memory_bytes").await == 0).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_copy_outlives_its_caller() {
     let gate = Arc::new(Notify::new());
     let a = Upstream::scripted(vec![Script::stream(vec![Step::send(DELTA), Step::Hang])]).await;
