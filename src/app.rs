@@ -22,6 +22,7 @@ use crate::clock::{Clock, Entropy};
 use crate::config::{Config, ConfigSource, Durability, Key, Policy, Pool, Server};
 use crate::demo::Demo;
 use crate::dispatch::retries::Budget as Retries;
+use crate::dispatch::shadow::{self, Shadows};
 use crate::dispatch::{Dispatcher, Senders, afford};
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
@@ -43,6 +44,8 @@ use crate::jobs::outbox::OutboxKeeper;
 use crate::jobs::price_watch::PriceWatch;
 use crate::jobs::reconcile::Reconcile;
 use crate::jobs::reports::Reports;
+use crate::jobs::shadow_log::ShadowLog;
+use crate::jobs::shadows::ShadowSender;
 use crate::jobs::usage_writer::told::Teller;
 use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
@@ -204,11 +207,14 @@ impl App {
         meter.metrics.started.set(clock.unix_ms() as f64 / 1e3);
         let file = if let ConfigSource::File(path) = &way.source { Some(path.clone()) } else { None };
         let (configs, asked) = ConfigDesk::new(clock.unix_ms(), file);
-        let parts = Parts { snapshot, senders, db, meter, budgets: Arc::clone(&budgets), configs };
+        let (shadows_desk, copies) = Shadows::new(Arc::clone(&meter.metrics));
+        let budgets = Arc::clone(&budgets);
+        let parts = Parts { snapshot, senders, db, meter, budgets, configs, shadows: shadows_desk };
         let gateway = Arc::new(gateway(&made, parts, &lifecycle)?);
         let welcome = set_up(&gateway, &lifecycle).await?;
         accounting(&gateway, &lifecycle, demands);
         limits::share(&gateway, keeper_of_limits, &lifecycle);
+        shadows(&gateway, copies, &lifecycle);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         let (keeper, head) = OutboxKeeper::new(Arc::clone(&gateway));
         lifecycle.job(keeper.run(lifecycle.jobs_stop.clone()));
@@ -317,11 +323,12 @@ struct Parts {
     meter: Meter,
     budgets: Arc<Budgets>,
     configs: ConfigDesk,
+    shadows: Shadows,
 }
 
 fn gateway(made: &Made<'_>, parts: Parts, lifecycle: &Lifecycle) -> Result<Gateway, StartError> {
     let (config, clock) = (made.config, made.clock);
-    let Parts { snapshot, senders, db, meter, budgets, configs } = parts;
+    let Parts { snapshot, senders, db, meter, budgets, configs, shadows } = parts;
     let keys = KeyRing::new(clock.clone(), Bounds::default());
     for key in &config.keys {
         let data = declared_key(key).map_err(|why| StartError::Config(format!("keys: {}: {why}", key.name)))?;
@@ -345,6 +352,7 @@ fn gateway(made: &Made<'_>, parts: Parts, lifecycle: &Lifecycle) -> Result<Gatew
         snapshot: ArcSwap::from_pointee(snapshot.priced(snapshot.book(), clock.unix_ms())),
         prices: PriceDesk::default(),
         dispatcher,
+        shadows,
         keys,
         budgets,
         recent_ids: RecentIds::default(),
@@ -401,6 +409,13 @@ fn accounting(gateway: &Shared, lifecycle: &Lifecycle, demands: mpsc::Receiver<D
     if config.ledger.durability == Durability::Power {
         lifecycle.job(journal_sync::run(journal, metrics, lifecycle.jobs_stop.clone()));
     }
+}
+
+/// The jobs that send copies of requests, and write down how they differ.
+fn shadows(gateway: &Shared, ends: shadow::Ends, lifecycle: &Lifecycle) {
+    let (served, hard_stop) = (lifecycle.served.clone(), lifecycle.hard_stop.clone());
+    lifecycle.left_over(ShadowSender::new(Arc::clone(gateway), ends.copies, served, hard_stop).run());
+    lifecycle.job(ShadowLog::new(Arc::clone(gateway), ends.finished).run(lifecycle.jobs_stop.clone()));
 }
 
 /// A journal of this process's own.

@@ -20,6 +20,7 @@ pub mod prepare;
 mod queued;
 mod rerank;
 pub mod retries;
+pub mod shadow;
 pub mod stream;
 pub mod translation;
 pub mod whole;
@@ -44,7 +45,7 @@ use crate::faults::Faults;
 use crate::flight::Flight;
 use crate::gate::budget::Budgets;
 use crate::route::plan::{Skip, Step};
-use crate::snapshot::{Operation, Target};
+use crate::snapshot::{Operation, Shadow, Target};
 use crate::upstream::Provider;
 use hedge::Hedging;
 use outcome::Blame;
@@ -120,6 +121,10 @@ pub struct Job {
     pub framing: Framing,
     /// Where made-up ids come from: the same for every target.
     pub seed: u64,
+    /// Where a copy of it goes, once its plan is walked.
+    pub shadow: Option<Arc<Shadow>>,
+    /// Whether it is such a copy, of which nobody keeps anything.
+    pub is_copy: bool,
     /// The body read, once a target needs it in another dialect.
     pub hub: OnceLock<Box<Result<hub::Request, ApiError>>>,
 }

@@ -94,6 +94,16 @@ pub struct Beside {
     pub attempt: Option<Attempt>,
 }
 
+/// Who is shown a request's row, once it is settled and before its tokens are counted, where that is necessary. It is
+/// called on the request's path: it must neither wait nor take long.
+pub struct Witness(pub Box<dyn FnOnce(&UsageRow) + Send>);
+
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
 /// What is known of a request so far.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -163,6 +173,8 @@ pub struct Draft {
     pub tags: Vec<(String, String)>,
     /// What was dropped or changed for the upstream.
     pub warnings: Vec<String>,
+    /// Who is shown the row.
+    pub witness: Option<Witness>,
 }
 
 /// A request in flight.
@@ -181,6 +193,8 @@ pub struct Flight {
     settled: OnceLock<Settled>,
     /// Set when the answer's head is on its way: from then on the body owns the outcome.
     head_sent: AtomicBool,
+    /// It is nobody's request, and not among those that are being served.
+    aside: bool,
 }
 
 impl Flight {
@@ -188,32 +202,35 @@ impl Flight {
     #[must_use]
     pub fn open(id: String, at: UnixMs, endpoint: &'static str, meter: Meter, place: Place) -> Arc<Self> {
         meter.metrics.in_flight.inc();
-        Arc::new(Self {
-            id,
-            at,
-            start: meter.clock.mono_ns(),
-            draft: Mutex::new(Draft { endpoint, ..Draft::default() }),
-            place: Mutex::new(Some(place)),
-            settled: OnceLock::new(),
-            head_sent: AtomicBool::new(false),
-            meter,
-        })
+        Arc::new(Self::new(id, at, endpoint, meter, Some(place), false))
+    }
+
+    /// A flight of Weir's own making, which takes nobody's place among the requests that are being served.
+    #[must_use]
+    pub fn aside(id: String, at: UnixMs, endpoint: &'static str, meter: Meter, place: Place) -> Arc<Self> {
+        Arc::new(Self::new(id, at, endpoint, meter, Some(place), true))
     }
 
     /// A flight that leaves no row: nobody is asked and nothing is spent.
     #[must_use]
     pub fn unrecorded(id: String, endpoint: &'static str, meter: Meter) -> Arc<Self> {
         meter.metrics.in_flight.inc();
-        Arc::new(Self {
+        let at = meter.clock.unix_ms();
+        Arc::new(Self::new(id, at, endpoint, meter, None, false))
+    }
+
+    fn new(id: String, at: UnixMs, endpoint: &'static str, meter: Meter, place: Option<Place>, aside: bool) -> Self {
+        Self {
             id,
-            at: meter.clock.unix_ms(),
+            at,
             start: meter.clock.mono_ns(),
             draft: Mutex::new(Draft { endpoint, ..Draft::default() }),
-            place: Mutex::new(None),
+            place: Mutex::new(place),
             settled: OnceLock::new(),
             head_sent: AtomicBool::new(false),
+            aside,
             meter,
-        })
+        }
     }
 
     /// What is known so far, to read or add to. Never hold it across an await.
@@ -398,6 +415,7 @@ impl Flight {
         let (reservation, session) = (draft.reservation.take(), draft.session.take());
         // Given back at the end of this: what was outpaced is a part of the cost that is settled first.
         let _also_held = std::mem::take(&mut draft.also_held);
+        let witness = draft.witness.take();
         let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
         let mut entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
         if let Some((brake, session)) = session {
@@ -405,6 +423,9 @@ impl Flight {
         }
         if let Some(reservation) = reservation {
             entry.row.charges = reservation.settle(entry.row.cost.unwrap_or_default());
+        }
+        if let Some(Witness(shown)) = witness {
+            shown(&entry.row);
         }
         if entry.count.is_none() {
             self.meter.metrics.settled(&entry.row, &label);
@@ -421,7 +442,9 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         drop(self.settle());
-        self.meter.metrics.in_flight.dec();
+        if !self.aside {
+            self.meter.metrics.in_flight.dec();
+        }
     }
 }
 

@@ -9,5 +9,7 @@ pub mod outbox;
 pub mod price_watch;
 pub mod reconcile;
 pub mod reports;
+pub mod shadow_log;
+pub mod shadows;
 pub mod shares;
 pub mod usage_writer;

@@ -19,6 +19,8 @@ pub struct Lifecycle {
     pub soft_stop: CancellationToken,
     /// Open streams end now.
     pub hard_stop: CancellationToken,
+    /// No request is served any more: what requests left to be done is all that is left.
+    pub served: CancellationToken,
     /// Nobody is waited for any more: the listeners close.
     pub drained: CancellationToken,
     /// Background jobs end; the ledger's writer writes what it has.
@@ -26,6 +28,7 @@ pub struct Lifecycle {
     connections: TaskTracker,
     latecomers: TaskTracker,
     streams: TaskTracker,
+    left_over: TaskTracker,
     jobs: TaskTracker,
 }
 
@@ -51,6 +54,13 @@ impl Lifecycle {
         tokio::spawn(self.streams.track_future(task));
     }
 
+    /// Runs a job that does what requests left to be done. It ends once that is done after [`Lifecycle::served`], and at
+    /// [`Lifecycle::hard_stop`] at the latest; a stop waits for it as for a connection.
+    #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
+    pub fn left_over<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
+        tokio::spawn(self.left_over.track_future(task));
+    }
+
     /// Runs a background job.
     #[expect(clippy::disallowed_methods, reason = "this is the place that tracks tasks")]
     pub fn job<F: Future<Output = ()> + Send + 'static>(&self, task: F) {
@@ -73,20 +83,30 @@ impl Lifecycle {
     pub async fn stop(&self, drain: Duration, hurry: impl Future<Output = ()>) {
         self.soft_stop.cancel();
         self.connections.close();
+        self.left_over.close();
+        let all = async {
+            self.connections.wait().await;
+            self.served.cancel();
+            self.left_over.wait().await;
+        };
         let drained = tokio::select! {
-            () = self.connections.wait() => true,
+            () = all => true,
             () = tokio::time::sleep(drain) => false,
             () = hurry => false,
         };
         if !drained {
             tracing::warn!(
                 open = self.connections.len(),
-                "{} connections are still open and are ended now",
-                self.connections.len()
+                left_over = self.left_over.len(),
+                "{} connections are still open and are ended now{}",
+                self.connections.len(),
+                if self.left_over.is_empty() { "" } else { ", and what requests left to be done" }
             );
             self.hard_stop.cancel();
+            self.served.cancel();
             // Long enough for the error events to be written; a client that does not read is cut.
-            let _ = tokio::time::timeout(LAST_BYTES, self.connections.wait()).await;
+            let last = async { tokio::join!(self.connections.wait(), self.left_over.wait()) };
+            let _ = tokio::time::timeout(LAST_BYTES, last).await;
         }
         self.drained.cancel();
         self.latecomers.close();

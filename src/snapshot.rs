@@ -291,9 +291,29 @@ pub struct Route {
     pub experiment: Option<Arc<str>>,
     /// When a second target is asked beside the first.
     pub hedge: Option<hedge::Hedge>,
+    /// Where copies of its requests go.
+    pub shadow: Option<Arc<Shadow>>,
+}
+
+/// Where copies of a route's requests go, whose answers nobody gets.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// The route.
+    pub route: Arc<str>,
+    /// Where.
+    pub target: Arc<Target>,
+    /// How many of the requests, in percent.
+    pub percent: u32,
+    /// Whether they count against their callers' budgets and limits.
+    pub bill: bool,
 }
 
 impl Route {
+    /// Its targets, and where copies go.
+    pub fn asked(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.targets.iter().chain(self.shadow.iter().map(|shadow| &shadow.target))
+    }
+
     /// A route to one target that is not in the configuration.
     #[must_use]
     pub fn direct(name: &str, target: Arc<Target>) -> Self {
@@ -315,6 +335,7 @@ impl Route {
             region_required: false,
             experiment: None,
             hedge: None,
+            shadow: None,
         }
     }
 }

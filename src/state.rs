@@ -13,6 +13,7 @@ use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy, UnixMs};
 use crate::config::Config;
 use crate::dispatch::Dispatcher;
+use crate::dispatch::shadow::Shadows;
 use crate::flight::ids::RecentIds;
 use crate::flight::{Caller, Meter};
 use crate::gate::brake::Brake;
@@ -43,6 +44,8 @@ pub struct Gateway {
     pub prices: PriceDesk,
     /// Sends requests upstream.
     pub dispatcher: Dispatcher,
+    /// Where copies of requests are left.
+    pub shadows: Shadows,
     /// Clock, ledger, metrics.
     pub meter: Meter,
     /// Virtual keys in memory.

@@ -19,6 +19,7 @@ pub mod reports;
 pub mod responses;
 mod session;
 pub mod settings;
+pub mod shadows;
 pub mod shares;
 mod statement;
 pub mod usage;
@@ -50,6 +51,7 @@ pub fn statements(engine: Engine) -> Vec<String> {
         invoices::statements(engine),
         usage::statements(engine),
         outbox::statements(engine),
+        shadows::statements(engine),
     ]
     .concat();
     fixed.into_iter().map(str::to_owned).chain(built).collect()

@@ -62,6 +62,30 @@ pub struct Route {
     /// the caller's. Not for embeddings, rankings, and answers that the provider stores.
     #[serde(default)]
     pub hedge: Option<Hedge>,
+    /// Where copies of the route's requests go, whose answers nobody gets: how they differ is written down.
+    #[serde(default)]
+    pub shadow: Option<Shadow>,
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shadow {
+    /// The provider: a name of `providers` or of the catalogue.
+    pub provider: String,
+    /// The model as the provider names it.
+    pub model: String,
+    /// How many of the route's requests are copied, in percent, drawn at random.
+    #[serde(default = "all")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u64,
+    /// Whether a copy counts against its caller's budgets and limits, as a request of its own.
+    #[serde(default)]
+    pub bill: bool,
+}
+
+fn all() -> u64 {
+    100
 }
 
 /// When a second target is asked beside the first, and how often at most.
@@ -280,6 +304,7 @@ impl Route {
             region_required: false,
             experiment: None,
             hedge: None,
+            shadow: None,
         }
     }
 }
@@ -334,6 +359,7 @@ fn full(section: &mut Section<'_>) -> Option<Route> {
         region_required: section.take("region_required", Field::boolean).unwrap_or(false),
         experiment: section.take("experiment", |field| field.parse(experiment)),
         hedge: section.section("hedge", Hedge::read),
+        shadow: section.take("shadow", |field| field.section(shadow)?),
     };
     let route = Route { targets: targets?, ..route };
     check(section, &route);
@@ -421,6 +447,14 @@ fn target(section: &mut Section<'_>) -> Option<Target> {
     let id = section.take("id", |field| field.parse(|text| check_name(text).map(|()| text.to_owned())));
     let region = section.take("region", Field::text);
     Some(Target { provider: provider?, model: model?, id, weight, region })
+}
+
+fn shadow(section: &mut Section<'_>) -> Option<Shadow> {
+    let provider = section.require("provider", provider);
+    let model = section.require("model", |field| field.parse(|text| check_name(text).map(|()| text.to_owned())));
+    let percent = section.take("percent", |field| field.integer(1..=100)).unwrap_or_else(all);
+    let bill = section.take("bill", Field::boolean).unwrap_or(false);
+    Some(Shadow { provider: provider?, model: model?, percent, bill })
 }
 
 fn provider(field: Field<'_>) -> Option<String> {

@@ -17,11 +17,15 @@ pub struct Routing {
     /// not bounded.
     #[schemars(range(min = 0, max = 100))]
     pub retry_percent: u64,
+    /// Copies of requests (`models.NAME.shadow`) that are on their way at once. Others wait for a place, 256 at most;
+    /// what is beyond that is not copied.
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_shadows: u64,
 }
 
 impl Default for Routing {
     fn default() -> Self {
-        Self { max_ejected_percent: 75, retry_percent: 20 }
+        Self { max_ejected_percent: 75, retry_percent: 20, max_shadows: 64 }
     }
 }
 
@@ -32,6 +36,7 @@ impl Routing {
         Self {
             max_ejected_percent: section.take("max_ejected_percent", percent).unwrap_or(default.max_ejected_percent),
             retry_percent: section.take("retry_percent", percent).unwrap_or(default.retry_percent),
+            max_shadows: section.take("max_shadows", |field| field.integer(0..=1000)).unwrap_or(default.max_shadows),
         }
     }
 }

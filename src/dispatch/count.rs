@@ -84,7 +84,7 @@ impl Dispatcher {
             _ => anthropic::encode_count_request(request, &to),
         };
         let encoded = encoded.map_err(|error| unsayable(target, &error))?;
-        let body = finished(encoded.body.into(), target, talk.dialect, &talk.paths.whole);
+        let body = finished(encoded.body.into(), &target.body, talk.dialect, &talk.paths.whole);
         let (_, answer) = self.exchange(job, target, talk.dialect, talk.paths.whole.uri.clone(), body).await?;
         let counted = match talk.dialect {
             Dialect::Gemini => gemini::decode_count_answer(&answer),

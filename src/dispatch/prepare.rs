@@ -173,7 +173,7 @@ fn pass(job: &Job, target: &Target, dialect: Dialect, path: &Path) -> Outgoing {
         rename: &renames(job, provider),
         remove: &remove,
         wrap: (job.operation == Operation::Chat && provider.has(Quirk::StopAsArray)).then_some("stop"),
-        set: &target.body,
+        set: &job.members(target, dialect),
         cut: &names,
     };
     let pieces = job.peek.rewrite(&job.body, &change).parts().iter().cloned().collect();
@@ -203,7 +203,8 @@ fn translated(job: &Job, target: &Target, talk: &Talk, path: &Path) -> Result<Ou
     let encoded = translate::encode_request(talk.dialect, &asked(request, target, talk.dialect), &to);
     let encoded = encoded.map_err(|error| unsayable(target, &error))?;
     let lost = encoded.losses.iter().map(|loss| format!("{}: {loss}", target.name)).collect();
-    let body = finished(encoded.body.into(), target, talk.dialect, path);
+    let members = job.members(target, talk.dialect);
+    let body = finished(encoded.body.into(), &members, talk.dialect, path);
     let translation = Translation::new(job, target, talk.dialect, request);
     Ok(Outgoing { pieces: body, lost, usage_added: false, translation: Some(Box::new(translation)) })
 }
@@ -239,9 +240,9 @@ pub(super) fn unsayable(target: &Target, error: &hub::EncodeError) -> Failed {
 }
 
 /// A body with the members that its provider wants beside the dialect's own.
-pub(super) fn finished(body: Bytes, target: &Target, dialect: Dialect, path: &Path) -> VecDeque<Bytes> {
+pub(super) fn finished(body: Bytes, set: &[(String, String)], dialect: Dialect, path: &Path) -> VecDeque<Bytes> {
     let model_out = dialect == Dialect::Anthropic && path.names_model;
-    changed(body, if model_out { &["model"] } else { &[] }, &target.body)
+    changed(body, if model_out { &["model"] } else { &[] }, set)
 }
 
 /// A body that a codec wrote, without these members and with those.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use crate::flight::Flight;
-use crate::gate::limit::Refused;
+use crate::gate::limit::{Priority, Refused};
 use crate::gate::queue::{Queue, Waiter};
 use crate::snapshot::ProviderDef;
 
@@ -28,12 +28,12 @@ pub(super) async fn in_turn<T, F: Future<Output = Result<T, Refused>> + Send>(
     outcome
 }
 
-/// The caller's team is its tenant, else its key.
+/// The caller's team is its tenant, else its key. What is nobody's (a copy that no caller pays for) goes last.
 fn waiter(flight: &Flight) -> Waiter {
     let draft = flight.draft();
     let key = draft.caller.as_ref().map(|caller| &caller.key);
     let tenant = key.map_or("", |key| key.team_id.as_deref().unwrap_or(&key.id));
-    Waiter { tenant: Arc::from(tenant), priority: key.map(|key| key.priority).unwrap_or_default() }
+    Waiter { tenant: Arc::from(tenant), priority: key.map_or(Priority::Low, |key| key.priority) }
 }
 
 /// Somebody waits; dropped before its end, it left.

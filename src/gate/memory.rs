@@ -41,6 +41,12 @@ impl BodyMemory {
         self.0.held.load(Ordering::Relaxed)
     }
 
+    /// Whether less than half of the room is left: what is nobody's request waits for better days.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.held() > self.0.most.load(Ordering::Relaxed) / 2
+    }
+
     /// Nothing of it yet.
     #[must_use]
     pub fn none(&self) -> Held {
@@ -99,8 +105,9 @@ mod tests {
         let (mut a, mut b) = (memory.none(), memory.none());
         assert!(a.grow_to(60) && a.grow_to(60) && a.grow_to(10), "it never shrinks by itself");
         assert!(!b.grow_to(41) && b.grow_to(40) && !b.grow_to(41));
-        assert_eq!(memory.held(), 100);
+        assert_eq!((memory.held(), memory.is_half_full()), (100, true));
         drop(a);
+        assert!(!memory.is_half_full());
         assert!(b.grow_to(100) && !b.grow_to(u64::MAX));
         memory.set_most(10);
         assert!(!memory.none().grow_to(1) && memory.none().grow_to(0));

@@ -11,6 +11,7 @@ pub mod prices;
 pub mod providers;
 pub mod reconcile;
 pub mod reports;
+pub mod shadows;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;

@@ -126,6 +126,14 @@ const DEAD_QUERY: &[(&str, &str)] = &[
     ("cursor", "next_cursor of the page before"),
 ];
 
+const SHADOWS_QUERY: &[(&str, &str)] = &[
+    ("route", "name of the route"),
+    ("from", "first moment: RFC 3339, a date, or a span such as 7d"),
+    ("to", "first moment no longer included"),
+    ("limit", "pairs of a page, 1 to 1000"),
+    ("cursor", "next_cursor of the page before"),
+];
+
 const PRICES_QUERY: &[(&str, &str)] = &[
     ("model", "provider/model, or a model's own name"),
     ("provider", "provider"),
@@ -394,6 +402,26 @@ pub const ROUTES: &[Described] = &[
             "/admin/v1/reports",
             "Admin",
             "Scheduled reports that were made, the newest first",
+            Access::Admin,
+        )
+    },
+    Described {
+        query: SHADOWS_QUERY,
+        ..route(
+            "get",
+            "/admin/v1/shadows",
+            "Admin",
+            "Requests and their copies side by side, the newest first; nothing of what they said",
+            Access::Admin,
+        )
+    },
+    Described {
+        query: SHADOWS_QUERY.split_at(3).0,
+        ..route(
+            "get",
+            "/admin/v1/shadows/summary",
+            "Admin",
+            "What copies come to by route and target: answers alike, failures, cost, latency",
             Access::Admin,
         )
     },

@@ -6,6 +6,7 @@ mod brake;
 pub mod explain;
 mod fit;
 mod plan;
+mod shadow;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -62,7 +63,9 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
     let job = job(gateway, flight, head.headers, body, ask, true).await?;
     let explanation = explains.then(|| explain::header_value(&job, flight.now()));
     experiment(&job);
-    let mut reply = gateway.dispatcher.run(&job).await?;
+    let answer = gateway.dispatcher.run(&job).await;
+    let watching = shadow::copied(gateway, &job, answer.as_ref());
+    let mut reply = answer?;
     if let Some(explanation) = explanation {
         reply.headers.insert(explain::HEADER, explanation);
     }
@@ -70,7 +73,11 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
     if let Some(caller) = caller.filter(|_| reply.native && stores(operation, &job.peek, &job.body)) {
         Box::pin(own_stored(gateway, &caller, flight, operation, stored_id(&reply))).await?;
     }
-    Ok(respond(reply))
+    let response = respond(reply);
+    Ok(match watching {
+        Some(watching) => response.map(|body| watching.around(body)),
+        None => response,
+    })
 }
 
 /// Where the route is an experiment, the row says which target the request was given.
@@ -137,8 +144,12 @@ async fn job(
     plan.prefer(&snapshot, held.as_deref());
     let fault = fault::asked(&client)?;
     fault::check(fault.as_ref(), plan.steps.iter().map(|step| &step.target))?;
+    // Only its provider knows what it refers to; and a fault is asked for this one request.
+    let is_copied = fault.is_none() && (held.is_none() || earlier.is_some()) && ask.operation.inbound().is_some();
     let mut job = Job {
         operation: ask.operation,
+        shadow: plan.shadow.filter(|_| is_copied),
+        is_copy: false,
         fault,
         strict: plan.strict || flag(&client, "x-weir-strict")?,
         deadline: deadline(gateway, flight, &client)?,

@@ -29,7 +29,7 @@ fn breakers(gateway: &Gateway) {
     let snapshot = gateway.snapshot.load();
     let now = gateway.clock().mono_ns();
     let configured: HashSet<&str> =
-        snapshot.routes.values().flat_map(|route| &route.targets).map(|target| &*target.name).collect();
+        snapshot.routes.values().flat_map(|route| route.asked()).map(|target| &*target.name).collect();
     gauge.reset();
     let mut others = 0;
     for provider in snapshot.providers.values() {

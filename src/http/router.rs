@@ -75,6 +75,8 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/invoices/{id}/difference", get(admin::invoices::difference))
         .route("/admin/v1/providers", get(admin::providers::list))
         .route("/admin/v1/routes/explain", post(generate::explain::serve))
+        .route("/admin/v1/shadows", get(admin::shadows::list))
+        .route("/admin/v1/shadows/summary", get(admin::shadows::summary))
         .route("/admin/v1/reconcile", get(admin::reconcile::show))
         .route("/admin/v1/alerts", get(admin::alerts::list))
         .route("/admin/v1/alerts/events", get(admin::alerts::events))

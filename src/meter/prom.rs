@@ -73,6 +73,11 @@ pub struct Metrics {
     pub config_refused: IntGauge,
     /// Keys of the configuration that wait for a restart.
     pub config_needs_restart: IntGauge,
+    shadows: IntCounterVec,
+    /// Copies of requests that wait for a place.
+    pub shadows_waiting: IntGauge,
+    /// Copies of requests that are on their way.
+    pub shadows_running: IntGauge,
     /// Bytes of request bodies in memory.
     pub body_memory: IntGauge,
     /// Usage writer failures.
@@ -276,6 +281,9 @@ impl Metrics {
                 "1 while the configuration that was last asked for is refused and an older one serves",
             ),
             config_needs_restart: gauge(&r, "weir_config_needs_restart", "Changed keys that wait for a restart"),
+            shadows: int(&r, "weir_shadows_total", "Copies of requests (shadow) by what came of them", &["outcome"]),
+            shadows_waiting: gauge(&r, "weir_shadows_waiting", "Copies of requests that wait for a place"),
+            shadows_running: gauge(&r, "weir_shadows_running", "Copies of requests that are on their way"),
             body_memory: gauge(&r, "weir_body_memory_bytes", "Bytes of request bodies in memory"),
             writer_errors: counter(
                 &r,
@@ -366,6 +374,12 @@ impl Metrics {
     /// A budget of this scope had not enough left.
     pub fn budget_rejected(&self, scope: &str) {
         self.budget_rejected.with_label_values(&[scope]).inc();
+    }
+
+    /// Counts a copy of a request: `ok`, `failed`, `dropped` (there was no room, or the gateway ended), or `unrecorded`
+    /// (how it differs could not be written down).
+    pub fn shadow(&self, outcome: &str) {
+        self.shadows.with_label_values(&[outcome]).inc();
     }
 
     /// A provider refused one of the gateway's keys.

@@ -11,7 +11,7 @@ use super::breaker;
 use super::carry::Before;
 use super::hedge::{Budget, Hedge};
 use super::secrets::Secrets;
-use super::{Credential, ProviderDef, Retries, Route, Snapshot, Target, Timeouts, stable_hash};
+use super::{Credential, ProviderDef, Retries, Route, Shadow, Snapshot, Target, Timeouts, stable_hash};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
 use crate::clock::{MonoNs, UnixMs};
 use crate::condition::Condition;
@@ -102,6 +102,14 @@ impl Snapshot {
                 ..made
             }))
         });
+        let shadow = route.shadow.as_ref().map(|shadow| {
+            let provider = self.providers.get(shadow.provider.as_str());
+            let provider = provider.ok_or_else(|| missing_provider(name, &shadow.provider))?;
+            let made = self.target(provider, &shadow.model, 1);
+            let target = Arc::new(Target { label: Arc::clone(&made.name), ..made });
+            let percent = u32::try_from(shadow.percent).unwrap_or(100);
+            Ok::<_, String>(Arc::new(Shadow { route: name.into(), target, percent, bill: shadow.bill }))
+        });
         let rules = route.rules.iter().map(|rule| {
             let condition = Condition::parse(&rule.condition).map_err(|why| format!("models.{name}.rules: {why}"))?;
             let place = |id: &String| route.targets.iter().position(|target| target.name() == *id);
@@ -135,6 +143,7 @@ impl Snapshot {
                     .and_then(|before| before.hedges(name))
                     .unwrap_or_else(|| Arc::new(Budget::new(hedge.max_percent))),
             }),
+            shadow: shadow.transpose()?,
         })
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::build::{DEMO, Env};
 use super::resolve::DEMO_MODELS;
-use super::{Route, Snapshot, Target};
+use super::{Route, Shadow, Snapshot, Target};
 use crate::catalog::Catalog;
 use crate::clock::UnixMs;
 use crate::config::{self, Config, PriceSheet};
@@ -120,7 +120,11 @@ impl Snapshot {
 
     fn route_priced(&self, route: &Route) -> Route {
         let targets = route.targets.iter().map(|target| self.target_priced(target)).collect();
-        Route { targets, ..route.clone() }
+        let shadow = route.shadow.as_ref().map(|shadow| {
+            let target = self.target_priced(&shadow.target);
+            Arc::new(Shadow { target, ..Shadow::clone(shadow) })
+        });
+        Route { targets, shadow, ..route.clone() }
     }
 
     fn target_priced(&self, target: &Arc<Target>) -> Arc<Target> {

@@ -30,6 +30,7 @@ mod restart;
 mod routes;
 mod routing;
 mod secrets;
+mod shadows;
 mod signers;
 mod store;
 mod streams;

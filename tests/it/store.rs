@@ -8,6 +8,7 @@ mod keys;
 mod objects;
 mod outbox;
 mod settings;
+mod shadows;
 mod totals;
 mod usage_read;
 mod usage_write;

@@ -222,6 +222,22 @@ fn models() {
     check("models: {m: opnai/x}", &["1:13: models.m: no provider is called `opnai`, did you mean `openai`?"]);
     check("models: {m: 7}", &["1:13: models.m: expected `provider/model` or a map with `targets`, found a number"]);
     check("models: {m: {}}", &["1:13: models.m: the key `targets` is missing"]);
+    let shadow = |yaml: &str| format!("models: {{m: {{targets: [{{provider: demo, model: chat}}], shadow: {yaml}}}}}");
+    check(&shadow("demo/chat"), &["1:64: models.m.shadow: expected a map, found text"]);
+    check(
+        &shadow("{}"),
+        &["1:64: models.m.shadow: the key `provider` is missing", "1:64: models.m.shadow: the key `model` is missing"],
+    );
+    check(
+        &shadow("{provider: opnai, model: '', percent: 0, bill: 1}"),
+        &[
+            "1:75: models.m.shadow.provider: no provider is called `opnai`, did you mean `openai`?",
+            "1:89: models.m.shadow.model: a name must not be empty",
+            "1:102: models.m.shadow.percent: must be at least 1 and at most 100",
+            "1:111: models.m.shadow.bill: expected true or false, found a number",
+        ],
+    );
+    check("routing: {max_shadows: 1001}", &["1:24: routing.max_shadows: must be at least 0 and at most 1000"]);
     check("models: {m: {targets: []}}", &["1:23: models.m.targets: a route needs at least one target"]);
     check(
         "models: {m: {targets: [{}]}}",

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 
-use super::{Ask, planned};
+use super::{Ask, planned, shadow};
 use crate::clock::MonoNs;
 use crate::dispatch::Job;
 use crate::dispatch::hedge::{Hedging, hedging};
@@ -53,7 +53,8 @@ pub async fn serve(State(gateway): State<Shared>, request: Request) -> Result<Re
         "on_context_length": listed(&job, &job.on_context_length, flight.now()),
         "on_content_filter": listed(&job, &job.on_content_filter, flight.now()),
         "hedge": hedging(&job, &job.plan).map(|hedging| hedge(&hedging)),
-        "caller_limits": caller_limits(&flight)});
+        "caller_limits": caller_limits(&flight),
+        "shadow": job.shadow.as_deref().map(shadow::explained)});
     Ok(super::json(answer.to_string()).into_response())
 }
 
@@ -73,6 +74,9 @@ async fn caller(gateway: &Gateway, id: &str) -> Result<Caller, ApiError> {
 /// The plan in a header's form: short, and ASCII.
 pub(super) fn header_value(job: &Job, now: MonoNs) -> HeaderValue {
     let mut short: Vec<Value> = job.plan.iter().map(|step| brief(step, now)).collect();
+    if let (Some(first), Some(shadow)) = (short.first_mut(), &job.shadow) {
+        first["shadow"] = (&*shadow.target.name).into();
+    }
     loop {
         let text = ascii(&json!(short).to_string());
         if text.len() <= MAX_HEADER || short.is_empty() {

@@ -14,7 +14,7 @@ use crate::flight::{Caller, Flight};
 use crate::http::openai::passthrough::choose;
 use crate::route::plan::{self, Step};
 use crate::route::policy::Facts;
-use crate::snapshot::{Operation, Route, Snapshot, Target};
+use crate::snapshot::{Operation, Route, Shadow, Snapshot, Target};
 use crate::state::Gateway;
 
 /// Targets of one request after which no further route is fallen back to.
@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub on_context_length: Vec<Step>,
     /// Where to go when a target's filter refused the prompt.
     pub on_content_filter: Vec<Step>,
+    /// Where a copy goes, by the asked route.
+    pub shadow: Option<Arc<Shadow>>,
 }
 
 /// What a plan is made of.
@@ -100,6 +102,7 @@ pub(super) fn of(asked: &Asked<'_>) -> Result<Plan, ApiError> {
             strict: first.strict,
             on_context_length: on(&first.on_context_length)?,
             on_content_filter: on(&first.on_content_filter)?,
+            shadow: first.shadow.clone(),
         })
     })
 }
@@ -189,6 +192,7 @@ fn without_model(snapshot: &Snapshot, caller: Option<&Caller>) -> Result<Plan, A
         strict: false,
         on_context_length: Vec::new(),
         on_content_filter: Vec::new(),
+        shadow: None,
     })
 }
 
