@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::read::{Choice, Field, Section};
-use super::text::{DurationText, serialize_duration};
+use super::text::{DurationText, serialize_duration, serialize_optional_duration};
 use super::tree::Value;
 
 /// Routes by public model name, in the order of the file.
@@ -58,9 +58,48 @@ pub struct Route {
     /// given.
     #[serde(default)]
     pub experiment: Option<String>,
+    /// A second target is asked beside the first when that takes too long to begin its answer; the first answer is
+    /// the caller's. Not for embeddings, rankings, and answers that the provider stores.
+    #[serde(default)]
+    pub hedge: Option<Hedge>,
     /// Where copies of the route's requests go, whose answers nobody gets: how they differ is written down.
     #[serde(default)]
     pub shadow: Option<Shadow>,
+}
+
+/// When a second target is asked beside the first, and how often at most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hedge {
+    /// After the time within which this share of the target's answers begins (of those that are no streams: ends),
+    /// in percent. Twenty answers must have been measured.
+    #[schemars(range(min = 50, max = 99))]
+    pub percentile: u64,
+    /// After this time instead, whatever was measured.
+    #[serde(serialize_with = "serialize_optional_duration")]
+    #[schemars(with = "Option<DurationText>")]
+    pub after: Option<Duration>,
+    /// Second targets in percent of the route's requests, and what they are expected to cost in percent of what the
+    /// requests are.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_percent: u64,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self { percentile: 95, after: None, max_percent: 5 }
+    }
+}
+
+impl Hedge {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            percentile: section.take("percentile", |field| field.integer(50..=99)).unwrap_or(default.percentile),
+            after: section.take("after", Field::duration),
+            max_percent: section.take("max_percent", |field| field.integer(1..=100)).unwrap_or(default.max_percent),
+        }
+    }
 }
 
 /// Where copies of requests go.
@@ -265,6 +304,7 @@ impl Route {
             region_required: false,
             experiment: None,
             shadow: None,
+            hedge: None,
         }
     }
 }
@@ -319,6 +359,7 @@ fn full(section: &mut Section<'_>) -> Option<Route> {
         region_required: section.take("region_required", Field::boolean).unwrap_or(false),
         experiment: section.take("experiment", |field| field.parse(experiment)),
         shadow: section.take("shadow", |field| field.section(shadow)?),
+        hedge: section.section("hedge", Hedge::read),
     };
     let route = Route { targets: targets?, ..route };
     check(section, &route);

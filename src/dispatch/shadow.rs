@@ -203,6 +203,7 @@ impl Copied {
             estimate: request.estimate,
             strict: false,
             keep: None,
+            stores: false,
             counts: false,
             earlier: request.earlier.clone(),
             framing: Framing::Sse,

@@ -166,6 +166,10 @@ fn models() {
     m("shadow: {provider: demo, model: a/b, percent: 1, bill: true}", "/shadow/model", r#""a/b""#);
     m("shadow: {provider: demo, model: chat, percent: 7, bill: true}", "/shadow/percent", "7");
     m("shadow: {provider: demo, model: chat, bill: true}", "/shadow/bill", "true");
+    m("hedge: {}", "/hedge/percentile", "95");
+    m("hedge: {percentile: 90}", "/hedge/percentile", "90");
+    m("hedge: {after: 1s}", "/hedge/after", r#""1s""#);
+    m("hedge: {max_percent: 7}", "/hedge/max_percent", "7");
     m("fallbacks_on: {context_length: [z]}", "/fallbacks_on/context_length", r#"["z"]"#);
     m("fallbacks_on: {content_filter: [z]}", "/fallbacks_on/content_filter", r#"["z"]"#);
     m("fallbacks: [z, demo/embed]", "/fallbacks", r#"["z","demo/embed"]"#);
