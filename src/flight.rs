@@ -83,6 +83,16 @@ pub struct Most {
     pub text_only: bool,
 }
 
+/// Who is shown a request's row, once it is settled and before its tokens are counted, where that is necessary. It is
+/// called on the request's path: it must neither wait nor take long.
+pub struct Witness(pub Box<dyn FnOnce(&UsageRow) + Send>);
+
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
 /// A try beside another one.
 #[derive(Debug)]
 pub struct Beside {
@@ -92,16 +102,6 @@ pub struct Beside {
     pub cost: Option<NanoUsd>,
     /// Who is asked.
     pub attempt: Option<Attempt>,
-}
-
-/// Who is shown a request's row, once it is settled and before its tokens are counted, where that is necessary. It is
-/// called on the request's path: it must neither wait nor take long.
-pub struct Witness(pub Box<dyn FnOnce(&UsageRow) + Send>);
-
-impl std::fmt::Debug for Witness {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Witness")
-    }
 }
 
 /// What is known of a request so far.
@@ -413,9 +413,9 @@ impl Flight {
         let status = draft.status.unwrap_or(Status::Cancelled);
         release(&mut draft, status, now);
         let (reservation, session) = (draft.reservation.take(), draft.session.take());
+        let witness = draft.witness.take();
         // Given back at the end of this: what was outpaced is a part of the cost that is settled first.
         let _also_held = std::mem::take(&mut draft.also_held);
-        let witness = draft.witness.take();
         let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
         let mut entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
         if let Some((brake, session)) = session {

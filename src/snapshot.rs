@@ -334,8 +334,8 @@ impl Route {
             regions: Vec::new(),
             region_required: false,
             experiment: None,
-            hedge: None,
             shadow: None,
+            hedge: None,
         }
     }
 }

@@ -67,27 +67,6 @@ pub struct Route {
     pub shadow: Option<Shadow>,
 }
 
-/// Where copies of requests go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Shadow {
-    /// The provider: a name of `providers` or of the catalogue.
-    pub provider: String,
-    /// The model as the provider names it.
-    pub model: String,
-    /// How many of the route's requests are copied, in percent, drawn at random.
-    #[serde(default = "all")]
-    #[schemars(range(min = 1, max = 100))]
-    pub percent: u64,
-    /// Whether a copy counts against its caller's budgets and limits, as a request of its own.
-    #[serde(default)]
-    pub bill: bool,
-}
-
-fn all() -> u64 {
-    100
-}
-
 /// When a second target is asked beside the first, and how often at most.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -121,6 +100,27 @@ impl Hedge {
             max_percent: section.take("max_percent", |field| field.integer(1..=100)).unwrap_or(default.max_percent),
         }
     }
+}
+
+/// Where copies of requests go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Shadow {
+    /// The provider: a name of `providers` or of the catalogue.
+    pub provider: String,
+    /// The model as the provider names it.
+    pub model: String,
+    /// How many of the route's requests are copied, in percent, drawn at random.
+    #[serde(default = "all")]
+    #[schemars(range(min = 1, max = 100))]
+    pub percent: u64,
+    /// Whether a copy counts against its caller's budgets and limits, as a request of its own.
+    #[serde(default)]
+    pub bill: bool,
+}
+
+fn all() -> u64 {
+    100
 }
 
 /// Where to go when a target failed for a reason that others do not have: names of `models`, or
@@ -303,8 +303,8 @@ impl Route {
             regions: Vec::new(),
             region_required: false,
             experiment: None,
-            hedge: None,
             shadow: None,
+            hedge: None,
         }
     }
 }
@@ -358,8 +358,8 @@ fn full(section: &mut Section<'_>) -> Option<Route> {
         regions: section.take("regions", texts).unwrap_or_default(),
         region_required: section.take("region_required", Field::boolean).unwrap_or(false),
         experiment: section.take("experiment", |field| field.parse(experiment)),
-        hedge: section.section("hedge", Hedge::read),
         shadow: section.take("shadow", |field| field.section(shadow)?),
+        hedge: section.section("hedge", Hedge::read),
     };
     let route = Route { targets: targets?, ..route };
     check(section, &route);

@@ -128,7 +128,8 @@ fn row(finished: Finished) -> Shadow {
     }
 }
 
-/// Who was asked last.
+/// Who answered, or was asked last.
 fn asked(row: &UsageRow) -> String {
-    row.attempts.last().map(|Attempt { provider, model, .. }| format!("{provider}/{model}")).unwrap_or_default()
+    let answered = row.attempts.iter().rfind(|attempt| attempt.outcome == "ok").or(row.attempts.last());
+    answered.map(|Attempt { provider, model, .. }| format!("{provider}/{model}")).unwrap_or_default()
 }

@@ -135,6 +135,7 @@ impl Snapshot {
             regions: route.regions.clone(),
             region_required: route.region_required,
             experiment: route.experiment.as_deref().map(Into::into),
+            shadow: shadow.transpose()?,
             hedge: route.hedge.as_ref().map(|hedge| Hedge {
                 after: hedge.after,
                 percentile: f64::from(u32::try_from(hedge.percentile).unwrap_or(95)) / 100.0,
@@ -143,7 +144,6 @@ impl Snapshot {
                     .and_then(|before| before.hedges(name))
                     .unwrap_or_else(|| Arc::new(Budget::new(hedge.max_percent))),
             }),
-            shadow: shadow.transpose()?,
         })
     }
 }

@@ -52,9 +52,9 @@ pub async fn serve(State(gateway): State<Shared>, request: Request) -> Result<Re
         "prompt_tokens": job.prompt_tokens, "strict": job.strict, "steps": steps(&job, flight.now()),
         "on_context_length": listed(&job, &job.on_context_length, flight.now()),
         "on_content_filter": listed(&job, &job.on_content_filter, flight.now()),
+        "shadow": job.shadow.as_deref().map(shadow::explained),
         "hedge": hedging(&job, &job.plan).map(|hedging| hedge(&hedging)),
-        "caller_limits": caller_limits(&flight),
-        "shadow": job.shadow.as_deref().map(shadow::explained)});
+        "caller_limits": caller_limits(&flight)});
     Ok(super::json(answer.to_string()).into_response())
 }
 
