@@ -37,6 +37,7 @@ use crate::http::server::tls::Certificates;
 use crate::http::server::{Listening, Routers, serve};
 use crate::jobs::budget_keeper::{self, BudgetKeeper};
 use crate::jobs::config_watch::ConfigWatch;
+use crate::jobs::health_checks::HealthChecks;
 use crate::jobs::journal_sync;
 use crate::jobs::key_watch::KeyWatch;
 use crate::jobs::outbox::OutboxKeeper;
@@ -217,6 +218,7 @@ impl App {
         reloader.round().await;
         lifecycle.job(reloader.run());
         lifecycle.job(ConfigWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        lifecycle.job(HealthChecks::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(Reconcile::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));

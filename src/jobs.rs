@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod budget_keeper;
 pub mod config_watch;
+pub mod health_checks;
 pub mod journal_sync;
 pub mod key_watch;
 pub mod outbox;

@@ -63,6 +63,7 @@ pub struct Metrics {
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
     pub breaker_state: IntGaugeVec,
     upstream_keys_rejected: IntCounterVec,
+    health_checks: IntCounterVec,
     alert_deliveries: IntCounterVec,
     /// Events that a receiver of alerts has not been told of yet; counted up to ten thousand.
     pub alerts_pending: IntGaugeVec,
@@ -245,6 +246,12 @@ impl Metrics {
                 "Upstream keys that a provider refused, each time that it was news",
                 &["provider"],
             ),
+            health_checks: int(
+                &r,
+                "weir_health_checks_total",
+                "Active health checks of providers by outcome",
+                &["provider", "outcome"],
+            ),
             connections: gauge(&r, "weir_connections", "Open connections of clients"),
             refused: int(&r, "weir_refused_total", "Requests and connections refused at the door", &["reason"]),
             tls_reloads: int(&r, "weir_tls_reloads_total", "New certificates by outcome", &["outcome"]),
@@ -364,6 +371,11 @@ impl Metrics {
     /// A provider refused one of the gateway's keys.
     pub fn upstream_key_rejected(&self, provider: &str) {
         self.upstream_keys_rejected.with_label_values(&[provider]).inc();
+    }
+
+    /// Counts an active health check.
+    pub fn health_check(&self, provider: &str, outcome: &str) {
+        self.health_checks.with_label_values(&[provider, outcome]).inc();
     }
 
     /// Counts a fault that was made on purpose: which kind, and whether the request or `chaos` asked.
