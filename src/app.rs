@@ -44,6 +44,7 @@ use crate::jobs::outbox::OutboxKeeper;
 use crate::jobs::price_watch::PriceWatch;
 use crate::jobs::reconcile::Reconcile;
 use crate::jobs::reports::Reports;
+use crate::jobs::upstream_watch::UpstreamWatch;
 use crate::jobs::usage_writer::told::Teller;
 use crate::jobs::usage_writer::{self, UsageWriter};
 use crate::lifecycle::Lifecycle;
@@ -219,6 +220,7 @@ impl App {
         lifecycle.job(reloader.run());
         lifecycle.job(ConfigWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(HealthChecks::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
+        lifecycle.job(UpstreamWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(Reconcile::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(Reports::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));
         lifecycle.job(PriceWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));

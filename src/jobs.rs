@@ -11,4 +11,5 @@ pub mod price_watch;
 pub mod reconcile;
 pub mod reports;
 pub mod shares;
+pub mod upstream_watch;
 pub mod usage_writer;

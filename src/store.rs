@@ -21,6 +21,7 @@ mod session;
 pub mod settings;
 pub mod shares;
 mod statement;
+pub mod upstreams;
 pub mod usage;
 
 pub use db::{Db, Engine, Options};
@@ -43,6 +44,7 @@ pub fn statements(engine: Engine) -> Vec<String> {
         prices::STATEMENTS,
         responses::STATEMENTS,
         shares::STATEMENTS,
+        upstreams::STATEMENTS,
     ]
     .concat();
     let built = [
