@@ -7,6 +7,7 @@ pub mod capable;
 pub mod carry;
 pub mod check;
 pub mod health;
+pub mod kind;
 pub mod live;
 pub mod prices;
 pub mod resolve;

@@ -250,7 +250,13 @@ async fn checks_come_and_go_with_a_reload() {
     let (a, b) = (Moody::start().await, Moody::start().await);
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("weir.yaml");
-    let yaml = |health: &str| two(&a.upstream.url(), &b.upstream.url(), health);
+    // Another provider's checks tell when the job has looked.
+    let other = Moody::start().await;
+    let third = format!(
+        "  c: {{ kind: openai-compatible, base_url: \"{}\", api_key: s-c, health: {{ check: {{ interval: 1s }} }} }}\nmodels:",
+        other.upstream.url()
+    );
+    let yaml = |health: &str| two(&a.upstream.url(), &b.upstream.url(), health).replacen("models:", &third, 1);
     std::fs::write(&path, yaml("check: { interval: 1h }")).unwrap();
     let bench = Bench::of(Setup::new("").file(path.clone())).await;
     let reload = async |health: &str| {
@@ -262,7 +268,7 @@ async fn checks_come_and_go_with_a_reload() {
     bench.until("a first check", |a| a["check"]["last"].is_object()).await;
     let seen = a.checks().len();
     bench.clock.advance(Duration::from_secs(1800));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.checked(&other.upstream, 2).await;
     assert_eq!(a.checks().len(), seen, "the next is an hour away");
 
     reload("check: { interval: 1s, failures: 1 }").await;
@@ -274,10 +280,10 @@ async fn checks_come_and_go_with_a_reload() {
 
     reload("open_for: 1s").await;
     bench.clock.advance(Duration::from_secs(60));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.checked(&other.upstream, 2).await;
     let seen = a.checks().len();
     bench.clock.advance(Duration::from_secs(60));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.checked(&other.upstream, 2).await;
     assert_eq!(a.checks().len(), seen, "nobody is checked any more");
     assert_eq!(bench.by().await, "a", "and a request finds out, as without checks");
 }

@@ -76,14 +76,17 @@ async fn a_refused_key_is_told_once_over_replicas_and_restarts(database: Databas
     let (one, two) = (start().await, start().await);
     ask(&one, "a/m").await;
     status.store(401, Ordering::SeqCst);
-    (ask(&one, "a/m").await, ask(&two, "a/m").await);
+    ask(&one, "a/m").await;
+    ask(&two, "a/m").await;
     let rejected = until_told(&one, "upstream.key_rejected", 1).await;
     let print = rejected[0]["fingerprint"].as_str().unwrap().to_owned();
     assert_eq!(rejected[0], json!({"provider": "a", "key": 1, "fingerprint": print, "model": null, "status": 401}));
     assert_eq!(print.len(), 12);
     clock.advance(Duration::from_secs(301));
-    (ask(&one, "a/m").await, ask(&two, "a/m").await);
-    (looked(&one, "1").await, looked(&two, "2").await);
+    ask(&one, "a/m").await;
+    ask(&two, "a/m").await;
+    looked(&one, "1").await;
+    looked(&two, "2").await;
     one.app.stop(std::future::pending()).await;
     let one = start().await;
     ask(&one, "a/m").await;
@@ -94,7 +97,8 @@ async fn a_refused_key_is_told_once_over_replicas_and_restarts(database: Databas
     status.store(200, Ordering::SeqCst);
     clock.advance(Duration::from_secs(301));
     let restored = eventually("a key that serves again", async || {
-        (ask(&one, "a/m").await, ask(&two, "a/m").await);
+        ask(&one, "a/m").await;
+        ask(&two, "a/m").await;
         Some(told(&one, "upstream.key_restored").await).filter(|told| !told.is_empty())
     })
     .await;
