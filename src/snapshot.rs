@@ -7,6 +7,7 @@ pub mod capable;
 pub mod carry;
 pub mod check;
 pub mod health;
+pub mod hedge;
 pub mod kind;
 pub mod live;
 pub mod prices;
@@ -294,6 +295,8 @@ pub struct Route {
     pub region_required: bool,
     /// The tag that says which target a request was given.
     pub experiment: Option<Arc<str>>,
+    /// When a second target is asked beside the first.
+    pub hedge: Option<hedge::Hedge>,
 }
 
 impl Route {
@@ -317,6 +320,7 @@ impl Route {
             regions: Vec::new(),
             region_required: false,
             experiment: None,
+            hedge: None,
         }
     }
 }
