@@ -58,7 +58,7 @@ pub use logging::{LogFormat, LogLevel, Logging};
 pub use models::{HashBy, Models, Prefer, Retries, Route, Strategy, Target};
 pub use parse::Format;
 pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistory, PriceSheet, Prices, TierPrices};
-pub use providers::{AuthOverride, Faults, Health, Http2, Pool, Provider, Providers, Queue, Timeouts};
+pub use providers::{AuthOverride, Check, Faults, Health, Http2, Pool, Provider, Providers, Queue, Timeouts};
 pub use reference::reference;
 pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
 pub use routing::Routing;

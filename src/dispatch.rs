@@ -6,6 +6,7 @@
 
 pub mod afford;
 pub mod attempt;
+mod check;
 pub mod classify;
 pub mod count;
 mod embed;

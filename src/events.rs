@@ -22,11 +22,19 @@ pub const USAGE_SETTLED: &str = "usage.settled";
 pub const REPORT_READY: &str = "report.ready";
 /// A provider refused the gateway's credentials.
 pub const PROVIDER_CREDENTIALS_REJECTED: &str = "provider.credentials_rejected";
+/// A provider refused one of the gateway's upstream keys.
+pub const KEY_REJECTED: &str = "upstream.key_rejected";
+/// An upstream key that was refused serves again.
+pub const KEY_RESTORED: &str = "upstream.key_restored";
+/// A target fails and is left alone.
+pub const TARGET_DOWN: &str = "upstream.target_down";
+/// A target that was left alone serves again.
+pub const TARGET_UP: &str = "upstream.target_up";
 /// Somebody asked for a test of a receiver. Never in the outbox.
 pub const ALERT_TEST: &str = "alert.test";
 
 /// Every kind that a receiver can ask for.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 11] = [
     BUDGET_THRESHOLD,
     BUDGET_EXCEEDED,
     PRICE_UNKNOWN,
@@ -34,6 +42,10 @@ pub const KINDS: [&str; 7] = [
     USAGE_SETTLED,
     REPORT_READY,
     PROVIDER_CREDENTIALS_REJECTED,
+    KEY_REJECTED,
+    KEY_RESTORED,
+    TARGET_DOWN,
+    TARGET_UP,
 ];
 
 const DAY: UnixMs = 86_400_000;
@@ -191,6 +203,56 @@ pub fn credentials_rejected(at: UnixMs, provider: &str) -> Event {
     Event::new(PROVIDER_CREDENTIALS_REJECTED, key, at, &json!({"provider": provider}))
 }
 
+/// An upstream key, as events name it: never by its text.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamKey<'a> {
+    /// The provider's name in the gateway.
+    pub provider: &'a str,
+    /// Its place in the configuration, from 1.
+    pub place: usize,
+    /// A part of its hash.
+    pub fingerprint: &'a str,
+    /// The model it may not use; `None`: the provider does not know the key.
+    pub model: Option<&'a str>,
+}
+
+impl UpstreamKey<'_> {
+    fn event(&self, kind: &'static str, at: UnixMs, more: (&str, Value)) -> Event {
+        let Self { provider, place, fingerprint, model } = *self;
+        let key = format!("{provider}:{fingerprint}:{}:{at}", model.unwrap_or_default());
+        let mut body = json!({"provider": provider, "key": place, "fingerprint": fingerprint, "model": model});
+        body[more.0] = more.1;
+        Event::new(kind, key, at, &body)
+    }
+}
+
+/// `upstream.key_rejected`: when a provider begins to refuse a key.
+#[must_use]
+pub fn key_rejected(at: UnixMs, key: &UpstreamKey<'_>) -> Event {
+    let status = if key.model.is_some() { 403 } else { 401 };
+    key.event(KEY_REJECTED, at, ("status", status.into()))
+}
+
+/// `upstream.key_restored`: when a key serves again that was told to be refused `since` then.
+#[must_use]
+pub fn key_restored(at: UnixMs, key: &UpstreamKey<'_>, since: UnixMs) -> Event {
+    key.event(KEY_RESTORED, at, ("rejected_at", rfc3339(since).into()))
+}
+
+/// `upstream.target_down`: when a target's breaker opens.
+#[must_use]
+pub fn target_down(at: UnixMs, provider: &str, model: &str) -> Event {
+    let body = json!({"provider": provider, "model": model});
+    Event::new(TARGET_DOWN, format_args!("{provider}/{model}:{at}"), at, &body)
+}
+
+/// `upstream.target_up`: when a target serves again that was told to be down `since` then.
+#[must_use]
+pub fn target_up(at: UnixMs, provider: &str, model: &str, since: UnixMs) -> Event {
+    let body = json!({"provider": provider, "model": model, "down_at": rfc3339(since)});
+    Event::new(TARGET_UP, format_args!("{provider}/{model}:{at}"), at, &body)
+}
+
 /// `report.ready`: once for each report and period. `body` is the report.
 #[must_use]
 pub fn report_ready(at: UnixMs, name: &str, period_start: UnixMs, body: String) -> Event {
@@ -228,6 +290,10 @@ mod tests {
         }
     }
 
+    fn upstream_key(model: Option<&'static str>) -> UpstreamKey<'static> {
+        UpstreamKey { provider: "openai-eu", place: 2, fingerprint: "9f86d081884c", model }
+    }
+
     fn refused() -> Refused<'static> {
         Refused {
             budget: budget(),
@@ -256,6 +322,10 @@ mod tests {
             price_unknown(0, "openai-eu", "new-model", REQUEST),
             ledger_mismatch(0, "rows against hourly sums", NanoUsd(12_000_000_005), NanoUsd(12_000_000_003)),
             credentials_rejected(0, "openai-eu"),
+            key_rejected(0, &upstream_key(None)),
+            key_restored(0, &upstream_key(None), RUNS_OUT),
+            target_down(0, "openai-eu", "gpt-4o"),
+            target_up(0, "openai-eu", "gpt-4o", RUNS_OUT),
         ];
         for event in events {
             let body: Value = serde_json::from_str(&event.body).unwrap();
@@ -287,6 +357,9 @@ mod tests {
         assert_eq!(unknown(0, "m"), unknown(86_399_999, "m"));
         assert_ne!(unknown(0, "m"), unknown(86_400_000, "m"));
         assert_ne!(unknown(0, "m"), unknown(0, "n"));
+        let denied: Value = serde_json::from_str(&key_rejected(7, &upstream_key(Some("gpt-4o"))).body).unwrap();
+        assert_eq!((&denied["status"], &denied["model"]), (&json!(403), &json!("gpt-4o")));
+        assert_ne!(key_rejected(7, &upstream_key(None)).key, key_rejected(8, &upstream_key(None)).key);
         let extreme = ledger_mismatch(0, "w", NanoUsd(i64::MAX), NanoUsd(i64::MIN));
         assert!(extreme.body.contains("-9223372036.854775808"), "{}", extreme.body);
     }

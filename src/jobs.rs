@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod budget_keeper;
 pub mod config_watch;
+pub mod health_checks;
 pub mod journal_sync;
 pub mod key_watch;
 pub mod outbox;
@@ -12,4 +13,5 @@ pub mod reports;
 pub mod shadow_log;
 pub mod shadows;
 pub mod shares;
+pub mod upstream_watch;
 pub mod usage_writer;

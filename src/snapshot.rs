@@ -5,8 +5,10 @@ pub mod breaker;
 pub mod build;
 pub mod capable;
 pub mod carry;
+pub mod check;
 pub mod health;
 pub mod hedge;
+pub mod kind;
 pub mod live;
 pub mod prices;
 pub mod resolve;
@@ -108,6 +110,8 @@ pub struct Credential {
     /// The header that carries it, marked sensitive so that nothing prints it; none where the
     /// provider wants no key.
     pub header: Option<(HeaderName, HeaderValue)>,
+    /// A part of the key's hash, by which it is told from others without being shown.
+    pub print: Arc<str>,
     /// What the upstream grants this key.
     pub limits: Limits,
     /// How much of it is used; it outlives the snapshot.
@@ -177,6 +181,8 @@ pub struct ProviderDef {
     pub chaos: Arc<[Faults]>,
     /// When its targets' breakers open.
     pub breaker: breaker::Policy,
+    /// How it is asked how it is, if it is.
+    pub check: Option<check::Check>,
     /// In flight, latency, and how each model does; it outlives the snapshot.
     pub live: Arc<Live>,
 }

@@ -22,6 +22,7 @@ pub mod settings;
 pub mod shadows;
 pub mod shares;
 mod statement;
+pub mod upstreams;
 pub mod usage;
 
 pub use db::{Db, Engine, Options};
@@ -44,6 +45,7 @@ pub fn statements(engine: Engine) -> Vec<String> {
         prices::STATEMENTS,
         responses::STATEMENTS,
         shares::STATEMENTS,
+        upstreams::STATEMENTS,
     ]
     .concat();
     let built = [

@@ -39,6 +39,15 @@ fn sentence(kind: &str, data: &Value) -> String {
             format!("The accounts differ by {} USD: {}", usd("/difference_usd"), text("/what"))
         }
         "provider.credentials_rejected" => format!("Provider {} refuses the gateway's credentials", text("/provider")),
+        "upstream.key_rejected" | "upstream.key_restored" => {
+            let number = data["key"].as_u64().unwrap_or(0);
+            let model = data["model"].as_str().map_or_else(String::new, |model| format!(" for model {model}"));
+            let does = if kind == "upstream.key_rejected" { "refuses" } else { "takes" };
+            let again = if kind == "upstream.key_rejected" { "" } else { " again" };
+            format!("Provider {} {does} upstream key number {number}{model}{again}", text("/provider"))
+        }
+        "upstream.target_down" => format!("{}/{} fails and is left alone", text("/provider"), text("/model")),
+        "upstream.target_up" => format!("{}/{} serves again", text("/provider"), text("/model")),
         "report.ready" => "A report is ready".to_owned(),
         "alert.test" => "This is a test".to_owned(),
         other => other.to_owned(),
@@ -104,6 +113,21 @@ mod tests {
              window ends at: 2026-12-01T00:00:00.000Z\n\n\
              Event evt_1 (budget.threshold) of 2026-11-18T11:06:40.000Z.\n"
         );
+    }
+
+    #[test]
+    fn keys_and_targets_are_named_without_their_secrets() {
+        let subject = |kind, body| write(&Note { id: "e", kind, at: 0, body }).0;
+        let key = r#"{"provider":"p","key":2,"fingerprint":"9f86d081884c","model":"m","status":403}"#;
+        assert_eq!(
+            subject("upstream.key_rejected", key),
+            "[weir] Provider p refuses upstream key number 2 for model m"
+        );
+        let key = r#"{"provider":"p","key":1,"model":null}"#;
+        assert_eq!(subject("upstream.key_restored", key), "[weir] Provider p takes upstream key number 1 again");
+        let target = r#"{"provider":"p","model":"m"}"#;
+        assert_eq!(subject("upstream.target_down", target), "[weir] p/m fails and is left alone");
+        assert_eq!(subject("upstream.target_up", target), "[weir] p/m serves again");
     }
 
     #[test]

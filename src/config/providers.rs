@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub use health::Health;
+pub use health::{Check, Health};
 pub use network::{Http2, Pool, Timeouts};
 pub use overrides::AuthOverride;
 pub use queue::Queue;

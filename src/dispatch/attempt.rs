@@ -136,6 +136,7 @@ impl Lease {
         self.provider.credentials[self.credential].health.served();
         if let Some(ticket) = &mut self.ticket {
             ticket.succeeded(&self.provider.breaker, self.flight.now());
+            ticket.health().served(self.credential);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What an upstream's failure means for the client and for the next try.
 
-mod wait;
+pub(super) mod wait;
 
 use std::time::Duration;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Failed;
 use crate::clock::MonoNs;
 use crate::meter::prom::Metrics;
-use crate::snapshot::Target;
 use crate::snapshot::live::RECHECK;
+use crate::snapshot::{ProviderDef, Target};
 
 /// Whose fault a failure is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,13 +48,7 @@ impl Stake {
             }
             // One that does not say how long to wait may be asked again at once.
             Blame::Throttled(wait) => wait.into_iter().for_each(|wait| key.health.cool(wait, now)),
-            Blame::Rejected => {
-                if key.health.reject(now) {
-                    metrics.upstream_key_rejected(&provider.id);
-                    let number = self.key + 1;
-                    tracing::error!(provider = %provider.id, key = number, "provider {} refuses its upstream key number {number}: it is not used until it is replaced, but for a try every {} s", provider.id, RECHECK.as_secs());
-                }
-            }
+            Blame::Rejected => rejected(provider, self.key, metrics, now),
             Blame::Denied => {
                 let until = now.saturating_add(u64::try_from(RECHECK.as_nanos()).unwrap_or(u64::MAX));
                 target.health.deny(self.key, until);
@@ -63,6 +57,15 @@ impl Stake {
                 tracing::error!(target_model = %target.name, key = number, "{} refuses what upstream key number {number} asks for: the key is not used there for {} s", target.name, RECHECK.as_secs());
             }
         }
+    }
+}
+
+/// A provider does not know one of its keys.
+pub(super) fn rejected(provider: &ProviderDef, key: usize, metrics: &Metrics, now: MonoNs) {
+    if provider.credentials.get(key).is_some_and(|key| key.health.reject(now)) {
+        metrics.upstream_key_rejected(&provider.id);
+        let number = key + 1;
+        tracing::error!(provider = %provider.id, key = number, "provider {} refuses its upstream key number {number}: it is not used until it is replaced, but for a try every {} s", provider.id, RECHECK.as_secs());
     }
 }
 

@@ -204,7 +204,6 @@ impl Copied {
             strict: false,
             stores: false,
             keep: None,
-            stores: false,
             counts: false,
             earlier: request.earlier.clone(),
             framing: Framing::Sse,

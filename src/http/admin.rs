@@ -9,6 +9,7 @@ pub mod keys;
 pub mod limits;
 pub mod prices;
 pub mod providers;
+pub mod recommendations;
 pub mod reconcile;
 pub mod reports;
 pub mod shadows;

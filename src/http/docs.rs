@@ -90,6 +90,13 @@ const USAGE_QUERY: &[(&str, &str)] = &[
     ("format", "json, csv or ndjson; parquet for rows"),
     ("since", "another name of from"),
 ];
+const RECOMMENDATIONS_QUERY: &[(&str, &str)] = &[
+    ("model", "what was asked of this model alone"),
+    ("key", "by this virtual key alone"),
+    ("team", "by this team alone"),
+    ("since", "first moment: RFC 3339, a date, or a span such as 7d; 7 days before 'until' without it"),
+    ("until", "first moment no longer included; now without it; at most 92 days later"),
+];
 const COSTS_QUERY: &[(&str, &str)] = &[
     ("from", "first moment: RFC 3339, a date, or a span such as 7d; 30 days before 'to' without it"),
     ("to", "first moment no longer included; now without it"),
@@ -392,6 +399,16 @@ pub const ROUTES: &[Described] = &[
             "/admin/v1/costs",
             "Admin",
             "Costs over time: series, dearest groups, savings by caches, failures, forecast",
+            Access::Admin,
+        )
+    },
+    Described {
+        query: RECOMMENDATIONS_QUERY,
+        ..route(
+            "get",
+            "/admin/v1/recommendations",
+            "Admin",
+            "Configured models that would be cheaper or faster for what was asked, from recorded rows",
             Access::Admin,
         )
     },

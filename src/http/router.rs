@@ -69,6 +69,7 @@ pub fn router(gateway: &Shared) -> Router {
         .route("/admin/v1/config/versions/{id}/diff", get(admin::config::diff))
         .route("/admin/v1/usage", get(openai::usage::admin))
         .route("/admin/v1/costs", get(admin::costs::show))
+        .route("/admin/v1/recommendations", get(admin::recommendations::list))
         .route("/admin/v1/reports", get(admin::reports::list))
         .route("/admin/v1/invoices", get(admin::invoices::list).post(admin::invoices::import))
         .route("/admin/v1/invoices/{id}", delete(admin::invoices::remove))

@@ -63,6 +63,7 @@ pub struct Metrics {
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
     pub breaker_state: IntGaugeVec,
     upstream_keys_rejected: IntCounterVec,
+    health_checks: IntCounterVec,
     hedges: IntCounterVec,
     alert_deliveries: IntCounterVec,
     /// Events that a receiver of alerts has not been told of yet; counted up to ten thousand.
@@ -257,6 +258,12 @@ impl Metrics {
                 "Upstream keys that a provider refused, each time that it was news",
                 &["provider"],
             ),
+            health_checks: int(
+                &r,
+                "weir_health_checks_total",
+                "Active health checks of providers by outcome",
+                &["provider", "outcome"],
+            ),
             connections: gauge(&r, "weir_connections", "Open connections of clients"),
             refused: int(&r, "weir_refused_total", "Requests and connections refused at the door", &["reason"]),
             tls_reloads: int(&r, "weir_tls_reloads_total", "New certificates by outcome", &["outcome"]),
@@ -385,6 +392,11 @@ impl Metrics {
     /// A provider refused one of the gateway's keys.
     pub fn upstream_key_rejected(&self, provider: &str) {
         self.upstream_keys_rejected.with_label_values(&[provider]).inc();
+    }
+
+    /// Counts an active health check.
+    pub fn health_check(&self, provider: &str, outcome: &str) {
+        self.health_checks.with_label_values(&[provider, outcome]).inc();
     }
 
     /// A request of this route took too long: a second target answered first (`won`) or not (`lost`), failed, or was

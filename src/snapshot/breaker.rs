@@ -157,6 +157,25 @@ impl Breaker {
         opens
     }
 
+    /// Leaves it open until then at least, on another's word than a request's. Answers whether it was closed.
+    pub fn hold(&self, until: MonoNs) -> bool {
+        let before = self.until.fetch_max(until.max(1), Ordering::AcqRel);
+        self.failures.store(0, Ordering::Relaxed);
+        self.forget();
+        self.leave();
+        before == 0
+    }
+
+    /// Closes it as if nothing had been, on another's word than a request's. Answers whether it was not closed.
+    pub fn heal(&self) -> bool {
+        self.opened.store(0, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
+        self.forget();
+        let before = self.until.swap(0, Ordering::AcqRel);
+        self.leave();
+        before != 0
+    }
+
     fn open(&self, policy: &Policy, now: MonoNs) {
         let before = self.opened.fetch_add(1, Ordering::Relaxed).min(DOUBLINGS);
         let open = policy.open_for.saturating_mul(1 << before).min(policy.max_open_for);
@@ -263,6 +282,23 @@ mod tests {
         assert_eq!(breaker.state(S), State::Open(5 * S));
         assert!(!breaker.failed(&policy(), S), "nor does it make it longer");
         assert_eq!(breaker.state(S), State::Open(5 * S));
+    }
+
+    #[test]
+    fn it_is_held_and_healed_on_anothers_word() {
+        let breaker = Breaker::default();
+        assert!(breaker.hold(10 * S));
+        assert!(!breaker.hold(8 * S), "it is open already");
+        assert_eq!(breaker.state(9 * S), State::Open(10 * S));
+        breaker.succeeded(&policy(), 9 * S);
+        assert_eq!(breaker.enter(10 * S), Some(true), "when nobody says so any more it is tried");
+        breaker.leave();
+        assert!(!breaker.hold(20 * S));
+        assert_eq!(breaker.state(11 * S), State::Open(20 * S));
+        assert_eq!((breaker.heal(), breaker.heal()), (true, false));
+        assert_eq!(breaker.state(11 * S), State::Closed);
+        fail_five_times(&breaker, 11 * S);
+        assert_eq!(breaker.state(11 * S), State::Open(16 * S), "as if nothing had been");
     }
 
     #[test]

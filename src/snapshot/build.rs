@@ -189,6 +189,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
     let credentials = credentials(kind, entry, &auth, &make, if signs { &|_| None } else { env })?;
     let query = query(kind, entry, env)?;
     let headers = headers(kind, entry, env)?;
+    let check = super::check::of(kind, entry, &base_url, query.as_deref())?;
     let sent = credentials.iter().filter_map(|c| c.header.as_ref().map(|(_, value)| value)).chain(headers.values());
     let sent = sent.filter(|value| value.is_sensitive()).filter_map(|value| value.to_str().ok());
     // Google's JSON is never sent as a whole.
@@ -227,6 +228,7 @@ fn configured(id: &str, entry: &config::Provider, env: Env<'_>, now: MonoNs) -> 
         queue: entry.queue.as_ref().map(|queue| Arc::new(Queue::new(queue.max_wait, queue.size()))),
         learns_limits: entry.limits.learn,
         breaker: breaker_policy(&entry.health),
+        check,
         faults_allowed: match entry.faults {
             Some(faults) => faults == config::Faults::Allowed,
             None => demo,
@@ -336,15 +338,16 @@ struct Keys<'a> {
 impl Keys<'_> {
     /// The limiter of an upstream key: it is known by a part of the key's hash, for its place in the list
     /// is not the same in all replicas while a configuration changes.
-    fn limiter(&self, key: &str) -> Arc<Limiter> {
-        let print: String = KeyHash::of(key).0[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    fn limiter(&self, print: &str) -> Arc<Limiter> {
         let whose = Whose::new(Scope::UpstreamKey, &format!("{}#{print}", self.provider));
         Arc::new(Limiter::new(whose, self.limits, self.now))
     }
 
     /// A key of which nothing was used and nothing is known.
     fn credential(&self, key: &str, header: Option<(HeaderName, HeaderValue)>) -> Credential {
-        Credential { header, limits: self.limits, limiter: self.limiter(key), health: Arc::default() }
+        let print: String = KeyHash::of(key).0[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        let limiter = self.limiter(&print);
+        Credential { header, print: print.into(), limits: self.limits, limiter, health: Arc::default() }
     }
 }
 

@@ -4,7 +4,7 @@
 //! at the same moment one may win, which these figures bear.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::breaker::{Breaker, Policy, State};
@@ -132,6 +132,12 @@ pub struct Health {
     denied: AtomicU64,
     /// Until when.
     denied_until: AtomicU64,
+    /// The upstream keys of whose refusal nobody has been told, by their number.
+    denied_news: AtomicU64,
+    /// The upstream keys that served since somebody began to watch for that, by their number.
+    served_by: AtomicU64,
+    /// Whether it served since somebody began to watch for that.
+    served: AtomicBool,
 }
 
 /// A share that fades with each outcome, in millionths.
@@ -216,8 +222,60 @@ impl Health {
     /// An upstream key may not use this model, as far as is known, until then.
     pub fn deny(&self, key: usize, until: MonoNs) {
         if key < 64 {
+            self.served_by.fetch_and(!(1 << key), Ordering::Relaxed);
+            self.denied_news.fetch_or(1 << key, Ordering::Release);
             self.denied.fetch_or(1 << key, Ordering::Relaxed);
             self.denied_until.store(until, Ordering::Relaxed);
+        }
+    }
+
+    /// An upstream key served a request here.
+    pub fn served(&self, key: usize) {
+        // Most of the time both are as they should be, and nothing is written.
+        if key < 64 && self.served_by.load(Ordering::Relaxed) & (1 << key) == 0 {
+            self.served_by.fetch_or(1 << key, Ordering::Release);
+        }
+        if !self.served.load(Ordering::Relaxed) {
+            self.served.store(true, Ordering::Release);
+        }
+    }
+
+    /// Closes the breaker on a check's word. Answers whether it was not closed.
+    pub fn heal(&self) -> bool {
+        let healed = self.breaker.heal();
+        if healed {
+            self.served.store(true, Ordering::Release);
+        }
+        healed
+    }
+
+    /// The upstream keys that were refused here since this was asked last, by their number.
+    pub fn take_denied_news(&self) -> u64 {
+        if self.denied_news.load(Ordering::Relaxed) == 0 { 0 } else { self.denied_news.swap(0, Ordering::AcqRel) }
+    }
+
+    /// What was taken could not be told.
+    pub fn put_denied_news_back(&self, keys: u64) {
+        self.denied_news.fetch_or(keys, Ordering::AcqRel);
+    }
+
+    /// From now on it counts whether it serves, with this key or (`None`) with any.
+    pub fn watch(&self, key: Option<usize>) {
+        match key {
+            Some(key) if key < 64 => {
+                self.served_by.fetch_and(!(1 << key), Ordering::AcqRel);
+            }
+            Some(_) => {}
+            None => self.served.store(false, Ordering::Release),
+        }
+    }
+
+    /// Whether it served since that began to count, with this key or (`None`) with any.
+    #[must_use]
+    pub fn serves(&self, key: Option<usize>) -> bool {
+        match key {
+            Some(key) => key < 64 && self.served_by.load(Ordering::Acquire) & (1 << key) != 0,
+            None => self.served.load(Ordering::Acquire),
         }
     }
 
@@ -333,6 +391,23 @@ mod tests {
         probe.succeeded(&policy, 7 * S);
         drop(probe);
         assert_eq!((health.in_flight(), health.state(7 * S)), (0, State::Closed));
+    }
+
+    #[test]
+    fn what_is_denied_is_news_once_and_what_serves_is_seen() {
+        let health = Health::default();
+        health.served(3);
+        health.deny(3, S);
+        health.deny(5, S);
+        assert_eq!((health.take_denied_news(), health.take_denied_news()), (0b10_1000, 0));
+        health.put_denied_news_back(1 << 5);
+        assert_eq!(health.take_denied_news(), 1 << 5);
+        assert!(health.serves(None) && !health.serves(Some(3)) && !health.serves(Some(64)));
+        health.served(3);
+        assert!(health.serves(Some(3)));
+        health.watch(Some(3));
+        health.watch(None);
+        assert!(!health.serves(Some(3)) && !health.serves(None));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::check::Checked;
 use super::health::Health;
 use crate::clock::MonoNs;
 
@@ -22,6 +23,12 @@ pub struct KeyHealth {
     rejected: AtomicBool,
     /// When it is tried again.
     recheck_at: AtomicU64,
+    /// A check, too, was refused with it.
+    check_refused: AtomicBool,
+    /// It was refused, and nobody has been told.
+    news: AtomicBool,
+    /// It served since somebody began to watch for that.
+    served: AtomicBool,
 }
 
 /// Why an upstream key is not used now.
@@ -73,14 +80,60 @@ impl KeyHealth {
     /// The upstream does not know it. Answers whether that is news.
     pub fn reject(&self, now: MonoNs) -> bool {
         self.recheck_at.store(now.saturating_add(nanos(RECHECK)), Ordering::Release);
-        !self.rejected.swap(true, Ordering::AcqRel)
+        self.served.store(false, Ordering::Relaxed);
+        let is_news = !self.rejected.swap(true, Ordering::AcqRel);
+        if is_news {
+            self.news.store(true, Ordering::Release);
+        }
+        is_news
     }
 
     /// It served a request.
     pub fn served(&self) {
+        // Most of the time both are as they should be, and nothing is written.
         if self.rejected.load(Ordering::Relaxed) {
+            self.check_refused.store(false, Ordering::Relaxed);
             self.rejected.store(false, Ordering::Release);
         }
+        if !self.served.load(Ordering::Relaxed) {
+            self.served.store(true, Ordering::Release);
+        }
+    }
+
+    /// A check was refused with it.
+    pub fn check_refused(&self) {
+        self.check_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// A check was good with it, which brings it back if one was refused before: what needs no key says nothing of
+    /// keys. Answers whether it did.
+    pub fn check_served(&self) -> bool {
+        let back = self.check_refused.swap(false, Ordering::Relaxed);
+        if back {
+            self.served();
+        }
+        back
+    }
+
+    /// Whether it was refused since this was asked last.
+    pub fn take_news(&self) -> bool {
+        self.news.load(Ordering::Relaxed) && self.news.swap(false, Ordering::AcqRel)
+    }
+
+    /// What was taken could not be told.
+    pub fn put_news_back(&self) {
+        self.news.store(true, Ordering::Release);
+    }
+
+    /// From now on it counts whether it serves.
+    pub fn watch(&self) {
+        self.served.store(false, Ordering::Release);
+    }
+
+    /// Whether it served since that began to count, and is not refused now.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.served.load(Ordering::Acquire) && !self.rejected.load(Ordering::Acquire)
     }
 }
 
@@ -96,6 +149,8 @@ pub struct Live {
     targets: papaya::HashMap<Box<str>, Arc<Health>>,
     /// Moving average of the time to the answer's head, in microseconds; 0 before the first.
     latency_us: AtomicU64,
+    /// What active checks came to.
+    pub checked: Checked,
 }
 
 impl Live {
@@ -107,10 +162,32 @@ impl Live {
             return Arc::clone(health);
         }
         let health = Arc::new(Health::default());
+        // A provider that is down is so for models of which nobody has asked yet, too.
+        match self.checked.held_until() {
+            0 => {}
+            until => {
+                health.breaker.hold(until);
+            }
+        }
         if targets.len() >= MAX_TARGETS {
             return health;
         }
         Arc::clone(targets.get_or_insert(model.into(), health))
+    }
+
+    /// Leaves all its models alone until then. Answers how many were not before.
+    pub fn hold(&self, until: MonoNs) -> usize {
+        self.targets.pin().values().filter(|health| health.breaker.hold(until)).count()
+    }
+
+    /// Lets all its models be asked again. Answers how many were left alone.
+    pub fn heal(&self) -> usize {
+        self.targets.pin().values().filter(|health| health.heal()).count()
+    }
+
+    /// Does something with each model.
+    pub fn each(&self, mut f: impl FnMut(&str, &Health)) {
+        self.targets.pin().iter().for_each(|(model, health)| f(model, health));
     }
 
     /// How each model that was asked for does.
@@ -178,6 +255,48 @@ mod tests {
         assert_eq!((key.unusable(301 * S), key.unusable(301 * S)), (None, Some(Unusable::Rejected)));
         key.served();
         assert_eq!(key.unusable(302 * S), None);
+    }
+
+    #[test]
+    fn a_check_brings_back_only_what_a_check_was_refused() {
+        let key = KeyHealth::default();
+        key.reject(S);
+        assert!(!key.check_served(), "what needs no key says nothing of keys");
+        assert_eq!(key.peek(S), Some(Unusable::Rejected));
+        key.check_refused();
+        assert!(key.check_served());
+        assert_eq!(key.peek(S), None);
+    }
+
+    #[test]
+    fn a_refusal_is_news_once_and_what_serves_is_seen() {
+        let key = KeyHealth::default();
+        assert!(!key.take_news());
+        key.served();
+        key.reject(S);
+        key.reject(S);
+        assert_eq!((key.take_news(), key.take_news(), key.serves()), (true, false, false));
+        key.put_news_back();
+        assert!(key.take_news());
+        key.served();
+        assert!(key.serves());
+        key.watch();
+        assert!(!key.serves());
+    }
+
+    #[test]
+    fn models_nobody_asked_for_yet_are_left_alone_as_well() {
+        use super::super::breaker::State;
+        use super::super::check::{Check, Outcome, Report};
+        let (live, interval) = (Live::default(), Duration::from_secs(1));
+        let uri = http::Uri::from_static("http://h/models");
+        let check = Check { interval, timeout: interval, uri, failures: 1, successes: 1 };
+        let failed = Report { outcome: Outcome::Failed, at: 0, took: interval, status: None, key: 0, error: None };
+        live.checked.note(&check, failed.clone(), S);
+        assert_eq!(live.target("m").state(S), State::Open(4 * S));
+        live.checked.note(&check, Report { outcome: Outcome::Ok, ..failed }, S);
+        assert_eq!((live.heal(), live.target("m").state(S)), (1, State::Closed));
+        assert_eq!(live.target("n").state(S), State::Closed);
     }
 
     #[test]

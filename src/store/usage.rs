@@ -15,6 +15,7 @@ mod record;
 mod rerate;
 mod rollup;
 mod totals;
+mod walk;
 mod write;
 
 pub use filter::{Filter, TagFilter};
@@ -23,6 +24,7 @@ pub use page::{Cursor, Export, InvalidCursor, Page, export, page};
 pub use partitions::ensure_partitions;
 pub use rerate::{Range, RatedRow, Rating, Run, rate, rated_rows};
 pub use totals::{Bucket, GroupBy, MAX_GROUPS, Point, Sums, Total, cached, series, top, totals, totals_from_rows};
+pub use walk::{Walk, Walked, walk};
 pub use write::{Batch, Inserted, Told, insert, insert_batch};
 
 use super::db::Engine;
@@ -36,6 +38,7 @@ pub(super) fn statements(engine: Engine) -> Vec<String> {
         find::statements(),
         rerate::statements(),
         totals::statements(),
+        walk::statements(),
     ]
     .concat()
 }

@@ -2,6 +2,7 @@
 
 mod cli;
 mod mail;
+mod upstreams;
 mod verify;
 
 use std::collections::BTreeMap;

@@ -44,7 +44,7 @@ const MAP: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("jobs", &["alerts", "config", "dispatch", "flight", "gate", "meter", "reports", "state", "store"]),
+    ("jobs", &["alerts", "config", "dispatch", "flight", "gate", "meter", "reports", "snapshot", "state", "store"]),
     ("lifecycle", &[]),
     ("limits", &[]),
     ("meter", &["price"]),

@@ -15,6 +15,7 @@ mod embeddings;
 mod errors;
 mod faults;
 mod fidelity;
+mod health_checks;
 mod keys;
 mod layering;
 mod ledger;

@@ -1,6 +1,8 @@
 //! What usage comes to, on both databases: costs over time, exports, receipts, scheduled reports,
 //! providers' invoices.
 
+mod recommend;
+
 use std::collections::BTreeMap;
 
 use http::StatusCode;

@@ -1,9 +1,13 @@
 //! `providers.*.health`: when a target is left alone, and for how long.
 
+mod check;
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use check::Check;
 
 use crate::config::read::{Field, Section};
 use crate::config::text::{DurationText, serialize_duration};
@@ -33,6 +37,8 @@ pub struct Health {
     #[serde(serialize_with = "serialize_duration")]
     #[schemars(with = "DurationText")]
     pub max_open_for: Duration,
+    /// Asks the provider how it is, so that no caller's request has to find out; not unless this is there.
+    pub check: Option<Check>,
 }
 
 impl Default for Health {
@@ -44,6 +50,7 @@ impl Default for Health {
             window: Duration::from_secs(10),
             open_for: Duration::from_secs(5),
             max_open_for: Duration::from_secs(120),
+            check: None,
         }
     }
 }
@@ -62,6 +69,7 @@ impl Health {
             window: section.take("window", Field::duration).unwrap_or(default.window),
             open_for: section.take("open_for", Field::duration).unwrap_or(default.open_for),
             max_open_for: section.take("max_open_for", Field::duration).unwrap_or(default.max_open_for),
+            check: section.section("check", Check::read),
         }
     }
 }

@@ -24,7 +24,7 @@ const LIMITS: [(&str, &str); 7] = [
 
 /// What an error's headers ask for: `retry-after-ms`, `retry-after` (seconds, or a date), else the latest reset
 /// of the limits that are used up. Clamped, for upstreams send nonsense too.
-pub(super) fn asked(headers: &HeaderMap, now: UnixMs) -> Option<Duration> {
+pub(in crate::dispatch) fn asked(headers: &HeaderMap, now: UnixMs) -> Option<Duration> {
     let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
     let ms = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()).and_then(|ms| seconds(ms / 1e3));
     let after = || text("retry-after").and_then(|text| time(text, now));

@@ -6,8 +6,10 @@ use axum::{Json, extract};
 use serde_json::{Value, json};
 
 use crate::clock::MonoNs;
+use crate::record::rfc3339;
 use crate::snapshot::ProviderDef;
 use crate::snapshot::breaker::State;
+use crate::snapshot::check::{Check, Checked};
 use crate::snapshot::health::Health;
 use crate::snapshot::live::{KeyHealth, Unusable};
 use crate::state::Shared;
@@ -34,8 +36,32 @@ pub fn describe(provider: &ProviderDef, now: MonoNs) -> Value {
         "upstream_keys": provider.credentials.len(),
         "in_flight": provider.live.in_flight(),
         "latency_us": provider.live.latency_us(),
+        "check": provider.check.as_ref().map(|check| checked(check, &provider.live.checked)),
         "keys": provider.credentials.iter().map(|key| key_health(&key.health, now)).collect::<Vec<_>>(),
         "models": provider.live.targets().iter().take(MAX_MODELS).map(|(model, health)| target(model, health, now)).collect::<Vec<_>>(),
+    })
+}
+
+/// What active checks came to.
+fn checked(check: &Check, checked: &Checked) -> Value {
+    let seen = checked.seen();
+    let last = seen.last.map(|last| {
+        json!({
+            "outcome": last.outcome.as_str(),
+            "at": rfc3339(last.at),
+            "took_ms": ms(last.took),
+            "status": last.status,
+            "key": last.key + 1,
+            "error": last.error,
+        })
+    });
+    json!({
+        "path": check.uri.path(),
+        "interval_ms": ms(check.interval),
+        "unwell": seen.unwell,
+        "failures_in_a_row": seen.failures,
+        "successes_in_a_row": seen.successes,
+        "last": last,
     })
 }
 
