@@ -20,7 +20,7 @@ use weir_wire::tap::Flavor;
 
 use super::attempt::{Trip, invalid_answer};
 use super::flow::Flow;
-use super::outcome::Blame;
+use super::outcome::of_timeout;
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
 use crate::error::ApiError;
 use crate::flight::Settling;
@@ -193,7 +193,8 @@ impl StreamBody {
             Opening::Refused(error) => classify::in_band(provider, &error),
             Opening::Stalled(after) => {
                 let message = format!("provider {}: no event within {after:?}", provider.id);
-                Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
+                let blame = of_timeout(after, provider.timeouts.first_byte);
+                Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
             }
             Opening::Ended => invalid_answer(provider, "the stream ended before its first event"),
             Opening::Broken(why) => invalid_answer(provider, &why),

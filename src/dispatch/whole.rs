@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -16,7 +17,7 @@ use weir_wire::translate::Facts;
 use weir_wire::usage::Usage;
 
 use super::attempt::{Trip, invalid_answer, is_event_stream};
-use super::outcome::Blame;
+use super::outcome::{Blame, of_timeout};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, translation};
 use crate::error::ApiError;
 use crate::flight::{Flight, Settling};
@@ -24,7 +25,7 @@ use crate::meter::count::CountJob;
 use crate::record::Status;
 use crate::snapshot::Target;
 use crate::upstream::Answer;
-use crate::upstream::body::{BodyError, CollectError, collect};
+use crate::upstream::body::{BodyError, CollectError, collect_within};
 use crate::upstream::headers::for_client;
 
 /// Reads an answer to its end.
@@ -109,7 +110,8 @@ impl From<Facts> for Noted {
 pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answer) -> Result<Bytes, Failed> {
     let provider = &trip.target.provider;
     let left = trip.time_left(provider.timeouts.total);
-    let mut reading = std::pin::pin!(collect(&mut answer.body, dispatcher.max_answer));
+    let (first, pause) = (provider.timeouts.first_byte, provider.timeouts.between_chunks);
+    let mut reading = std::pin::pin!(collect_within(&mut answer.body, dispatcher.max_answer, first, pause));
     // A short answer is there with its head: a timer is set only for one that is not.
     let read = match reading.as_mut().now_or_never() {
         Some(read) => Ok(read),
@@ -118,13 +120,21 @@ pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answ
     match read {
         Err(_) => Err(timed_out(trip, left)),
         Ok(Err(CollectError::TooLarge)) => Err(invalid_answer(provider, "it is larger than the gateway holds")),
+        Ok(Err(CollectError::Stalled(after))) => Err(stalled(trip, after)),
         Ok(Err(CollectError::Broken(e))) => Err(broken(trip, &e)),
         Ok(Ok(body)) => Ok(body),
     }
 }
 
-fn timed_out(trip: &Trip, after: std::time::Duration) -> Failed {
+fn timed_out(trip: &Trip, after: Duration) -> Failed {
     let message = format!("provider {}: no complete answer within {after:?}", trip.target.provider.id);
+    let waited = trip.flight.now().saturating_sub(trip.started);
+    let blame = of_timeout(Duration::from_nanos(waited), trip.target.provider.timeouts.total);
+    Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
+}
+
+fn stalled(trip: &Trip, after: Duration) -> Failed {
+    let message = format!("provider {}: its answer stalled for {after:?}", trip.target.provider.id);
     Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
 }
 
