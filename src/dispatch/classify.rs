@@ -26,6 +26,9 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
         SendError::Connect(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::AtOnce, blame: Blame::Target }
         }
+        SendError::Unprocessed => {
+            Failed { error: ApiError::upstream("upstream_error", message), next: Next::AtOnce, blame: Blame::Nobody }
+        }
         SendError::Broken(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again, blame: Blame::Target }
         }

@@ -61,7 +61,7 @@ impl Measure {
 pub(super) async fn prove(lab: &Lab) -> Result {
     let seconds = Duration::from_secs;
     let whole = Measure {
-        rate: 300,
+        rate: 200,
         healthy: seconds(15),
         sick: seconds(25),
         routes: ROUTES,
