@@ -21,7 +21,7 @@ use weir_wire::tap::Flavor;
 use super::attempt::{Trip, invalid_answer};
 use super::flow::Flow;
 use super::outcome::of_timeout;
-use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
+use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, whole};
 use crate::error::ApiError;
 use crate::flight::Settling;
 use crate::record::Status;
@@ -385,6 +385,9 @@ impl StreamBody {
 
     /// Leaves what was seen in the draft.
     fn note(&self) {
+        if self.flow.bent() {
+            self.trip.flight.warn(whole::bent(&self.trip.target.provider));
+        }
         let mut draft = self.trip.flight.draft();
         draft.usage = self.flow.usage();
         draft.served_model = self.flow.model().map(ToOwned::to_owned);

@@ -23,10 +23,13 @@ use crate::error::ApiError;
 use crate::flight::{Flight, Settling};
 use crate::meter::count::CountJob;
 use crate::record::Status;
-use crate::snapshot::Target;
+use crate::snapshot::{ProviderDef, Target};
 use crate::upstream::Answer;
 use crate::upstream::body::{BodyError, CollectError, collect_within};
 use crate::upstream::headers::for_client;
+
+/// Most tokens of one call that are believed, in and out: a hundred times what the largest models take.
+const MAX_TOKENS: u64 = 1_000_000_000;
 
 /// Reads an answer to its end.
 ///
@@ -89,20 +92,22 @@ pub(super) struct Noted {
     pub model: Option<String>,
     pub tier: Option<String>,
     pub usage: Option<Usage>,
+    /// Whether that cannot be as it was told.
+    pub bent: bool,
     /// The text it holds, where its own form is not for counting.
     pub output: Option<String>,
 }
 
 impl From<weir_wire::answer::Answer> for Noted {
     fn from(read: weir_wire::answer::Answer) -> Self {
-        Self { model: read.model, tier: read.service_tier, usage: read.usage, output: None }
+        Self { model: read.model, tier: read.service_tier, usage: read.usage, bent: read.clamped, output: None }
     }
 }
 
 impl From<Facts> for Noted {
     fn from(facts: Facts) -> Self {
         let output = Some(facts.output_text().to_owned());
-        Self { model: facts.model, tier: facts.tier, usage: facts.usage, output }
+        Self { model: facts.model, tier: facts.tier, usage: facts.usage, bent: false, output }
     }
 }
 
@@ -154,6 +159,17 @@ pub(super) fn note(trip: &Trip, mut read: Noted, body: &Bytes, out: &mut HeaderM
     noted(&trip.flight, &trip.target, read, count, out);
 }
 
+/// A usage that a call can have had. One that is beyond all reason is as good as none: it would cost a fortune, or its
+/// row would be taken for damaged.
+pub(super) fn credible(usage: Option<Usage>) -> Option<Usage> {
+    usage.filter(|used| used.input <= MAX_TOKENS && used.output <= MAX_TOKENS)
+}
+
+/// The warning of a usage that cannot be as it was told.
+pub(super) fn bent(provider: &ProviderDef) -> String {
+    format!("provider {} told a usage that cannot be; it was bent into shape, or counted here", provider.id)
+}
+
 /// The same of an answer to several calls; `count` says what to count if usage was not reported.
 pub(super) fn noted(
     flight: &Flight,
@@ -162,13 +178,16 @@ pub(super) fn noted(
     count: impl FnOnce() -> CountJob,
     out: &mut HeaderMap,
 ) {
-    let at = flight.at;
+    if read.bent {
+        flight.warn(bent(&target.provider));
+    }
+    let (at, usage) = (flight.at, credible(read.usage));
     let mut draft = flight.draft();
     draft.first_byte = Some(flight.now());
     draft.served_model = read.model;
     draft.tier = read.tier;
-    draft.usage = read.usage;
-    match (&read.usage, &target.price) {
+    draft.usage = usage;
+    match (&usage, &target.price) {
         (Some(usage), Some(price)) => {
             let cost = price.cost(usage, draft.tier.as_deref(), at).nano;
             let cost = draft.sunk.as_ref().map_or(cost, |sunk| sunk.cost_with(cost)).to_string();
