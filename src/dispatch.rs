@@ -13,6 +13,7 @@ mod exchange;
 pub mod fault;
 mod flow;
 pub mod forward;
+pub mod hedge;
 pub mod keep;
 pub mod outcome;
 pub mod prepare;
@@ -45,6 +46,7 @@ use crate::gate::budget::Budgets;
 use crate::route::plan::{Skip, Step};
 use crate::snapshot::{Operation, Target};
 use crate::upstream::Provider;
+use hedge::Hedging;
 use outcome::Blame;
 use stream::StreamBody;
 use whole::WholeBody;
@@ -108,6 +110,8 @@ pub struct Job {
     pub strict: bool,
     /// How the exchange is kept where its provider keeps none.
     pub keep: Option<keep::Writer>,
+    /// Whether its provider stores the answer.
+    pub stores: bool,
     /// Whether its tokens are counted, and nothing more.
     pub counts: bool,
     /// The conversation before this request, where Weir keeps it.
@@ -192,6 +196,7 @@ impl Dispatcher {
     /// The last failure, when no target answered.
     pub async fn run(&self, job: &Job) -> Result<Reply, ApiError> {
         self.retries.earn();
+        hedge::earn(job, &job.plan);
         let mut failed = match self.walk(job, &job.plan).await {
             Ok(reply) => return Ok(reply),
             Err(failed) => failed,
@@ -213,15 +218,18 @@ impl Dispatcher {
     /// Tries one after the other of the targets that are not left out.
     async fn walk(&self, job: &Job, steps: &[Step]) -> Result<Reply, Failed> {
         let mut last: Option<Failed> = None;
+        let mut hedging = hedge::hedging(job, steps);
         for (n, step) in steps.iter().enumerate() {
-            if step.skip.is_some() {
+            let failed = |hedging: &Hedging<'_>| hedging.failed && std::ptr::eq(hedging.at, step);
+            if step.skip.is_some() || (last.is_some() && hedging.as_ref().is_some_and(failed)) {
                 continue;
             }
             if last.is_some() && job.time_left() < WORTH_A_TRY {
                 break;
             }
             let others = steps[n + 1..].iter().any(|step| step.skip.is_none());
-            match self.try_target(job, step, others).await {
+            let hedging = hedging.as_mut().filter(|_| last.is_none() && !step.forced);
+            match self.try_target(job, step, others, hedging).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) if failed.next == Next::Stop => return Err(failed),
                 Err(failed) => last = Some(failed),
@@ -232,10 +240,20 @@ impl Dispatcher {
 
     /// Tries a target as often as its route says. What was never sent goes to another target at once, if
     /// there is one, and else is sent again at once.
-    async fn try_target(&self, job: &Job, step: &Step, others: bool) -> Result<Reply, Failed> {
+    async fn try_target(
+        &self,
+        job: &Job,
+        step: &Step,
+        others: bool,
+        mut hedging: Option<&mut Hedging<'_>>,
+    ) -> Result<Reply, Failed> {
         let mut tried = 0;
         loop {
-            let failed = match self.attempt(job, step).await {
+            let outcome = match hedging.take() {
+                Some(hedging) => Box::pin(self.hedged(job, step, hedging)).await,
+                None => self.attempt(job, step).await,
+            };
+            let failed = match outcome {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };

@@ -8,6 +8,7 @@
 
 pub mod ids;
 mod interrupted;
+pub mod lane;
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,17 @@ pub struct Most {
     pub text_only: bool,
 }
 
+/// A try beside another one.
+#[derive(Debug)]
+pub struct Beside {
+    /// The most that it uses.
+    pub usage: Usage,
+    /// What that costs, if it has a price.
+    pub cost: Option<NanoUsd>,
+    /// Who is asked.
+    pub attempt: Option<Attempt>,
+}
+
 /// What is known of a request so far.
 #[derive(Debug, Default)]
 pub struct Draft {
@@ -119,6 +131,10 @@ pub struct Draft {
     pub session: Option<(Arc<Brake>, SessionId)>,
     /// What is held of the caller's budgets.
     pub reservation: Option<Reservation>,
+    /// The same of tries that were outpaced: it is given back once the request is settled.
+    pub also_held: Vec<Reservation>,
+    /// A try under way at the same time, as it is charged if the process dies.
+    pub beside: Option<Box<Beside>>,
     /// Something was done that costs and that nobody measured.
     pub unmetered: bool,
     /// Outcome, once known.
@@ -380,6 +396,8 @@ impl Flight {
         let status = draft.status.unwrap_or(Status::Cancelled);
         release(&mut draft, status, now);
         let (reservation, session) = (draft.reservation.take(), draft.session.take());
+        // Given back at the end of this: what was outpaced is a part of the cost that is settled first.
+        let _also_held = std::mem::take(&mut draft.also_held);
         let label = draft.model_label.clone().unwrap_or_else(|| "none".into());
         let mut entry = Settlement { flight: self, draft, status, now, label: Arc::clone(&label) }.entry();
         if let Some((brake, session)) = session {
@@ -540,8 +558,10 @@ pub fn price_row(row: &mut UsageRow, price: Option<&Prices>, tier: Option<&str>)
 
 /// An attempt's outcome in metrics: Weir's own codes; an upstream's codes are one.
 fn outcome_label(outcome: &str) -> &'static str {
-    const OWN: [&str; 8] = [
+    const OWN: [&str; 10] = [
         "ok",
+        "cancelled",
+        lane::OUTPACED,
         "upstream_error",
         "upstream_timeout",
         "upstream_credentials_rejected",

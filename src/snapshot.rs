@@ -6,6 +6,7 @@ pub mod build;
 pub mod capable;
 pub mod carry;
 pub mod health;
+pub mod hedge;
 pub mod live;
 pub mod prices;
 pub mod resolve;
@@ -288,6 +289,8 @@ pub struct Route {
     pub region_required: bool,
     /// The tag that says which target a request was given.
     pub experiment: Option<Arc<str>>,
+    /// When a second target is asked beside the first.
+    pub hedge: Option<hedge::Hedge>,
 }
 
 impl Route {
@@ -311,6 +314,7 @@ impl Route {
             regions: Vec::new(),
             region_required: false,
             experiment: None,
+            hedge: None,
         }
     }
 }

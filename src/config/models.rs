@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::read::{Choice, Field, Section};
-use super::text::{DurationText, serialize_duration};
+use super::text::{DurationText, serialize_duration, serialize_optional_duration};
 use super::tree::Value;
 
 /// Routes by public model name, in the order of the file.
@@ -58,6 +58,45 @@ pub struct Route {
     /// given.
     #[serde(default)]
     pub experiment: Option<String>,
+    /// A second target is asked beside the first when that takes too long to begin its answer; the first answer is
+    /// the caller's. Not for embeddings, rankings, and answers that the provider stores.
+    #[serde(default)]
+    pub hedge: Option<Hedge>,
+}
+
+/// When a second target is asked beside the first, and how often at most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hedge {
+    /// After the time within which this share of the target's answers begins (of those that are no streams: ends),
+    /// in percent. Twenty answers must have been measured.
+    #[schemars(range(min = 50, max = 99))]
+    pub percentile: u64,
+    /// After this time instead, whatever was measured.
+    #[serde(serialize_with = "serialize_optional_duration")]
+    #[schemars(with = "Option<DurationText>")]
+    pub after: Option<Duration>,
+    /// Second targets in percent of the route's requests, and what they are expected to cost in percent of what the
+    /// requests are.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_percent: u64,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self { percentile: 95, after: None, max_percent: 5 }
+    }
+}
+
+impl Hedge {
+    fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            percentile: section.take("percentile", |field| field.integer(50..=99)).unwrap_or(default.percentile),
+            after: section.take("after", Field::duration),
+            max_percent: section.take("max_percent", |field| field.integer(1..=100)).unwrap_or(default.max_percent),
+        }
+    }
 }
 
 /// Where to go when a target failed for a reason that others do not have: names of `models`, or
@@ -240,6 +279,7 @@ impl Route {
             regions: Vec::new(),
             region_required: false,
             experiment: None,
+            hedge: None,
         }
     }
 }
@@ -293,6 +333,7 @@ fn full(section: &mut Section<'_>) -> Option<Route> {
         regions: section.take("regions", texts).unwrap_or_default(),
         region_required: section.take("region_required", Field::boolean).unwrap_or(false),
         experiment: section.take("experiment", |field| field.parse(experiment)),
+        hedge: section.section("hedge", Hedge::read),
     };
     let route = Route { targets: targets?, ..route };
     check(section, &route);

@@ -69,5 +69,5 @@ pub(super) enum RouteOrShorthand {
     /// `provider/model`.
     Shorthand(String),
     /// A route with targets.
-    Route(Route),
+    Route(Box<Route>),
 }

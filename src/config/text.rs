@@ -87,6 +87,17 @@ pub(super) fn serialize_duration<S: Serializer>(duration: &Duration, serializer:
     serializer.serialize_str(&show_duration(*duration))
 }
 
+/// The same of one that may be left out.
+pub(super) fn serialize_optional_duration<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => serialize_duration(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 pub(super) fn serialize_size<S: Serializer>(size: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&show_size(*size))
 }

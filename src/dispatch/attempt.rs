@@ -304,7 +304,8 @@ impl Trip {
     /// The first event, or the whole, is there.
     pub fn arrived(&self) {
         let now = self.flight.now();
-        self.target.health.first_event(now.saturating_sub(self.started) / 1000, now);
+        let stream = self.flight.draft().stream;
+        self.target.health.first_event(now.saturating_sub(self.started) / 1000, stream, now);
     }
 
     /// Records how it ended.
@@ -340,6 +341,11 @@ impl Dispatcher {
     /// # Errors
     /// What went wrong, and what may be tried next.
     pub(super) async fn attempt(&self, job: &Job, step: &Step) -> Result<Reply, Failed> {
+        self.attempt_in_turn(job, step, true).await
+    }
+
+    /// The same, and only if it `waits` in its provider's queue.
+    pub(super) async fn attempt_in_turn(&self, job: &Job, step: &Step, waits: bool) -> Result<Reply, Failed> {
         let target = &step.target;
         if let Some(batch) = Batch::of(job, target)? {
             return Box::pin(self.embed(job, step, batch)).await;
@@ -350,7 +356,7 @@ impl Dispatcher {
         let provider = &target.provider;
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
-        let lease = Lease::take(target, &job.flight, job.estimate, step.forced).await?;
+        let lease = Lease::take_in_turn(target, &job.flight, job.estimate, step.forced, waits).await?;
         let stake = lease.stake(target);
         let sender = self.senders.load().get(&provider.sender).cloned();
         let sender = sender.ok_or_else(|| internal(format!("provider {} has no sender", provider.id)))?;

@@ -131,7 +131,8 @@ async fn job(
     }
     let held = check_objects(gateway, caller.as_ref(), &body).await?;
     let earlier = kept::earlier(gateway, held.as_deref(), &peek, &body).await?;
-    let keeps = spends && ask.operation == Operation::Responses && stores(ask.operation, &peek, &body);
+    let stores = stores(ask.operation, &peek, &body);
+    let keeps = spends && ask.operation == Operation::Responses && stores;
     let keep = caller.as_ref().filter(|_| keeps).map(|caller| kept::writer(gateway, caller));
     plan.prefer(&snapshot, held.as_deref());
     let fault = fault::asked(&client)?;
@@ -151,6 +152,7 @@ async fn job(
         on_context_length: plan.on_context_length,
         on_content_filter: plan.on_content_filter,
         counts: !spends,
+        stores,
         keep,
         earlier,
         framing: ask.framing,

@@ -196,7 +196,8 @@ async fn admit(gateway: &Shared, flight: &Flight, headers: &HeaderMap) -> Result
 }
 
 /// A request of each that limits a caller: its key, and whoever the key belongs to.
-fn callers_line(flight: &Flight, caller: &Caller) -> Vec<(Arc<Limiter>, Ask)> {
+#[must_use]
+pub fn callers_line(flight: &Flight, caller: &Caller) -> Vec<(Arc<Limiter>, Ask)> {
     let key = &caller.key;
     let mut line = Vec::with_capacity(5);
     line.push((Arc::clone(&caller.slot.limiter), Ask::request(0)));

@@ -66,6 +66,7 @@ pub struct Metrics {
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
     pub breaker_state: IntGaugeVec,
     upstream_keys_rejected: IntCounterVec,
+    hedges: IntCounterVec,
     alert_deliveries: IntCounterVec,
     /// Events that a receiver of alerts has not been told of yet; counted up to ten thousand.
     pub alerts_pending: IntGaugeVec,
@@ -242,6 +243,12 @@ impl Metrics {
                 "Usage rows lost: those that could not be written before the gateway had to end",
             ),
             keys_cached: gauge(&r, "weir_keys_cached", "Virtual keys in memory"),
+            hedges: int(
+                &r,
+                "weir_hedges_total",
+                "Requests that took too long to begin, by what came of asking a second target",
+                &["model", "outcome"],
+            ),
             upstream_keys_rejected: int(
                 &r,
                 "weir_upstream_keys_rejected_total",
@@ -368,6 +375,12 @@ impl Metrics {
     /// A provider refused one of the gateway's keys.
     pub fn upstream_key_rejected(&self, provider: &str) {
         self.upstream_keys_rejected.with_label_values(&[provider]).inc();
+    }
+
+    /// A request of this route took too long: a second target answered first (`won`) or not (`lost`), failed, or was
+    /// not asked because there were too many (`capped`).
+    pub fn hedged(&self, route: &str, outcome: &str) {
+        self.hedges.with_label_values(&[route, outcome]).inc();
     }
 
     /// Counts a fault that was made on purpose: which kind, and whether the request or `chaos` asked.

@@ -9,6 +9,7 @@ use weir_wire::rules::UsageRules;
 
 use super::breaker;
 use super::carry::Before;
+use super::hedge::{Budget, Hedge};
 use super::secrets::Secrets;
 use super::{Credential, ProviderDef, Retries, Route, Snapshot, Target, Timeouts, stable_hash};
 use crate::catalog::{self, Auth, AuthStyle, Catalog, Dialect, Quirk};
@@ -126,6 +127,14 @@ impl Snapshot {
             regions: route.regions.clone(),
             region_required: route.region_required,
             experiment: route.experiment.as_deref().map(Into::into),
+            hedge: route.hedge.as_ref().map(|hedge| Hedge {
+                after: hedge.after,
+                percentile: f64::from(u32::try_from(hedge.percentile).unwrap_or(95)) / 100.0,
+                max_percent: hedge.max_percent,
+                budget: before
+                    .and_then(|before| before.hedges(name))
+                    .unwrap_or_else(|| Arc::new(Budget::new(hedge.max_percent))),
+            }),
         })
     }
 }

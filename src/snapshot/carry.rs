@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::hedge::Budget;
 use super::{Credential, ProviderDef, Snapshot};
 use crate::clock::MonoNs;
 use crate::config::{Config, same_provider};
@@ -53,13 +54,23 @@ impl Before<'_> {
     pub(super) fn turn(&self, route: &str) -> Option<Arc<AtomicUsize>> {
         self.snapshot.routes.get(route).map(|old| Arc::clone(&old.turn))
     }
+
+    /// What is left for hedges of the route of that name, if there was one.
+    pub(super) fn hedges(&self, route: &str) -> Option<Arc<Budget>> {
+        self.snapshot.routes.get(route)?.hedge.as_ref().map(|old| Arc::clone(&old.budget))
+    }
 }
 
 impl Snapshot {
-    /// Puts the limits of its upstream keys into force. What was used of them stays used.
+    /// Puts the limits of its upstream keys and of hedges into force. What was used of them stays used.
     pub fn take_limits(&self, now: MonoNs) {
         for credential in self.providers.values().flat_map(|provider| &provider.credentials) {
             credential.limiter.set_limits(credential.limits, now);
+        }
+        for (budget, percent) in
+            self.routes.values().filter_map(|route| route.hedge.as_ref()).map(|h| (&h.budget, h.max_percent))
+        {
+            budget.set_percent(percent);
         }
     }
 }

@@ -130,8 +130,8 @@ pub struct Health {
     pub latency: PeakEwma,
     /// To the first event or the whole of a good answer.
     pub first_token: PeakEwma,
-    /// The distribution of the same.
-    pub times: Times,
+    /// The distribution of the same: of whole answers, and of streams.
+    times: [Times; 2],
     /// Good answers of the last ones, in millionths.
     failure_rate: PeakRate,
     /// Whether it is asked.
@@ -204,9 +204,21 @@ impl Health {
     }
 
     /// Its first event, or all of it, was there after so long.
-    pub fn first_event(&self, us: u64, now: MonoNs) {
+    pub fn first_event(&self, us: u64, stream: bool, now: MonoNs) {
         self.first_token.observe(us, now);
-        self.times.observe(us);
+        self.times(stream).observe(us);
+    }
+
+    /// An answer that another target's came before took longer than that.
+    pub fn outpaced(&self, us: u64, stream: bool, now: MonoNs) {
+        self.latency.observe(us, now);
+        self.times(stream).observe(us);
+    }
+
+    /// The distribution of the times to the first event of a stream, or to a whole answer.
+    #[must_use]
+    pub fn times(&self, stream: bool) -> &Times {
+        &self.times[usize::from(stream)]
     }
 
     /// A request failed by the target's fault. Answers whether that opened the breaker.

@@ -23,6 +23,7 @@ mod door;
 mod exact;
 mod kill;
 mod ledger;
+mod limits;
 mod load;
 mod oracle;
 mod outage;
@@ -61,6 +62,7 @@ const SCENARIOS: &[Scenario] = &[
     ("kill", |lab| Box::pin(kill::prove(lab))),
     ("budget", |lab| Box::pin(budget::prove(lab))),
     ("door", |lab| Box::pin(door::prove(lab))),
+    ("limits", |lab| Box::pin(limits::prove(lab))),
     ("outage", |lab| Box::pin(outage::prove(lab))),
     ("reload", |lab| Box::pin(reload::prove(lab))),
     ("sick", |lab| Box::pin(sick::prove(lab))),

@@ -161,6 +161,10 @@ fn models() {
     m("prefer: latency", "/prefer", r#""latency""#);
     m("regions: [eu], region_required: true", "/region_required", "true");
     m("experiment: a-b", "/experiment", r#""a-b""#);
+    m("hedge: {}", "/hedge/percentile", "95");
+    m("hedge: {percentile: 90}", "/hedge/percentile", "90");
+    m("hedge: {after: 1s}", "/hedge/after", r#""1s""#);
+    m("hedge: {max_percent: 7}", "/hedge/max_percent", "7");
     m("fallbacks_on: {context_length: [z]}", "/fallbacks_on/context_length", r#"["z"]"#);
     m("fallbacks_on: {content_filter: [z]}", "/fallbacks_on/content_filter", r#"["z"]"#);
     m("fallbacks: [z, demo/embed]", "/fallbacks", r#"["z","demo/embed"]"#);

@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::keys::page_size;
+use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::gate::limit::{Limiter, Scope, Shown};
 use crate::http::generate::json;
@@ -44,6 +45,12 @@ pub async fn list(State(gateway): State<Shared>, request: Request) -> Result<Res
     Ok(json(list.to_string()))
 }
 
+/// A limiter as it is now.
+#[must_use]
+pub fn describe(limiter: &Limiter, now: MonoNs) -> Value {
+    Entry::of(limiter, now).describe()
+}
+
 fn scope(text: &str) -> Result<Scope, String> {
     let mut all = Scope::DECLARED.into_iter().chain([Scope::UpstreamKey]);
     all.find(|scope| scope.as_str() == text).ok_or_else(|| {
@@ -70,7 +77,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn of(limiter: &Limiter, now: u64) -> Self {
+    fn of(limiter: &Limiter, now: MonoNs) -> Self {
         let shown = limiter.show(now);
         Self { subject: shown.whose.subject.to_string(), shown, waiting: None }
     }

@@ -59,7 +59,7 @@ fn target(model: &str, health: &Health, now: MonoNs) -> Value {
         "in_flight": health.in_flight(),
         "latency_us": health.latency.get(now),
         "first_token_us": health.first_token.get(now),
-        "p95_us": health.times.percentile(0.95),
+        "p95_us": {"stream": health.times(true).percentile(0.95), "whole": health.times(false).percentile(0.95)},
         "failure_rate": health.failure_rate(),
     })
 }

@@ -9,9 +9,12 @@ use serde_json::{Value, json};
 use super::{Ask, planned};
 use crate::clock::MonoNs;
 use crate::dispatch::Job;
+use crate::dispatch::hedge::{Hedging, hedging};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
 use crate::gate::keys::KeySlot;
+use crate::gate::limit::{Remaining, Scope};
+use crate::http::admin::limits;
 use crate::http::body::{self, BodyLimits};
 use crate::http::query::Params;
 use crate::http::{estimate, layers};
@@ -48,7 +51,9 @@ pub async fn serve(State(gateway): State<Shared>, request: Request) -> Result<Re
     let answer = json!({"object": "route.explanation", "model": job.peek.model, "endpoint": endpoint,
         "prompt_tokens": job.prompt_tokens, "strict": job.strict, "steps": steps(&job, flight.now()),
         "on_context_length": listed(&job, &job.on_context_length, flight.now()),
-        "on_content_filter": listed(&job, &job.on_content_filter, flight.now())});
+        "on_content_filter": listed(&job, &job.on_content_filter, flight.now()),
+        "hedge": hedging(&job, &job.plan).map(|hedging| hedge(&hedging)),
+        "caller_limits": caller_limits(&flight)});
     Ok(super::json(answer.to_string()).into_response())
 }
 
@@ -147,17 +152,42 @@ fn full(job: &Job, step: &Step, place: usize, now: MonoNs) -> Value {
         "in_flight": health.in_flight(),
         "latency_us": health.latency.get(now),
         "failure_rate": health.failure_rate(),
-        "limits_left": limits_left(step, now),
+        "limits_left": limits_left(job, step, now),
         "predicted_cost_usd": cost,
     })
 }
 
-/// What is left of the configured limits of the upstream key that has the most left.
-fn limits_left(step: &Step, now: MonoNs) -> Value {
-    let keys = step.target.provider.credentials.iter().map(|key| key.limiter.remaining(now));
+/// Who is asked as well, and after what time.
+fn hedge(hedging: &Hedging<'_>) -> Value {
+    let after = u64::try_from(hedging.after.as_millis()).unwrap_or(u64::MAX);
+    json!({"target": &*hedging.at.target.name, "after_ms": after, "max_percent": hedging.hedge.max_percent})
+}
+
+/// What is left for a request there: of the provider, of the model, and of the upstream key that has the most left.
+fn limits_left(job: &Job, step: &Step, now: MonoNs) -> Value {
+    let (provider, limits) = (&step.target.provider, job.flight.limits());
+    let keys = provider.credentials.iter().map(|key| key.limiter.remaining(now));
     let most = keys.max_by_key(|left| {
         (left.requests.map_or(u64::MAX, |level| level.remaining), left.tokens.map_or(u64::MAX, |level| level.remaining))
     });
-    let left = most.unwrap_or_default();
+    let of_all = limits.of(Scope::Provider, &provider.id).into_iter();
+    let of_all = of_all.chain(limits.named(Scope::Model, &step.target.name)).map(|limiter| limiter.remaining(now));
+    let left = of_all.fold(most.unwrap_or_default(), Remaining::tighter);
     json!({"requests": left.requests.map(|level| level.remaining), "tokens": left.tokens.map(|level| level.remaining)})
+}
+
+/// What is left of each limit that the caller is held to: its key's, its user's, and so on, and the model's that it
+/// asks for.
+fn caller_limits(flight: &Flight) -> Vec<Value> {
+    let (caller, model) = {
+        let draft = flight.draft();
+        (draft.caller.clone(), draft.model.clone())
+    };
+    let line = caller.map(|caller| layers::callers_line(flight, &caller)).unwrap_or_default();
+    let of_model = model.and_then(|model| flight.limits().of(Scope::Model, &model));
+    let limiters = line.into_iter().map(|(limiter, _)| limiter).chain(of_model);
+    limiters
+        .filter(|limiter| !limiter.limits().is_unlimited())
+        .map(|limiter| limits::describe(&limiter, flight.now()))
+        .collect()
 }
