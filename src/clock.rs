@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub struct Clock(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     System { start: Instant },
-    Mock { now_ns: Arc<AtomicU64>, epoch_ms: UnixMs },
+    Mock { now_ns: Arc<AtomicU64>, epoch_ms: Arc<AtomicI64> },
 }
 
 impl Clock {
@@ -36,13 +36,21 @@ impl Clock {
     /// A clock that stands still at `epoch_ms` until [`Clock::advance`] moves it.
     #[must_use]
     pub fn mock(epoch_ms: UnixMs) -> Self {
-        Self(Kind::Mock { now_ns: Arc::new(AtomicU64::new(0)), epoch_ms })
+        Self(Kind::Mock { now_ns: Arc::new(AtomicU64::new(0)), epoch_ms: Arc::new(AtomicI64::new(epoch_ms)) })
     }
 
     /// Moves a mock clock forward; the system clock cannot be moved and ignores it.
     pub fn advance(&self, by: Duration) {
         if let Kind::Mock { now_ns, .. } = &self.0 {
             now_ns.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// Sets a mock clock's wall time ahead or back by so many milliseconds, as somebody sets a machine's; monotonic time
+    /// knows nothing of it, nor does the system clock.
+    pub fn set_ahead(&self, by_ms: i64) {
+        if let Kind::Mock { epoch_ms, .. } = &self.0 {
+            epoch_ms.fetch_add(by_ms, Ordering::SeqCst);
         }
     }
 
@@ -64,7 +72,7 @@ impl Clock {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)),
             Kind::Mock { now_ns, epoch_ms } => {
-                epoch_ms + i64::try_from(now_ns.load(Ordering::SeqCst) / 1_000_000).unwrap_or(0)
+                epoch_ms.load(Ordering::SeqCst) + i64::try_from(now_ns.load(Ordering::SeqCst) / 1_000_000).unwrap_or(0)
             }
         }
     }

@@ -24,6 +24,7 @@ pub mod http;
 pub mod jobs;
 pub mod lifecycle;
 pub mod limits;
+pub mod log;
 pub mod meter;
 pub mod money;
 pub mod price;

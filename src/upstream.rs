@@ -6,6 +6,7 @@ pub mod client;
 pub mod decode;
 pub mod headers;
 mod lanes;
+mod patient;
 
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Answer {
 pub enum SendError {
     /// No connection: nothing was sent, so trying elsewhere is safe.
     Connect(String),
+    /// The upstream ends its connection in good order (HTTP/2's `GOAWAY`) and has not looked at the call: nothing was done.
+    Unprocessed,
     /// No headers within the time for the first byte.
     FirstByteTimeout(Duration),
     /// The connection broke after the request was (partly) sent.
@@ -64,6 +67,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(why) => write!(f, "cannot connect: {why}"),
+            Self::Unprocessed => f.write_str("the connection was closed before the call was looked at"),
             Self::FirstByteTimeout(after) => write!(f, "no answer within {after:?}"),
             Self::Broken(why) => write!(f, "the connection broke before an answer: {why}"),
             Self::ClientBody(why) => write!(f, "the request body broke off: {why}"),

@@ -12,6 +12,7 @@ use crate::app::{App, Socket, Start, StartError};
 use crate::clock::{Clock, Entropy};
 use crate::config::{ConfigSource, LogFormat, Logging};
 use crate::lifecycle::Signals;
+use crate::log::Log;
 use crate::store::StoreErrorKind;
 
 /// Runs the gateway.
@@ -38,7 +39,7 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         let _ = writeln!(err, "auth.required: false is allowed on a loopback address only, not on {listen}");
         return BAD_USAGE;
     }
-    log(&config.logging);
+    let log = log(&config.logging);
     let sockets = match given_sockets(&env) {
         Ok(sockets) => sockets,
         Err(error) => {
@@ -47,7 +48,7 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("weir").build();
-    match runtime {
+    let code = match runtime {
         Ok(runtime) => {
             let start = Start {
                 config,
@@ -64,7 +65,11 @@ pub fn run(args: ServeArgs, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
             let _ = writeln!(err, "the runtime could not be started: {error}");
             FAILED
         }
+    };
+    if let Some(log) = log {
+        log.flush();
     }
+    code
 }
 
 async fn serve(start: Start, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
@@ -120,10 +125,13 @@ fn given_sockets(env: &dyn Fn(&str) -> Option<String>) -> std::io::Result<Vec<So
     Ok(sockets)
 }
 
-fn log(logging: &Logging) {
+/// Begins to log; what is to be flushed at the end.
+fn log(logging: &Logging) -> Option<Log> {
     let filter = std::env::var("RUST_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new(logging.level.as_str()));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Without a thread for it there is no log, and a gateway all the same.
+    let log = Log::to(std::io::stderr()).ok()?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log.clone());
     let json = match logging.format {
         LogFormat::Json => true,
         LogFormat::Pretty => false,
@@ -131,6 +139,7 @@ fn log(logging: &Logging) {
     };
     // A second subscriber in one process is refused; the first goes on.
     let _ = if json { builder.json().try_init() } else { builder.try_init() };
+    Some(log)
 }
 
 /// What a first look needs: where it listens, what it found, the secrets of a first start, and one

@@ -128,7 +128,7 @@ impl Lease {
     /// Who takes part.
     #[must_use]
     pub fn stake(&self, target: &Arc<Target>) -> Stake {
-        Stake { target: Arc::clone(target), key: self.credential }
+        Stake { target: Arc::clone(target), key: self.credential, since: self.flight.now() }
     }
 
     /// The answer was good to its end.

@@ -10,7 +10,7 @@ use weir_wire::fault::{ErrorClass, UpstreamError, read_typed_error};
 use weir_wire::hub::Dialect;
 use weir_wire::openai_chat;
 
-use super::outcome::Blame;
+use super::outcome::{Blame, of_timeout};
 use super::{Failed, Next};
 use crate::clock::UnixMs;
 use crate::error::ApiError;
@@ -26,11 +26,15 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
         SendError::Connect(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::AtOnce, blame: Blame::Target }
         }
+        SendError::Unprocessed => {
+            Failed { error: ApiError::upstream("upstream_error", message), next: Next::AtOnce, blame: Blame::Nobody }
+        }
         SendError::Broken(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again, blame: Blame::Target }
         }
-        SendError::FirstByteTimeout(_) => {
-            Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
+        SendError::FirstByteTimeout(waited) => {
+            let blame = of_timeout(*waited, provider.timeouts.first_byte.min(provider.timeouts.total));
+            Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
         }
         SendError::ClientBody(fault) => Failed { error: client_body(fault), next: Next::Stop, blame: Blame::Nobody },
         SendError::Credentials(_) => no_credentials(provider, message),

@@ -17,9 +17,9 @@ use weir_wire::usage::Usage;
 use weir_wire::{anthropic, gemini};
 
 use super::attempt::Trip;
-use super::classify;
 use super::keep::Keep;
 use super::stream::{MAX_EVENT, Step, Turn};
+use super::{classify, whole};
 use crate::error::ApiError;
 
 /// The state of one stream. One of these lives in each stream's body, so the larger form is boxed.
@@ -161,9 +161,17 @@ impl Flow {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        match self {
+        whole::credible(match self {
             Self::Pass(pass) => pass.tap.usage(),
             Self::Translate(translate) => translate.facts.usage,
+        })
+    }
+
+    /// Whether a usage was told that cannot be.
+    pub(super) fn bent(&self) -> bool {
+        match self {
+            Self::Pass(pass) => pass.tap.clamped(),
+            Self::Translate(_) => false,
         }
     }
 
@@ -295,7 +303,7 @@ impl Translate {
 }
 
 fn cost(trip: &Trip, usage: Option<Usage>, tier: Option<&str>) -> Option<String> {
-    let (used, price) = usage.zip(trip.target.price.as_ref())?;
+    let (used, price) = whole::credible(usage).zip(trip.target.price.as_ref())?;
     Some(price.cost(&used, tier, trip.flight.at).nano.to_string())
 }
 

@@ -17,6 +17,8 @@ pub enum Blame {
     Nobody,
     /// The target's: others would fail as well.
     Target,
+    /// The target's, perhaps: it did not answer in the time that this request had, which is less than its provider has.
+    Slow,
     /// The upstream key has had enough, for so long if the upstream said that.
     Throttled(Option<Duration>),
     /// The upstream does not know the key.
@@ -32,6 +34,8 @@ pub struct Stake {
     pub target: Arc<Target>,
     /// With which of its provider's keys.
     pub key: usize,
+    /// Since when.
+    pub since: MonoNs,
 }
 
 impl Stake {
@@ -41,7 +45,9 @@ impl Stake {
         let Some(key) = provider.credentials.get(self.key) else { return };
         match failed.blame {
             Blame::Nobody => {}
+            Blame::Slow => target.health.waited(self.waited_us(now), now),
             Blame::Target => {
+                target.health.waited(self.waited_us(now), now);
                 if target.health.failed(&provider.breaker, now) {
                     opened(target);
                 }
@@ -58,6 +64,17 @@ impl Stake {
             }
         }
     }
+
+    fn waited_us(&self, now: MonoNs) -> u64 {
+        now.saturating_sub(self.since) / 1000
+    }
+}
+
+/// Whose fault it is that nothing came within `waited`, where the provider may take `limit`. A caller who has less time
+/// than that cannot have a target left alone for everybody.
+#[must_use]
+pub fn of_timeout(waited: Duration, limit: Duration) -> Blame {
+    if waited >= limit { Blame::Target } else { Blame::Slow }
 }
 
 /// A provider does not know one of its keys.

@@ -20,8 +20,8 @@ use weir_wire::tap::Flavor;
 
 use super::attempt::{Trip, invalid_answer};
 use super::flow::Flow;
-use super::outcome::Blame;
-use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify};
+use super::outcome::of_timeout;
+use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, whole};
 use crate::error::ApiError;
 use crate::flight::Settling;
 use crate::record::Status;
@@ -193,7 +193,8 @@ impl StreamBody {
             Opening::Refused(error) => classify::in_band(provider, &error),
             Opening::Stalled(after) => {
                 let message = format!("provider {}: no event within {after:?}", provider.id);
-                Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
+                let blame = of_timeout(after, provider.timeouts.first_byte);
+                Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
             }
             Opening::Ended => invalid_answer(provider, "the stream ended before its first event"),
             Opening::Broken(why) => invalid_answer(provider, &why),
@@ -384,6 +385,9 @@ impl StreamBody {
 
     /// Leaves what was seen in the draft.
     fn note(&self) {
+        if self.flow.bent() {
+            self.trip.flight.warn(whole::bent(&self.trip.target.provider));
+        }
         let mut draft = self.trip.flight.draft();
         draft.usage = self.flow.usage();
         draft.served_model = self.flow.model().map(ToOwned::to_owned);

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -16,16 +17,19 @@ use weir_wire::translate::Facts;
 use weir_wire::usage::Usage;
 
 use super::attempt::{Trip, invalid_answer, is_event_stream};
-use super::outcome::Blame;
+use super::outcome::{Blame, of_timeout};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, translation};
 use crate::error::ApiError;
 use crate::flight::{Flight, Settling};
 use crate::meter::count::CountJob;
 use crate::record::Status;
-use crate::snapshot::Target;
+use crate::snapshot::{ProviderDef, Target};
 use crate::upstream::Answer;
-use crate::upstream::body::{BodyError, CollectError, collect};
+use crate::upstream::body::{BodyError, CollectError, collect_within};
 use crate::upstream::headers::for_client;
+
+/// Most tokens of one call that are believed, in and out: a hundred times what the largest models take.
+const MAX_TOKENS: u64 = 1_000_000_000;
 
 /// Reads an answer to its end.
 ///
@@ -88,20 +92,22 @@ pub(super) struct Noted {
     pub model: Option<String>,
     pub tier: Option<String>,
     pub usage: Option<Usage>,
+    /// Whether that cannot be as it was told.
+    pub bent: bool,
     /// The text it holds, where its own form is not for counting.
     pub output: Option<String>,
 }
 
 impl From<weir_wire::answer::Answer> for Noted {
     fn from(read: weir_wire::answer::Answer) -> Self {
-        Self { model: read.model, tier: read.service_tier, usage: read.usage, output: None }
+        Self { model: read.model, tier: read.service_tier, usage: read.usage, bent: read.clamped, output: None }
     }
 }
 
 impl From<Facts> for Noted {
     fn from(facts: Facts) -> Self {
         let output = Some(facts.output_text().to_owned());
-        Self { model: facts.model, tier: facts.tier, usage: facts.usage, output }
+        Self { model: facts.model, tier: facts.tier, usage: facts.usage, bent: false, output }
     }
 }
 
@@ -109,7 +115,8 @@ impl From<Facts> for Noted {
 pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answer) -> Result<Bytes, Failed> {
     let provider = &trip.target.provider;
     let left = trip.time_left(provider.timeouts.total);
-    let mut reading = std::pin::pin!(collect(&mut answer.body, dispatcher.max_answer));
+    let (first, pause) = (provider.timeouts.first_byte, provider.timeouts.between_chunks);
+    let mut reading = std::pin::pin!(collect_within(&mut answer.body, dispatcher.max_answer, first, pause));
     // A short answer is there with its head: a timer is set only for one that is not.
     let read = match reading.as_mut().now_or_never() {
         Some(read) => Ok(read),
@@ -118,13 +125,21 @@ pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answ
     match read {
         Err(_) => Err(timed_out(trip, left)),
         Ok(Err(CollectError::TooLarge)) => Err(invalid_answer(provider, "it is larger than the gateway holds")),
+        Ok(Err(CollectError::Stalled(after))) => Err(stalled(trip, after)),
         Ok(Err(CollectError::Broken(e))) => Err(broken(trip, &e)),
         Ok(Ok(body)) => Ok(body),
     }
 }
 
-fn timed_out(trip: &Trip, after: std::time::Duration) -> Failed {
+fn timed_out(trip: &Trip, after: Duration) -> Failed {
     let message = format!("provider {}: no complete answer within {after:?}", trip.target.provider.id);
+    let waited = trip.flight.now().saturating_sub(trip.started);
+    let blame = of_timeout(Duration::from_nanos(waited), trip.target.provider.timeouts.total);
+    Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
+}
+
+fn stalled(trip: &Trip, after: Duration) -> Failed {
+    let message = format!("provider {}: its answer stalled for {after:?}", trip.target.provider.id);
     Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
 }
 
@@ -144,6 +159,17 @@ pub(super) fn note(trip: &Trip, mut read: Noted, body: &Bytes, out: &mut HeaderM
     noted(&trip.flight, &trip.target, read, count, out);
 }
 
+/// A usage that a call can have had. One that is beyond all reason is as good as none: it would cost a fortune, or its
+/// row would be taken for damaged.
+pub(super) fn credible(usage: Option<Usage>) -> Option<Usage> {
+    usage.filter(|used| used.input <= MAX_TOKENS && used.output <= MAX_TOKENS)
+}
+
+/// The warning of a usage that cannot be as it was told.
+pub(super) fn bent(provider: &ProviderDef) -> String {
+    format!("provider {} told a usage that cannot be; it was bent into shape, or counted here", provider.id)
+}
+
 /// The same of an answer to several calls; `count` says what to count if usage was not reported.
 pub(super) fn noted(
     flight: &Flight,
@@ -152,13 +178,16 @@ pub(super) fn noted(
     count: impl FnOnce() -> CountJob,
     out: &mut HeaderMap,
 ) {
-    let at = flight.at;
+    if read.bent {
+        flight.warn(bent(&target.provider));
+    }
+    let (at, usage) = (flight.at, credible(read.usage));
     let mut draft = flight.draft();
     draft.first_byte = Some(flight.now());
     draft.served_model = read.model;
     draft.tier = read.tier;
-    draft.usage = read.usage;
-    match (&read.usage, &target.price) {
+    draft.usage = usage;
+    match (&usage, &target.price) {
         (Some(usage), Some(price)) => {
             let cost = price.cost(usage, draft.tier.as_deref(), at).nano;
             let cost = draft.sunk.as_ref().map_or(cost, |sunk| sunk.cost_with(cost)).to_string();

@@ -12,6 +12,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::log;
 use crate::record::UsageRow;
 
 /// Distinct (endpoint, provider, model, status) combinations kept apart.
@@ -60,6 +61,8 @@ pub struct Metrics {
     pub tls_reloads: IntCounterVec,
     /// Requests refused because of overload, by reason.
     pub shed: IntCounterVec,
+    /// Lines of the log that were left out.
+    log_dropped: IntCounter,
     /// Breaker state of each provider: 0 closed, 1 open, 2 half open.
     pub breaker_state: IntGaugeVec,
     upstream_keys_rejected: IntCounterVec,
@@ -267,6 +270,7 @@ impl Metrics {
             connections: gauge(&r, "weir_connections", "Open connections of clients"),
             refused: int(&r, "weir_refused_total", "Requests and connections refused at the door", &["reason"]),
             tls_reloads: int(&r, "weir_tls_reloads_total", "New certificates by outcome", &["outcome"]),
+            log_dropped: counter(&r, "weir_log_lines_dropped_total", "Lines of the log that nobody took in time"),
             shed: int(&r, "weir_shed_total", "Requests refused because of overload", &["reason"]),
             breaker_state: register(&r, IntGaugeVec::new(breaker, &["provider", "model"]).expect("valid")),
             alert_deliveries: int(
@@ -442,6 +446,8 @@ impl Metrics {
     /// The Prometheus text format (version 0.0.4).
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
+        let lost = log::dropped();
+        self.log_dropped.inc_by(lost.saturating_sub(self.log_dropped.get()));
         let mut out = Vec::with_capacity(16 * 1024);
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics could not be written");

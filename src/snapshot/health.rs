@@ -36,6 +36,14 @@ impl PeakEwma {
         self.at.store(now, Ordering::Relaxed);
     }
 
+    /// It took at least so long, whatever it would have come to.
+    pub fn at_least(&self, us: u64, now: MonoNs) {
+        if us >= self.get(now) {
+            self.value.store(us.max(1), Ordering::Relaxed);
+            self.at.store(now, Ordering::Relaxed);
+        }
+    }
+
     /// The average in microseconds, faded since the last measurement; 0 before the first, so that it is
     /// tried.
     #[must_use]
@@ -193,6 +201,12 @@ impl Health {
     /// A good answer began, after so long.
     pub fn answered(&self, us: u64, now: MonoNs) {
         self.latency.observe(us, now);
+    }
+
+    /// It was waited for so long, in vain. Without this a target that never answers would seem as quick as it was when
+    /// it did, and quicker the longer that is ago.
+    pub fn waited(&self, us: u64, now: MonoNs) {
+        self.latency.at_least(us, now);
     }
 
     /// Its first event, or all of it, was there after so long.
@@ -355,6 +369,17 @@ mod tests {
         average.observe(100, 11 * S);
         assert!((430..435).contains(&average.get(11 * S)), "{}", average.get(11 * S));
         assert!(average.get(60 * S) < 10, "who was not asked for a minute is tried again");
+    }
+
+    #[test]
+    fn waiting_in_vain_counts_where_it_is_worse_than_what_was_measured() {
+        let health = Health::default();
+        health.answered(1000, S);
+        health.waited(10, S);
+        assert_eq!(health.latency.get(S), 1000, "a quick failure makes nobody quick");
+        health.waited(2_000_000, 2 * S);
+        assert_eq!(health.latency.get(2 * S), 2_000_000);
+        assert!(health.latency.get(120 * S) < 100, "it fades all the same");
     }
 
     #[test]

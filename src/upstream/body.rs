@@ -192,30 +192,48 @@ impl fmt::Debug for AnswerBody {
 pub enum CollectError {
     /// Longer than the cap.
     TooLarge,
+    /// Nothing came for so long.
+    Stalled(Duration),
     /// It broke off.
     Broken(BodyError),
 }
 
-/// Collects a body of at most `cap` bytes. One chunk is passed on as it is, without a copy.
+/// Collects a body of at most `cap` bytes, however long it takes. One chunk is passed on as it is, without a copy.
 ///
 /// # Errors
 /// When it is longer than `cap`, or breaks off.
 pub async fn collect(body: &mut AnswerBody, cap: usize) -> Result<Bytes, CollectError> {
-    let Some(first) = body.chunk().await else { return Ok(Bytes::new()) };
-    let first = first.map_err(CollectError::Broken)?;
+    collect_within(body, cap, Duration::MAX, Duration::MAX).await
+}
+
+/// The same, where its first chunk may take so long, and each pause after it.
+///
+/// # Errors
+/// When it is longer than `cap`, stalls, or breaks off.
+pub async fn collect_within(
+    body: &mut AnswerBody,
+    cap: usize,
+    first: Duration,
+    pause: Duration,
+) -> Result<Bytes, CollectError> {
+    let Some(first) = chunk_within(body, first).await? else { return Ok(Bytes::new()) };
     if first.len() > cap {
         return Err(CollectError::TooLarge);
     }
-    let Some(second) = body.chunk().await else { return Ok(first) };
+    let Some(second) = chunk_within(body, pause).await? else { return Ok(first) };
     let mut all = bytes::BytesMut::from(first);
     let mut next = Some(second);
     while let Some(chunk) = next {
-        let chunk = chunk.map_err(CollectError::Broken)?;
         if all.len() + chunk.len() > cap {
             return Err(CollectError::TooLarge);
         }
         all.extend_from_slice(&chunk);
-        next = body.chunk().await;
+        next = chunk_within(body, pause).await?;
     }
     Ok(all.freeze())
+}
+
+async fn chunk_within(body: &mut AnswerBody, most: Duration) -> Result<Option<Bytes>, CollectError> {
+    let chunk = tokio::time::timeout(most, body.chunk()).await.map_err(|_| CollectError::Stalled(most))?;
+    chunk.transpose().map_err(CollectError::Broken)
 }

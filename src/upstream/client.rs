@@ -19,6 +19,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::lanes::{LaneOptions, Lanes, Place};
+use super::patient::Patient;
 use super::{Answer, AnswerBody, BodyFault, Call, CallBody, Provider, SendError};
 
 /// How connections are kept.
@@ -49,7 +50,7 @@ pub struct HttpProvider {
     pool: Pool,
 }
 
-type OneClient = Client<HttpsConnector<HttpConnector>, CallBody>;
+type OneClient = Client<Patient<HttpsConnector<HttpConnector>>, CallBody>;
 
 /// Its connections.
 #[derive(Debug)]
@@ -163,6 +164,7 @@ impl Clients {
             Http2::Always(_) => builder.enable_http2().wrap_connector(http),
             Http2::Auto(_) => builder.enable_all_versions().wrap_connector(http),
         };
+        let connector = Patient { inner: connector, most: self.options.connect_timeout };
         Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(self.options.max_idle_per_host)
             .pool_idle_timeout(Duration::from_secs(90))
@@ -221,7 +223,27 @@ fn classify(error: &hyper_util::client::legacy::Error) -> SendError {
     if error.is_connect() {
         return SendError::Connect(why);
     }
+    if let Some(undone) = undone(error) {
+        return undone;
+    }
     client_fault(error).map_or(SendError::Broken(why), SendError::ClientBody)
+}
+
+/// Whether HTTP/2 says that nothing was done (RFC 9113, sections 6.8 and 8.7): a stream beyond the last one that an
+/// orderly `GOAWAY` names, or one that was refused.
+fn undone(error: &hyper_util::client::legacy::Error) -> Option<SendError> {
+    let mut source = error.source();
+    while let Some(e) = source {
+        if let Some(e) = e.downcast_ref::<h2::Error>().filter(|e| e.is_remote()) {
+            return match e.reason()? {
+                h2::Reason::NO_ERROR if e.is_go_away() => Some(SendError::Unprocessed),
+                h2::Reason::REFUSED_STREAM => Some(SendError::Connect("it refused the stream".to_owned())),
+                _ => None,
+            };
+        }
+        source = e.source();
+    }
+    None
 }
 
 /// What broke the client's own body off, if that is why the call failed.

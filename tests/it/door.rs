@@ -1,10 +1,10 @@
 //! The door, by raw bytes: what is no request, who is slow, who comes too often. Numbers (F52, ...) are those
 //! of the catalogue of faults that a gateway must survive.
 
-mod http2;
+pub(crate) mod http2;
 mod limits;
 mod proxies;
-mod tls;
+pub(crate) mod tls;
 mod upstream;
 
 use std::net::SocketAddr;

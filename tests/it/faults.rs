@@ -1,4 +1,5 @@
-//! Faults on request at any provider, and `chaos`: what a caller sees, what is recorded, what it costs.
+//! Faults on request at any provider, and `chaos`: what a caller sees, what is recorded, what it costs. Below, faults
+//! that come by themselves; docs/faults.md numbers all of them and says where each is tested.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,6 +7,12 @@ use weir::clock::Clock;
 
 use crate::support::gateway::{ADMIN, Gateway, Reply, Setup, eventually};
 use crate::support::upstream::{Script, Step, Upstream};
+
+mod answers;
+mod clients;
+mod network;
+mod process;
+mod rows;
 
 const PATH: &str = "/v1/chat/completions";
 

@@ -158,7 +158,8 @@ async fn an_answer_reaches_the_client_byte_for_byte() {
     }
 }
 
-async fn pack(encoding: &str, text: &[u8]) -> Vec<u8> {
+/// A text in this encoding.
+pub(crate) async fn pack(encoding: &str, text: &[u8]) -> Vec<u8> {
     use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
     use tokio::io::AsyncWriteExt as _;
     macro_rules! with {

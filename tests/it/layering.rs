@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::config_keys::sources;
 
-/// Imported by all: `budget`, `error`, `events`, `faults`, `limits`, `record`, `money`, `clock` and the wire crate.
-const BY_ALL: [&str; 8] = ["budget", "clock", "error", "events", "faults", "limits", "money", "record"];
+/// Imported by all: `budget`, `error`, `events`, `faults`, `limits`, `log`, `record`, `money`, `clock` and the wire crate.
+const BY_ALL: [&str; 9] = ["budget", "clock", "error", "events", "faults", "limits", "log", "money", "record"];
 
 /// The map of ARCHITECTURE.md: what a module may import of the others.
 const MAP: &[(&str, &[&str])] = &[
@@ -47,6 +47,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("jobs", &["alerts", "config", "dispatch", "flight", "gate", "meter", "reports", "snapshot", "state", "store"]),
     ("lifecycle", &[]),
     ("limits", &[]),
+    ("log", &[]),
     ("meter", &["price"]),
     ("money", &[]),
     ("price", &["catalog"]),
@@ -179,7 +180,8 @@ fn time_and_chance_come_from_the_clock() {
 
 #[test]
 fn tasks_start_where_a_stop_waits_for_them() {
-    only_in(&["tokio::spawn(", "std::thread::spawn", "thread::Builder"], &["src/lifecycle.rs"]);
+    // The log is flushed when all else has ended.
+    only_in(&["tokio::spawn(", "std::thread::spawn", "thread::Builder"], &["src/lifecycle.rs", "src/log.rs"]);
 }
 
 #[test]

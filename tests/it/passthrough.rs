@@ -16,13 +16,13 @@ async fn echo() -> (Upstream, Gateway, String) {
     (upstream, gateway, key)
 }
 
-async fn call(gateway: &Gateway, key: &str, method: Method, path: &str, kind: &str, body: &[u8]) -> Reply {
+pub(crate) async fn call(gateway: &Gateway, key: &str, method: Method, path: &str, kind: &str, body: &[u8]) -> Reply {
     let auth = format!("Bearer {key}");
     let headers = [("authorization", auth.as_str()), ("content-type", kind)];
     gateway.request(method, path, &headers[..if kind.is_empty() { 1 } else { 2 }], body.to_vec()).await
 }
 
-fn part(name: &str, more: &str, value: &[u8]) -> Vec<u8> {
+pub(crate) fn part(name: &str, more: &str, value: &[u8]) -> Vec<u8> {
     let head = format!("--bOuN.dArY\r\nContent-Disposition: form-data; name=\"{name}\"{more}\r\n\r\n");
     [head.as_bytes(), value, b"\r\n"].concat()
 }
@@ -38,7 +38,7 @@ fn form(size: usize, model: &str) -> Vec<u8> {
     [parts.concat(), b"--bOuN.dArY--\r\n".to_vec()].concat()
 }
 
-const FORM: &str = "multipart/form-data; boundary=bOuN.dArY";
+pub(crate) const FORM: &str = "multipart/form-data; boundary=bOuN.dArY";
 
 #[tokio::test]
 async fn a_form_keeps_every_byte_but_its_model() {

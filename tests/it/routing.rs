@@ -505,3 +505,45 @@ async fn who_does_not_listen_is_asked_once_more_at_once_where_there_is_no_other(
     assert_eq!((reply.status, reply.code().as_str()), (StatusCode::BAD_GATEWAY, "upstream_error"));
     assert_eq!(reply.header("x-weir-attempts"), Some("2"));
 }
+
+/// A caller with little time, over and over: others still have the target, and it is known to be slow.
+#[tokio::test]
+async fn a_caller_s_own_short_time_leaves_no_target_alone() {
+    let slow = Upstream::scripted(vec![Script::json(ANSWER).delayed(Duration::from_millis(300))]).await;
+    let models = "  m: { strategy: latency, targets: [{ provider: a, model: x }], retries: { attempts: 1 } }\n";
+    let settings = "health: { failures: 2, min_requests: 2 }, timeouts: { first_byte: 5s, total: 10s }";
+    let yaml = routed(&[&slow.url()], settings, models);
+    let gateway = Setup::new(yaml).start().await;
+    let key = gateway.plain_key().await;
+    let bench = Bench { clock: gateway.clock.clone(), gateway, key };
+    for _ in 0..5 {
+        let hasty = bench.ask(json!({"model": "m", "messages": []}), &[("x-weir-timeout-ms", "30")]).await;
+        assert_eq!(hasty.status, StatusCode::GATEWAY_TIMEOUT, "{}", hasty.text());
+    }
+    assert_eq!(bench.provider("a").await["models"][0]["breaker"], "closed");
+    assert_eq!(bench.by().await, "a");
+}
+
+/// Who never answers is not the quickest because it was the quickest once, nor because nothing was measured of it.
+#[tokio::test]
+async fn who_was_waited_for_in_vain_is_not_the_quickest() {
+    let script =
+        |n: usize| if n < 3 { Script::json(ANSWER) } else { Script::json(ANSWER).delayed(Duration::from_secs(60)) };
+    let stalls = Upstream::scripted((0..4).map(script).collect()).await;
+    let good = Upstream::scripted(vec![Script::json(ANSWER).delayed(Duration::from_millis(60))]).await;
+    let models = "  m: { strategy: latency, targets: [{ provider: a, model: x }, { provider: b, model: x }] }\n";
+    let settings = "timeouts: { first_byte: 500ms }, health: { failures: 100, success_percent: 0 }";
+    let gateway = Setup::new(routed(&[&stalls.url(), &good.url()], settings, models)).start().await;
+    let key = gateway.plain_key().await;
+    let bench = Bench { clock: gateway.clock.clone(), gateway, key };
+    let mut by = Vec::new();
+    while stalls.seen().len() < 4 {
+        by.push(bench.by().await);
+        assert!(by.len() < 20, "{by:?}");
+    }
+    assert_eq!(by.last().map(String::as_str), Some("b"), "it fell over: {by:?}");
+    for _ in 0..5 {
+        assert_eq!(bench.by().await, "b");
+    }
+    assert_eq!(stalls.seen().len(), 4, "once was enough");
+}

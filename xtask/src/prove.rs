@@ -29,6 +29,7 @@ mod oracle;
 mod outage;
 mod process;
 mod reload;
+mod sick;
 mod tariff;
 mod truth;
 mod upstream;
@@ -44,6 +45,7 @@ scenarios, all of them by default:
   door     thousands of silent streams cost little, hundreds of slow clients disturb nobody
   outage   the database away, locked, cut off; the disk full: work stops, nothing is lost, work resumes
   reload   reloads, wrong ones among them, and restarts under load: no request fails, no stream is cut
+  sick     one of three upstreams dead, silent, failing: those who ask notice nothing of it
 options:
   --short                            what fits into a test run
   --database sqlite|postgres|both    default: both
@@ -63,6 +65,7 @@ const SCENARIOS: &[Scenario] = &[
     ("limits", |lab| Box::pin(limits::prove(lab))),
     ("outage", |lab| Box::pin(outage::prove(lab))),
     ("reload", |lab| Box::pin(reload::prove(lab))),
+    ("sick", |lab| Box::pin(sick::prove(lab))),
 ];
 
 /// A kind of database.

@@ -20,7 +20,7 @@ pub struct Timeouts {
     #[serde(serialize_with = "serialize_duration")]
     #[schemars(with = "DurationText")]
     pub first_byte: Duration,
-    /// Between two pieces of a streamed answer.
+    /// Between two pieces of an answer.
     #[serde(serialize_with = "serialize_duration")]
     #[schemars(with = "DurationText")]
     pub between_chunks: Duration,

@@ -61,6 +61,7 @@ impl Fetcher {
         let mut answer = self.client.send(call).await.map_err(|e| e.to_string())?;
         let body = body::collect(&mut answer.body, MAX_ANSWER).await.map_err(|e| match e {
             CollectError::TooLarge => format!("the answer is larger than {MAX_ANSWER} bytes"),
+            CollectError::Stalled(after) => format!("the answer stalled for {after:?}"),
             CollectError::Broken(e) => format!("the answer broke off: {e}"),
         })?;
         Ok(Answer { status: answer.status, body })

@@ -44,7 +44,7 @@ fn make(folder: &Path, name: &str) -> bool {
 
 /// A folder with the certificates `one` and `two`; none where there is no openssl.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests is to know that some did not run")]
-fn certificates() -> Option<TempDir> {
+pub(crate) fn certificates() -> Option<TempDir> {
     let folder = TempDir::new().unwrap();
     let made = make(folder.path(), "one") && make(folder.path(), "two");
     if !made {

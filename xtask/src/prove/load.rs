@@ -247,7 +247,7 @@ async fn refused(connection: &mut Connection, body: &mut Incoming, status: u16) 
 
 /// A stream as far as it came.
 #[derive(Debug, Default)]
-struct Reading {
+pub(super) struct Reading {
     bytes: u64,
     line: Vec<u8>,
     done: bool,
@@ -256,7 +256,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, bytes: &[u8], streamed: bool) {
+    /// More of it; `streamed` where it is one of events.
+    pub(super) fn take(&mut self, bytes: &[u8], streamed: bool) {
         self.bytes += bytes.len() as u64;
         if !streamed {
             return;
@@ -282,7 +283,8 @@ impl Reading {
         }
     }
 
-    fn end(self) -> End {
+    /// How it ended.
+    pub(super) fn end(self) -> End {
         match self.error {
             Some(error) => End::Broken(error),
             None if self.done => End::Whole,
