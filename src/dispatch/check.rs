@@ -103,6 +103,10 @@ async fn read(mut answer: Answer, clock: &Clock) -> Said {
         Ok(body) => body,
         // What is longer has still been answered.
         Err(CollectError::TooLarge) => Bytes::new(),
+        // Not while the whole check has its own time.
+        Err(CollectError::Stalled(after)) => {
+            return Said::nothing(Outcome::Timeout, format!("it stalled for {after:?}"));
+        }
         Err(CollectError::Broken(why)) => {
             return Said {
                 status: Some(status),
