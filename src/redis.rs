@@ -8,12 +8,12 @@
 mod account;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, RedisError, Script, Value};
+use ::redis::{AsyncConnectionConfig, Client, RedisError, Script, TlsCertificates, Value};
 use arc_swap::ArcSwapOption;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,20 @@ const AWAY: MonoNs = 250_000_000;
 /// Holders that are told of at once.
 const BATCH: usize = 64;
 
+/// Where Redis is.
+pub struct Place<'a> {
+    /// Its URL, with its password.
+    pub url: &'a str,
+    /// The authorities that may have signed its certificate (PEM), in place of the public ones.
+    pub authorities: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place").finish_non_exhaustive()
+    }
+}
+
 /// The limits in Redis.
 pub struct RedisPool {
     client: Client,
@@ -51,6 +65,8 @@ pub struct RedisPool {
     alive: Script,
     link: ArcSwapOption<MultiplexedConnection>,
     away_until: AtomicU64,
+    /// That it cannot be reached was told.
+    is_unreachable: AtomicBool,
     accounts: Mutex<Accounts>,
     /// As the database knows them, and as Redis does: who does not share a database shares Redis.
     replicas: [ArcSwapOption<Replicas>; 2],
@@ -66,9 +82,18 @@ impl RedisPool {
     /// A pool that is not connected yet; `replica` is this process's own name.
     ///
     /// # Errors
-    /// When the URL is none of Redis; its text is not repeated.
-    pub fn new(url: &str, timeout: Duration, clock: Clock, replica: String) -> Result<Self, String> {
+    /// When the URL is none of Redis (its text is not repeated), or the authorities' certificates are none.
+    pub fn new(place: Place<'_>, timeout: Duration, clock: Clock, replica: String) -> Result<Self, String> {
+        let Place { url, authorities } = place;
         let client = Client::open(url).map_err(|_| "redis.url is no URL of a Redis server".to_owned())?;
+        let client = match authorities {
+            None => client,
+            Some(_) if !url.starts_with("rediss://") => {
+                return Err("redis.ca_file is of no use: redis.url must begin with rediss://".to_owned());
+            }
+            Some(pem) => Client::build_with_tls(url, TlsCertificates { client_tls: None, root_cert: Some(pem) })
+                .map_err(|_| "redis.ca_file holds no certificates in the PEM form".to_owned())?,
+        };
         Ok(Self {
             client,
             timeout,
@@ -78,6 +103,7 @@ impl RedisPool {
             alive: Script::new(ALIVE),
             link: ArcSwapOption::empty(),
             away_until: AtomicU64::new(0),
+            is_unreachable: AtomicBool::new(false),
             accounts: Mutex::default(),
             replicas: [ArcSwapOption::empty(), ArcSwapOption::empty()],
         })
@@ -135,10 +161,20 @@ impl RedisPool {
             Ok(Ok(connection)) => {
                 self.link.store(Some(Arc::new(connection)));
                 self.away_until.store(0, Ordering::Release);
+                self.is_unreachable.store(false, Ordering::Relaxed);
                 tracing::info!("limits are shared in Redis");
             }
-            Ok(Err(error)) => tracing::debug!(%error, "Redis is not reachable: {error}"),
-            Err(_) => tracing::debug!("Redis is not reachable: no connection in time"),
+            Ok(Err(error)) => self.unreachable(&error.to_string()),
+            Err(_) => self.unreachable("no connection in time"),
+        }
+    }
+
+    /// Once for each outage, not for each try.
+    fn unreachable(&self, why: &str) {
+        if self.is_unreachable.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%why, "Redis is not reachable: {why}");
+        } else {
+            tracing::warn!(%why, "Redis is not reachable, limits are not shared: {why}");
         }
     }
 

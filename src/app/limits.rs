@@ -1,5 +1,6 @@
 //! The limits of the configuration at work, and what replicas share of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
@@ -13,7 +14,7 @@ use crate::gate::limit::pool::OnAway;
 use crate::gate::limit::{Declared, Limiters, Pool, Rules};
 use crate::jobs::shares::{Parts, ReplicaWatch, ShareKeeper};
 use crate::lifecycle::Lifecycle;
-use crate::redis::RedisPool;
+use crate::redis::{Place, RedisPool};
 use crate::state::Gateway;
 use crate::store::{Db, Engine};
 
@@ -39,7 +40,7 @@ pub(super) enum Keeper {
 /// own name.
 ///
 /// # Errors
-/// When `redis.url` is none.
+/// When `redis.url` is none, or `redis.ca_file` cannot be read.
 pub(super) fn limiters(
     config: &Config,
     clock: &Clock,
@@ -53,7 +54,9 @@ pub(super) fn limiters(
     });
     Ok(match (sharing, &config.redis) {
         (LimitSharing::Redis, Some(redis)) => {
-            let pool = RedisPool::new(redis.url.expose_secret(), redis.timeout, clock.clone(), replica.to_owned());
+            let authorities = redis.ca_file.as_deref().map(authorities).transpose().map_err(StartError::Config)?;
+            let place = Place { url: redis.url.expose_secret(), authorities };
+            let pool = RedisPool::new(place, redis.timeout, clock.clone(), replica.to_owned());
             let pool = Arc::new(pool.map_err(StartError::Config)?);
             let on_away = match redis.on_failure {
                 OnFailure::LocalShares => OnAway::LocalShares,
@@ -70,6 +73,10 @@ pub(super) fn limiters(
         // Redis without its URL: the configuration is checked for that.
         (LimitSharing::None | LimitSharing::Redis, _) => (Arc::new(limiters), Keeper::None),
     })
+}
+
+fn authorities(file: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(file).map_err(|error| format!("redis.ca_file: cannot read {}: {error}", file.display()))
 }
 
 /// Starts the jobs that keep what is shared.

@@ -1,5 +1,6 @@
 //! `limit_sharing` and `redis`: with whom limits are shared, and where.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -32,6 +33,9 @@ impl Choice for LimitSharing {
 pub struct Redis {
     /// `redis://` or `rediss://` (TLS), then `USER:PASSWORD@HOST:PORT/NUMBER`.
     pub url: Secret,
+    /// The certificates of the authorities that may have signed the server's (PEM), in place of the public ones.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// How long a request waits for it at most.
     #[serde(default = "default_timeout", serialize_with = "serialize_duration")]
     #[schemars(with = "DurationText")]
@@ -71,8 +75,9 @@ impl Redis {
                 if fits { Ok(()) } else { Err("expected `redis://HOST:PORT` or `rediss://USER:PASSWORD@HOST:PORT`") }
             })
         });
+        let ca_file = section.take("ca_file", Field::path);
         let timeout = section.take("timeout", Field::duration).unwrap_or_else(default_timeout);
         let on_failure = section.take("on_failure", Field::choice).unwrap_or_default();
-        Some(Self { url: url?, timeout, on_failure })
+        Some(Self { url: url?, ca_file, timeout, on_failure })
     }
 }

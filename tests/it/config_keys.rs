@@ -271,6 +271,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("limit_sharing", "three_replicas_share_six_hundred_a_minute_in_redis"),
     ("redis.url", "three_replicas_share_six_hundred_a_minute_in_redis"),
     ("redis.timeout", "while_redis_is_slow_nobody_waits_longer_than_may_be"),
+    ("redis.ca_file", "redis_is_reached_by_tls_whose_authority_is_named"),
     ("redis.on_failure", "while_redis_is_slow_nobody_waits_longer_than_may_be"),
 ];
 

@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
+use crate::door::tls::certificates;
 use crate::support::proxy::Proxy;
 use crate::support::redis::Redis;
 
@@ -133,6 +134,27 @@ async fn three_replicas_share_six_hundred_a_minute_in_redis() {
     let reply = ask(&gateways[2], KEY).await;
     assert_eq!(number(&reply, "x-ratelimit-limit-requests"), 600);
     assert!(number(&reply, "x-ratelimit-remaining-requests") < 20, "what is left of all, not of this replica's");
+}
+
+#[tokio::test]
+async fn redis_is_reached_by_tls_whose_authority_is_named() {
+    let Some(certificates) = certificates() else { return };
+    let upstream = Upstream::scripted(vec![answer(1, 1)]).await;
+    let redis = Redis::with_tls(certificates.path());
+    let clock = Clock::system();
+    let databases: Vec<Database> = (0..3).map(|_| Database::sqlite()).collect();
+    let mut gateways = Vec::new();
+    for (db, authority) in databases.iter().zip(["one", "one", "two"]) {
+        let file = certificates.path().join(format!("{authority}-ca.pem"));
+        let sharing = in_redis(&redis, &format!("timeout: 5s, ca_file: {}", file.display()));
+        gateways.push(replica(&upstream, &db.url, "rpm: 1", &sharing, &clock).await);
+    }
+    for gateway in &gateways[..2] {
+        eventually("a connection", async || (sharing(gateway).await["available"] == true).then_some(())).await;
+    }
+    let statuses = [ask(&gateways[0], KEY).await.status, ask(&gateways[1], KEY).await.status];
+    assert_eq!(statuses, [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS]);
+    assert_eq!(sharing(&gateways[2]).await["available"], false, "whose certificate nobody vouches for");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::BufRead as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use weir::clock::Clock;
@@ -9,15 +10,24 @@ use weir::clock::Clock;
 /// A server. Dropped, it ends.
 pub(crate) struct Redis {
     port: u16,
+    /// The folder of its certificate `one.pem`, if it speaks TLS.
+    tls: Option<PathBuf>,
     keeper: Option<Child>,
 }
 
 /// Starts the server, says so, waits for the end of its input, and clears away.
 const KEEPER: &str = r#"
 port=$1
+certificates=$2
 folder=$(mktemp -d)
+if [ -n "$certificates" ]; then
+  set -- --port 0 --tls-port "$port" --tls-cert-file "$certificates/one.pem" --tls-key-file "$certificates/one-key.pem" \
+    --tls-ca-cert-file "$certificates/one-ca.pem" --tls-auth-clients no
+else
+  set -- --port "$port"
+fi
 trap '' INT TERM HUP
-redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$folder" --daemonize no >/dev/null 2>&1 &
+redis-server "$@" --bind 127.0.0.1 --save '' --appendonly no --dir "$folder" --daemonize no >/dev/null 2>&1 &
 server=$!
 echo started
 exec 1>&-
@@ -32,10 +42,19 @@ impl Redis {
     /// # Panics
     /// When no Redis server is installed, or it does not start.
     pub(crate) fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// One that speaks TLS, for `localhost`, with the certificate `one` of this folder.
+    pub(crate) fn with_tls(folder: &Path) -> Self {
+        Self::with(Some(folder.to_owned()))
+    }
+
+    fn with(tls: Option<PathBuf>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         drop(listener);
-        let mut redis = Self { port, keeper: None };
+        let mut redis = Self { port, tls, keeper: None };
         redis.again();
         redis
     }
@@ -44,6 +63,7 @@ impl Redis {
     pub(crate) fn again(&mut self) {
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "weir-test-redis", &self.port.to_string()])
+            .arg(self.tls.as_deref().unwrap_or(Path::new("")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -69,7 +89,10 @@ impl Redis {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        match self.tls {
+            None => format!("redis://127.0.0.1:{}", self.port),
+            Some(_) => format!("rediss://localhost:{}", self.port),
+        }
     }
 
     /// Does something there.
