@@ -391,9 +391,11 @@ async fn stored_rows_hold_no_secret() {
     let mut gathered = Gathered::default();
     chats(&gateway, DECLARED, &["up/status-401", "up/status-403", "up/m"], &mut gathered).await;
     let admin = [("x-api-key", ADMIN)];
-    let rows = gateway.request(Method::GET, "/admin/v1/usage", &admin, "").await;
-    let count = rows.json()["data"].as_array().map_or(0, Vec::len);
-    assert_eq!(count, 6, "{}", rows.text());
+    let rows = eventually("all rows being there", async || {
+        let rows = gateway.request(Method::GET, "/admin/v1/usage", &admin, "").await;
+        (rows.json()["data"].as_array().map_or(0, Vec::len) == 6).then_some(rows)
+    })
+    .await;
     assert_eq!(rows.json()["data"][0]["key_id"], Value::from("config:own"));
     gathered.reply("the rows", &rows);
     clean(&[UPSTREAM, SECOND, HEADER, DECLARED, ADMIN, PASSWORD], &gathered.0);

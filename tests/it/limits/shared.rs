@@ -330,11 +330,16 @@ async fn while_the_database_is_gone_each_replica_has_its_part() {
     let (passed, _) = admitted(&gateways).await;
     // A third of what was left as the first knew it, and of all as the others did.
     assert!((500..=900).contains(&passed), "{passed}");
+    let reopened = clock.mono_ns();
     proxy.open().await;
     eventually("the database being told", async || {
         clock.advance(Duration::from_secs(1));
         (sharing(&gateways[1]).await["available"] == true).then_some(())
     })
     .await;
-    assert_eq!(ask(&gateways[1], KEY).await.status, StatusCode::TOO_MANY_REQUESTS, "what was used counts");
+    let (more, _) = admitted(&gateways).await;
+    // A quarter of a request comes back in a second; and what nobody used may still be.
+    let back = usize::try_from((clock.mono_ns() - reopened) / 4_000_000_000).unwrap();
+    let left = 900_usize.saturating_sub(300 + passed) + back;
+    assert!(more <= left + 3, "what was used counts: 300, {passed}, {more}; {back} came back");
 }
