@@ -13,5 +13,6 @@ pub mod reports;
 pub mod shadow_log;
 pub mod shadows;
 pub mod shares;
+mod trouble;
 pub mod upstream_watch;
 pub mod usage_writer;

@@ -289,13 +289,15 @@ impl Job {
     /// What the target's bodies get beside what the caller said. Providers that keep answers, or would if they were
     /// told to, are told not to keep a copy's.
     pub(super) fn members<'t>(&self, target: &'t Target, dialect: Dialect) -> std::borrow::Cow<'t, [(String, String)]> {
+        if !self.is_copy {
+            return target.body.as_slice().into();
+        }
         let keeps = match dialect {
             Dialect::OpenAiResponses => true,
             Dialect::OpenAiChat => self.peek.has_member(&self.body, STORE),
             Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere | Dialect::Ollama => false,
         };
-        let refused = target.provider.unsupported.iter().any(|field| field == STORE);
-        if !self.is_copy || !keeps || refused {
+        if !keeps || target.provider.unsupported.iter().any(|field| field == STORE) {
             return target.body.as_slice().into();
         }
         let mut members = target.body.clone();

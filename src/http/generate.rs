@@ -70,7 +70,7 @@ pub async fn serve(gateway: &Gateway, flight: &Arc<Flight>, request: Request, as
         reply.headers.insert(explain::HEADER, explanation);
     }
     let caller = flight.draft().caller.clone();
-    if let Some(caller) = caller.filter(|_| reply.native && stores(operation, &job.peek, &job.body)) {
+    if let Some(caller) = caller.filter(|_| reply.native && job.stores) {
         Box::pin(own_stored(gateway, &caller, flight, operation, stored_id(&reply))).await?;
     }
     let response = respond(reply);
@@ -239,9 +239,10 @@ async fn check_objects(gateway: &Gateway, caller: Option<&Caller>, body: &[u8]) 
 
 /// Whether the provider keeps the answer: chat when it is told to, Responses unless told not to.
 fn stores(operation: Operation, peek: &Peek, body: &[u8]) -> bool {
+    let is_told_not_to = || peek.is_false(body, "store");
     match operation {
-        Operation::Chat => peek.has_member(body, "store"),
-        Operation::Responses => !peek.is_false(body, "store"),
+        Operation::Chat => peek.has_member(body, "store") && !is_told_not_to(),
+        Operation::Responses => !is_told_not_to(),
         _ => false,
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use crate::state::{Gateway, key_data};
 use crate::store::keys::{changed_since, current_rev};
 use crate::store::{Db, StoreError};
@@ -20,7 +21,7 @@ const BATCH: u32 = 500;
 pub struct KeyWatch {
     gateway: Arc<Gateway>,
     seen: Option<i64>,
-    failing: bool,
+    trouble: Trouble,
 }
 
 impl KeyWatch {
@@ -30,7 +31,7 @@ impl KeyWatch {
     /// A watcher that has seen nothing.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, seen: None, failing: false }
+        Self { gateway, seen: None, trouble: Trouble::default() }
     }
 
     /// Runs until it is stopped.
@@ -46,18 +47,13 @@ impl KeyWatch {
     }
 
     async fn round(&mut self) {
-        match self.follow().await {
-            Ok(()) if self.failing => {
-                self.failing = false;
-                tracing::info!(job = Self::NAME, "key changes are followed again");
-            }
-            Ok(()) => {}
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(job = Self::NAME, %error, "key changes cannot be followed, cached keys go on working: {error}");
-            }
-            Err(_) => {}
-        }
+        let outcome = self.follow().await;
+        self.trouble.note(
+            Self::NAME,
+            &outcome,
+            "key changes are followed again",
+            "key changes cannot be followed, cached keys go on working",
+        );
     }
 
     /// Takes over what changed since the last round.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use crate::alerts::Receivers;
 use crate::clock::UnixMs;
 use crate::state::Shared;
@@ -30,7 +31,7 @@ pub struct OutboxKeeper {
     /// Who was remembered, and when.
     remembered: Option<(Arc<Receivers>, UnixMs)>,
     cleared_at: UnixMs,
-    failing: bool,
+    trouble: Trouble,
 }
 
 impl OutboxKeeper {
@@ -42,7 +43,7 @@ impl OutboxKeeper {
     pub fn new(gateway: Shared) -> (Self, watch::Receiver<i64>) {
         let (head, follow) = watch::channel(0);
         let cleared_at = gateway.clock().unix_ms();
-        (Self { gateway, head, remembered: None, cleared_at, failing: false }, follow)
+        (Self { gateway, head, remembered: None, cleared_at, trouble: Trouble::default() }, follow)
     }
 
     /// Runs until it is stopped.
@@ -62,18 +63,8 @@ impl OutboxKeeper {
         if !self.gateway.readiness.database_was_up() {
             return;
         }
-        match self.keep().await {
-            Ok(()) if self.failing => {
-                self.failing = false;
-                tracing::info!(job = Self::NAME, "events are sent on again");
-            }
-            Ok(()) => {}
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(job = Self::NAME, %error, "events wait in the outbox: {error}");
-            }
-            Err(_) => {}
-        }
+        let outcome = self.keep().await;
+        self.trouble.note(Self::NAME, &outcome, "events are sent on again", "events wait in the outbox");
     }
 
     async fn keep(&mut self) -> Result<(), StoreError> {

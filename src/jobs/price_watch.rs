@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use crate::state::Gateway;
 
 /// How often the revision is asked for.
@@ -15,7 +16,7 @@ pub const INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct PriceWatch {
     gateway: Arc<Gateway>,
-    failing: bool,
+    trouble: Trouble,
 }
 
 impl PriceWatch {
@@ -25,7 +26,7 @@ impl PriceWatch {
     /// A watcher of this gateway's database.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, failing: false }
+        Self { gateway, trouble: Trouble::default() }
     }
 
     /// Runs until it is stopped.
@@ -41,17 +42,12 @@ impl PriceWatch {
     }
 
     async fn round(&mut self) {
-        match self.gateway.follow_prices().await {
-            Ok(()) if self.failing => {
-                self.failing = false;
-                tracing::info!(job = Self::NAME, "price changes are followed again");
-            }
-            Ok(()) => {}
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(job = Self::NAME, %error, "price changes cannot be followed, known prices stay in force: {error}");
-            }
-            Err(_) => {}
-        }
+        let outcome = self.gateway.follow_prices().await;
+        self.trouble.note(
+            Self::NAME,
+            &outcome,
+            "price changes are followed again",
+            "price changes cannot be followed, known prices stay in force",
+        );
     }
 }

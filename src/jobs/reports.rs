@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use crate::config::Report;
 use crate::reports::schedule::{due, make};
 use crate::state::Gateway;
@@ -21,7 +22,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Reports {
     gateway: Arc<Gateway>,
-    failing: bool,
+    trouble: Trouble,
 }
 
 impl Reports {
@@ -31,7 +32,7 @@ impl Reports {
     /// A job that has made nothing.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, failing: false }
+        Self { gateway, trouble: Trouble::default() }
     }
 
     /// Runs until it is stopped.
@@ -51,18 +52,8 @@ impl Reports {
     }
 
     async fn round(&mut self) {
-        match self.make_all().await {
-            Ok(_) if self.failing => {
-                self.failing = false;
-                tracing::info!(job = Self::NAME, "reports are made again");
-            }
-            Ok(_) => {}
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(job = Self::NAME, %error, "reports cannot be made, and will be later: {error}");
-            }
-            Err(_) => {}
-        }
+        let outcome = self.make_all().await;
+        self.trouble.note(Self::NAME, &outcome, "reports are made again", "reports cannot be made, and will be later");
     }
 
     /// Makes every report that is due; answers how many this replica made. One that cannot be made keeps

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::trouble::Trouble;
 use crate::clock::{MonoNs, UnixMs};
 use crate::events::{self, Event, UpstreamKey};
 use crate::snapshot::breaker::State;
@@ -40,7 +41,7 @@ pub struct UpstreamWatch {
     /// What is down as far as was told, and since when: from the moment it is here on, what serves counts.
     watched: HashMap<Subject, Standing>,
     pruned_at: Option<UnixMs>,
-    failing: bool,
+    trouble: Trouble,
 }
 
 /// What a mark says.
@@ -67,7 +68,7 @@ impl UpstreamWatch {
     /// A job that has seen nothing.
     #[must_use]
     pub fn new(gateway: Shared) -> Self {
-        Self { gateway, watched: HashMap::new(), pruned_at: None, failing: false }
+        Self { gateway, watched: HashMap::new(), pruned_at: None, trouble: Trouble::default() }
     }
 
     /// Runs until it is stopped.
@@ -87,18 +88,13 @@ impl UpstreamWatch {
         if !self.gateway.readiness.database_was_up() {
             return;
         }
-        match self.look().await {
-            Ok(()) if self.failing => {
-                self.failing = false;
-                tracing::info!(job = Self::NAME, "events of upstream keys and targets are written again");
-            }
-            Ok(()) => {}
-            Err(error) if !self.failing => {
-                self.failing = true;
-                tracing::error!(job = Self::NAME, %error, "events of upstream keys and targets wait: {error}");
-            }
-            Err(_) => {}
-        }
+        let outcome = self.look().await;
+        self.trouble.note(
+            Self::NAME,
+            &outcome,
+            "events of upstream keys and targets are written again",
+            "events of upstream keys and targets wait",
+        );
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {

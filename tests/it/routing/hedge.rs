@@ -252,3 +252,16 @@ async fn a_request_that_is_wrong_is_not_saved_by_its_hedge() {
     let row = bench.gateway.only_row().await;
     assert_eq!(row["attempts"].as_array().unwrap().len(), 2, "{row}");
 }
+
+#[tokio::test]
+async fn an_answer_that_the_provider_stores_is_asked_for_once() {
+    let (first, second) = (ok().await, ok().await);
+    let bench = Bench::new(hedged(&[&first.url(), &second.url()], "")).await;
+    for (store, is_hedged) in [(json!(true), false), (json!(false), true), (Value::Null, true)] {
+        let mut asked = body();
+        if !store.is_null() {
+            asked["store"] = store.clone();
+        }
+        assert_eq!(bench.explain(asked).await["hedge"].is_object(), is_hedged, "store: {store}");
+    }
+}
