@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alerts::Receivers;
 use crate::clock::{Clock, Entropy};
-use crate::config::{Config, ConfigSource, Durability, Key, Policy, Pool, Server};
+use crate::config::{Config, ConfigSource, Durability, Key, Policy, Pool, Server, Unanswered};
 use crate::demo::Demo;
 use crate::dispatch::retries::Budget as Retries;
 use crate::dispatch::shadow::{self, Shadows};
@@ -378,6 +378,7 @@ fn policy(config: &Config) -> afford::Policy {
     afford::Policy {
         allow_unpriced: config.budget_policy.unpriced == Policy::Allow,
         allow_unknown: config.budget_policy.unknown == Policy::Allow,
+        unanswered_costs: config.routing.unanswered == Unanswered::Prompt,
     }
 }
 

@@ -61,7 +61,7 @@ pub use prices::{Components, OffPeak, PRICE_COMPONENTS, PRICE_TIERS, PriceHistor
 pub use providers::{AuthOverride, Check, Faults, Health, Http2, Pool, Provider, Providers, Queue, Timeouts};
 pub use reference::reference;
 pub use reports::{Dimension, Every, Receipts, Report, TimeOfDay};
-pub use routing::Routing;
+pub use routing::{Routing, Unanswered};
 pub use schema::schema;
 pub use secret::{DatabaseUrl, MASK, Secret};
 pub use server::{Network, Server, Tls};

@@ -25,6 +25,7 @@ pub mod shadow;
 pub mod stream;
 pub mod translation;
 pub mod whole;
+mod withheld;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -172,6 +173,8 @@ pub enum Next {
     Stop,
     /// Another target, but this one would fail again.
     OtherTarget,
+    /// Another target: this one had the request and was waited for in vain. Nobody knows what it did with it.
+    Unanswered,
     /// This target again, or another.
     Again,
     /// The same without a pause: nothing was sent.
@@ -267,7 +270,7 @@ impl Dispatcher {
             let again = match failed.next {
                 Next::Again => tried + 1 < step.retries.attempts,
                 Next::AtOnce => !others && (unsent || tried + 1 < step.retries.attempts),
-                Next::Stop | Next::OtherTarget => false,
+                Next::Stop | Next::OtherTarget | Next::Unanswered => false,
             };
             if !again || !self.retries.spend() {
                 return Err(failed);

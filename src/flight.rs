@@ -129,6 +129,8 @@ pub struct Draft {
     pub usage: Option<Usage>,
     /// What tries that came to nothing have cost; of a try under way, until it is the answer.
     pub sunk: Option<Box<Sunk>>,
+    /// The try under way is one of several calls, whose parts are in `sunk` as they come.
+    pub in_parts: bool,
     /// What to count if no usage was reported.
     pub count: Option<CountJob>,
     /// The prompt, where it is for a model: what is counted if the client leaves while an upstream works.
@@ -359,8 +361,7 @@ impl Flight {
         self.attempt(&target.provider, &target.model, "cancelled", started);
         let mut draft = self.draft();
         // The upstream had it, and bills it: the prompt for certain, and what was made of it nobody has seen.
-        // The parts of a batch are in `sunk` as they come.
-        let unseen = draft.usage.is_none() && draft.count.is_none() && draft.sunk.is_none();
+        let unseen = draft.usage.is_none() && draft.count.is_none() && !draft.in_parts;
         if let Some(prompt) = draft.prompt.clone().filter(|_| unseen) {
             let tokenizer = target.info.as_ref().and_then(|info| info.tokenizer.clone());
             draft.count = Some(CountJob { prompt, tokenizer, ..CountJob::default() });

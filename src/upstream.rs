@@ -55,6 +55,8 @@ pub enum SendError {
     Unprocessed,
     /// No headers within the time for the first byte.
     FirstByteTimeout(Duration),
+    /// The same, made up here: the upstream has not heard of the call.
+    Withheld(Duration),
     /// The connection broke after the request was (partly) sent.
     Broken(String),
     /// The client's own body broke off.
@@ -68,7 +70,7 @@ impl fmt::Display for SendError {
         match self {
             Self::Connect(why) => write!(f, "cannot connect: {why}"),
             Self::Unprocessed => f.write_str("the connection was closed before the call was looked at"),
-            Self::FirstByteTimeout(after) => write!(f, "no answer within {after:?}"),
+            Self::FirstByteTimeout(after) | Self::Withheld(after) => write!(f, "no answer within {after:?}"),
             Self::Broken(why) => write!(f, "the connection broke before an answer: {why}"),
             Self::ClientBody(why) => write!(f, "the request body broke off: {why}"),
             Self::Credentials(why) => write!(f, "the gateway has no credentials to send: {why}"),

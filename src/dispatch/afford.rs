@@ -24,6 +24,8 @@ pub struct Policy {
     pub allow_unpriced: bool,
     /// Requests go on while the budgets could not be read from the database yet.
     pub allow_unknown: bool,
+    /// A try that was waited for in vain costs its prompt.
+    pub unanswered_costs: bool,
 }
 
 impl Dispatcher {

@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use weir_wire::hub::Dialect;
 use weir_wire::rules::UsageRules;
 use weir_wire::tap::Flavor;
+use weir_wire::usage::Usage;
 
 use super::embed::Batch;
 use super::exchange::Question;
@@ -17,7 +18,7 @@ use super::outcome::{self, Blame, Stake};
 use super::prepare::{Prepared, prepare};
 use super::rerank::Ranking;
 use super::translation::Translation;
-use super::{Dispatcher, Failed, Job, Next, Reply, afford, classify, queued, stream, whole};
+use super::{Dispatcher, Failed, Job, Next, Reply, afford, classify, queued, stream, whole, withheld};
 use crate::clock::MonoNs;
 use crate::error::ApiError;
 use crate::flight::Flight;
@@ -281,6 +282,8 @@ pub struct Trip {
     pub translation: Option<Box<Translation>>,
     /// The prompt, in case it must be counted; shares the request body's memory.
     pub prompt: Bytes,
+    /// Whether somebody else is asked if a filter withholds the answer.
+    pub withheld_goes_on: bool,
 }
 
 impl Trip {
@@ -376,6 +379,7 @@ impl Dispatcher {
             usage,
             translation,
             prompt: job.prompt(),
+            withheld_goes_on: withheld::goes_on(job, step),
         };
         let outcome = match self.send(&*sender, call, &trip, job.fault.as_ref()).await {
             Err(error) => Err(classify::send_error(provider, &error)),
@@ -384,8 +388,19 @@ impl Dispatcher {
         if let Err(failed) = &outcome {
             stake.failed(failed, job.flight.metrics(), job.flight.now());
             job.flight.attempt(provider, &target.model, failed.error.code(), started);
+            self.unanswered(job, target, failed, job.prompt_tokens);
         }
         outcome
+    }
+
+    /// Counts a prompt that a target had and was waited for in vain: it may bill it.
+    pub(super) fn unanswered(&self, job: &Job, target: &Target, failed: &Failed, prompt_tokens: u64) {
+        if failed.next == Next::Unanswered && self.policy.load().unanswered_costs {
+            let usage = Usage { input: prompt_tokens, ..Usage::default() };
+            job.flight.sink(target.price.as_deref(), &usage, true);
+            let name = &target.name;
+            job.flight.warn(format!("{name} had the request and was waited for in vain: its prompt is counted"));
+        }
     }
 
     /// One call beside the conversation itself (a count): the body of a good answer, whole.
@@ -470,6 +485,7 @@ pub(super) fn trying(flight: &Flight, target: &Arc<Target>, started: MonoNs) {
         draft.model_label = Some(Arc::clone(&target.label));
     }
     draft.price.clone_from(&target.price);
+    draft.in_parts = false;
 }
 
 pub(super) fn internal(message: String) -> Failed {

@@ -32,9 +32,11 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
         SendError::Broken(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again, blame: Blame::Target }
         }
-        SendError::FirstByteTimeout(waited) => {
+        SendError::FirstByteTimeout(waited) | SendError::Withheld(waited) => {
             let blame = of_timeout(*waited, provider.timeouts.first_byte.min(provider.timeouts.total));
-            Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
+            let sent = matches!(error, SendError::FirstByteTimeout(_));
+            let next = if sent { Next::Unanswered } else { Next::OtherTarget };
+            Failed { error: ApiError::upstream_timeout(message), next, blame }
         }
         SendError::ClientBody(fault) => Failed { error: client_body(fault), next: Next::Stop, blame: Blame::Nobody },
         SendError::Credentials(_) => no_credentials(provider, message),

@@ -48,6 +48,7 @@ impl Dispatcher {
         let started = job.flight.now();
         self.afford(&job.flight, target, || afford::bound(job, target)).await?;
         begin(&job.flight, target, started).await?;
+        job.flight.draft().in_parts = true;
         let sunk = job.flight.draft().sunk.clone();
         let outcome = match self.embedded(job, step, &batch).await {
             Ok((whole, headers)) => {
@@ -113,7 +114,9 @@ impl Dispatcher {
             body: asked.body.iter().cloned().collect(),
             foreign: batch.foreign,
         };
-        let Said { mut trip, headers, body } = self.ask(job, target, lease, question).await?;
+        let said = self.ask(job, target, lease, question).await;
+        let said = said.inspect_err(|failed| self.unanswered(job, target, failed, asked.tokens));
+        let Said { mut trip, headers, body } = said?;
         let rules = exchange::rules(&target.provider, Operation::Embeddings);
         let read = embed::decode_answer(&body, batch.api, rules);
         let mut answer = read.map_err(|error| exchange::unusable(&target.provider, &error))?;

@@ -73,6 +73,7 @@ impl Dispatcher {
             usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: job.prompt(),
+            withheld_goes_on: false,
         };
         let stake = trip.lease.stake(target);
         let sent = self.send(&*sender, call, &trip, job.fault.as_ref()).await;

@@ -137,6 +137,26 @@ impl Flow {
         }
     }
 
+    /// Whether what came, of which `ready` is the client's part, is the end of an answer that a filter withheld.
+    pub(super) fn withheld(&self, trip: &Trip, ready: &VecDeque<Bytes>) -> bool {
+        match self {
+            Self::Pass(_) => {
+                let (mut decoder, mut events) =
+                    (Decoder::new(trip.dialect, Arc::clone(&trip.usage), MAX_EVENT), Vec::new());
+                ready.iter().for_each(|frame| decoder.push(frame.clone(), &mut events));
+                if self.complete() {
+                    decoder.end(&mut events);
+                }
+                let mut facts = Facts::default();
+                for event in &events {
+                    facts.event(event);
+                }
+                facts.withheld()
+            }
+            Self::Translate(translate) => translate.facts.withheld(),
+        }
+    }
+
     /// Whether the upstream has finished.
     pub(super) fn complete(&self) -> bool {
         match self {

@@ -115,6 +115,7 @@ impl Dispatcher {
             usage: Arc::clone(&provider.usage),
             translation: None,
             prompt: forward.prompt,
+            withheld_goes_on: false,
         };
         let outcome = match self.send(&*sender, call, &trip, forward.fault.as_ref()).await {
             Err(error) => Err(classify::send_error(&provider, &error)),

@@ -21,7 +21,7 @@ use weir_wire::tap::Flavor;
 use super::attempt::{Trip, invalid_answer};
 use super::flow::Flow;
 use super::outcome::of_timeout;
-use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, whole};
+use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, whole, withheld};
 use crate::error::ApiError;
 use crate::flight::Settling;
 use crate::record::Status;
@@ -53,6 +53,9 @@ pub(super) async fn begin(dispatcher: &Dispatcher, trip: Trip, answer: Answer) -
         Err(_) if body.shows_life() => {}
         Err(_) => return Err(body.abandon(Opening::Stalled(left))),
         Ok(Err(opening)) => return Err(body.abandon(opening)),
+        Ok(Ok(())) if body.trip.withheld_goes_on && body.flow.withheld(&body.trip, &body.ready) => {
+            return Err(body.withheld().await);
+        }
         Ok(Ok(())) => {}
     }
     body.trip.arrived();
@@ -93,6 +96,8 @@ pub struct StreamBody {
     flow: Flow,
     ready: VecDeque<Bytes>,
     ended: bool,
+    /// The upstream's end was seen already, and is a good one.
+    exhausted: bool,
     idle: Duration,
     last_chunk: Instant,
     total_deadline: Instant,
@@ -126,6 +131,7 @@ impl StreamBody {
             flow,
             ready: VecDeque::new(),
             ended: false,
+            exhausted: false,
             idle: provider.timeouts.between_chunks,
             last_chunk: now,
             total_deadline: now,
@@ -168,6 +174,12 @@ impl StreamBody {
         let mut preface = 0;
         loop {
             let chunk = match self.upstream.chunk().await {
+                // Of a dialect that ends with its connection: all that it says may be why it says nothing.
+                None if self.flow.complete() => {
+                    self.flow.finish(&self.trip, &mut self.ready);
+                    self.exhausted = true;
+                    return Ok(());
+                }
                 None => return Err(Opening::Ended),
                 Some(Err(e)) => return Err(Opening::Broken(e.to_string())),
                 Some(Ok(chunk)) => chunk,
@@ -194,11 +206,27 @@ impl StreamBody {
             Opening::Stalled(after) => {
                 let message = format!("provider {}: no event within {after:?}", provider.id);
                 let blame = of_timeout(after, provider.timeouts.first_byte);
-                Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
+                Failed { error: ApiError::upstream_timeout(message), next: Next::Unanswered, blame }
             }
             Opening::Ended => invalid_answer(provider, "the stream ended before its first event"),
             Opening::Broken(why) => invalid_answer(provider, &why),
         }
+    }
+
+    /// Gives the stream up because a filter left nothing to say in it. What it used may follow.
+    async fn withheld(mut self) -> Failed {
+        let rest = async {
+            while !self.exhausted
+                && let Some(Ok(chunk)) = self.upstream.chunk().await
+            {
+                self.take_chunk(chunk);
+            }
+        };
+        // Whether it came or not, it is not waited for any longer.
+        let _ = tokio::time::timeout(GRACE, rest).await;
+        self.ended = true;
+        let usage = self.flow.usage();
+        withheld::failed(&mut self.trip, usage)
     }
 
     /// Looks at the events a chunk completes and queues what the client gets. Says what the first
@@ -218,6 +246,10 @@ impl StreamBody {
         }
         if self.reported.is_some() {
             self.end(End::Reported);
+            return Poll::Ready(());
+        }
+        if self.exhausted {
+            self.end(End::Cut);
             return Poll::Ready(());
         }
         match self.upstream.poll_chunk(cx) {

@@ -18,6 +18,7 @@ use weir_wire::usage::Usage;
 
 use super::attempt::{Trip, invalid_answer, is_event_stream};
 use super::outcome::{Blame, of_timeout};
+use super::withheld::{self, is_withheld};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, translation};
 use crate::error::ApiError;
 use crate::flight::{Flight, Settling};
@@ -49,6 +50,9 @@ pub(super) async fn read(dispatcher: &Dispatcher, mut trip: Trip, mut answer: An
     if let Some(told) = read.error.as_ref().filter(|_| trip.flavor != Flavor::Responses) {
         return Err(classify::in_band(provider, told));
     }
+    if trip.withheld_goes_on && is_withheld(trip.dialect, &body, &trip.usage) {
+        return Err(withheld::failed(&mut trip, credible(read.usage)));
+    }
     trip.arrived();
     trip.succeeded();
     trip.record("ok");
@@ -68,12 +72,16 @@ async fn decoded(mut trip: Trip, headers: &HeaderMap, body: Bytes) -> Result<Rep
         Err(AnswerError::Upstream(told)) => return Err(classify::in_band(provider, &told)),
         Err(error @ AnswerError::Decode(_)) => return Err(invalid_answer(provider, &error.to_string())),
     };
+    let told = translation::facts(&read);
+    if trip.withheld_goes_on && told.withheld() {
+        return Err(withheld::failed(&mut trip, credible(told.usage)));
+    }
     trip.arrived();
     trip.succeeded();
     trip.record("ok");
     let native = trip.translation.is_none();
     let mut out = for_client(headers);
-    note(&trip, translation::facts(&read).into(), &body, &mut out);
+    note(&trip, told.into(), &body, &mut out);
     let body = match trip.translation.take() {
         None => trip.model_as.as_deref().and_then(|model| with_model(&body, model)).unwrap_or(body),
         Some(translation) => {
@@ -135,12 +143,12 @@ fn timed_out(trip: &Trip, after: Duration) -> Failed {
     let message = format!("provider {}: no complete answer within {after:?}", trip.target.provider.id);
     let waited = trip.flight.now().saturating_sub(trip.started);
     let blame = of_timeout(Duration::from_nanos(waited), trip.target.provider.timeouts.total);
-    Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame }
+    Failed { error: ApiError::upstream_timeout(message), next: Next::Unanswered, blame }
 }
 
 fn stalled(trip: &Trip, after: Duration) -> Failed {
     let message = format!("provider {}: its answer stalled for {after:?}", trip.target.provider.id);
-    Failed { error: ApiError::upstream_timeout(message), next: Next::OtherTarget, blame: Blame::Target }
+    Failed { error: ApiError::upstream_timeout(message), next: Next::Unanswered, blame: Blame::Target }
 }
 
 fn broken(trip: &Trip, why: &BodyError) -> Failed {

@@ -217,6 +217,7 @@ const SHOWN_BY: &[(&str, &str)] = &[
     ("routing.max_ejected_percent", "not_everything_is_left_alone"),
     ("routing.max_shadows", "a_copy_that_stalls_delays_nobody_and_beyond_the_bound_none_is_made"),
     ("routing.retry_percent", "second_tries_are_a_share_of_all"),
+    ("routing.unanswered", "f06_a_try_that_was_waited_for_in_vain_costs_its_prompt"),
     ("server.body_idle_timeout", "a_body_that_stalls_is_given_up"),
     ("server.body_min_rate", "f39_a_body_that_trickles_is_given_up"),
     ("server.body_limit", "large_requests_are_refused"),

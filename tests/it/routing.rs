@@ -1,6 +1,7 @@
 //! Where requests go: strategies, health, retries, and what is told of it.
 
 mod hedge;
+mod withheld;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

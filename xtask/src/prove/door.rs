@@ -31,7 +31,7 @@ const MAX_RSS: [(&str, u64); 2] = [("http2", 250 << 20), ("http1", 375 << 20)];
 /// Streams that the upstream allows on a connection over HTTP/2.
 const STREAMS: u32 = 100;
 /// What it may hold a minute after they are gone, over what it held before.
-const MAX_REST: u64 = 64 << 20;
+const MAX_REST: u64 = 56 << 20;
 /// Slow clients, half of them within a head and half within a body.
 const SLOW: usize = 500;
 /// How much longer the slowest of a hundred requests may take beside them.

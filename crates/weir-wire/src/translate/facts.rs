@@ -2,7 +2,7 @@
 
 use crate::answer::MAX_LABEL;
 use crate::fault::UpstreamError;
-use crate::hub::{Answer, Delta, Event, Head, Part, PartKind, Spent};
+use crate::hub::{Answer, Delta, Event, Head, Part, PartKind, Spent, Stop, StopReason};
 use crate::tap::Output;
 use crate::text;
 use crate::usage::Usage;
@@ -23,6 +23,12 @@ pub struct Facts {
     /// The error it ended in.
     pub error: Option<UpstreamError>,
     output: Output,
+    /// It says something that is no text.
+    beyond_text: bool,
+    /// A choice ended because of what it, or the prompt, is about.
+    filtered: bool,
+    /// A choice ended for another reason.
+    ended: bool,
 }
 
 impl Facts {
@@ -42,7 +48,11 @@ impl Facts {
                 self.delta(delta);
                 true
             }
-            Event::Logprobs { .. } | Event::Finish { .. } => true,
+            Event::Logprobs { .. } => true,
+            Event::Finish { stop, .. } => {
+                self.stop(stop);
+                true
+            }
             Event::Usage(spent) => {
                 self.spent(spent);
                 false
@@ -61,7 +71,10 @@ impl Facts {
     /// Notes a whole answer.
     pub fn answer(&mut self, answer: &Answer) {
         self.head(&answer.head);
-        answer.choices.iter().flat_map(|choice| &choice.parts).for_each(|part| self.part(part));
+        for choice in &answer.choices {
+            choice.parts.iter().for_each(|part| self.part(part));
+            choice.stop.iter().for_each(|stop| self.stop(stop));
+        }
         if let Some(spent) = &answer.usage {
             self.spent(spent);
         }
@@ -78,6 +91,20 @@ impl Facts {
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
         self.output.bytes()
+    }
+
+    /// Whether a filter ended it before anything was said (`content_filter`, `SAFETY`, `refusal` and nothing else): an
+    /// answer by its form, and no use to anybody.
+    #[must_use]
+    pub fn withheld(&self) -> bool {
+        self.filtered && !self.ended && !self.beyond_text && self.output.bytes() == 0
+    }
+
+    fn stop(&mut self, stop: &Stop) {
+        match stop.reason {
+            StopReason::Filter | StopReason::Refusal => self.filtered = true,
+            _ => self.ended = true,
+        }
     }
 
     fn head(&mut self, head: &Head) {
@@ -99,14 +126,20 @@ impl Facts {
                 self.output.push(&call.name);
                 self.output.push(&call.arguments);
             }
-            _ => {}
+            PartKind::ToolResult(_) => {}
+            PartKind::Image(_)
+            | PartKind::Audio(_)
+            | PartKind::Video(_)
+            | PartKind::Document(_)
+            | PartKind::Opaque(_) => self.beyond_text = true,
         }
     }
 
     fn delta(&mut self, delta: &Delta) {
         match delta {
             Delta::Text(text) | Delta::Arguments(text) | Delta::Transcript(text) => self.output.push(text),
-            Delta::Data(_) | Delta::Citation(_) | Delta::Signature(_) | Delta::Encrypted(_) | Delta::Extra(_) => {}
+            Delta::Data(_) => self.beyond_text = true,
+            Delta::Citation(_) | Delta::Signature(_) | Delta::Encrypted(_) | Delta::Extra(_) => {}
         }
     }
 }
