@@ -47,6 +47,7 @@ use crate::jobs::reconcile::Reconcile;
 use crate::jobs::reports::Reports;
 use crate::jobs::shadow_log::ShadowLog;
 use crate::jobs::shadows::ShadowSender;
+use crate::jobs::stall_watch;
 use crate::jobs::upstream_watch::UpstreamWatch;
 use crate::jobs::usage_writer::told::Teller;
 use crate::jobs::usage_writer::{self, UsageWriter};
@@ -215,6 +216,7 @@ impl App {
         let gateway = Arc::new(gateway(&made, parts, &lifecycle)?);
         let welcome = set_up(&gateway, &lifecycle).await?;
         accounting(&gateway, &lifecycle, demands);
+        lifecycle.job(stall_watch::run(clock.clone(), Arc::clone(&gateway.meter.metrics), lifecycle.jobs_stop.clone()));
         limits::share(&gateway, keeper_of_limits, &lifecycle);
         shadows(&gateway, copies, &lifecycle);
         lifecycle.job(KeyWatch::new(Arc::clone(&gateway)).run(lifecycle.jobs_stop.clone()));

@@ -13,6 +13,7 @@ pub mod reports;
 pub mod shadow_log;
 pub mod shadows;
 pub mod shares;
+pub mod stall_watch;
 mod trouble;
 pub mod upstream_watch;
 pub mod usage_writer;

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub queue_length: IntGaugeVec,
     /// Requests being served.
     pub in_flight: IntGauge,
+    /// How late the runtime came round, in seconds.
+    pub runtime_delay: Histogram,
     /// Rows settled and not yet in the database.
     pub journal_pending: IntGauge,
     /// Records of the journal that could not be read.
@@ -172,6 +174,8 @@ impl Metrics {
         let r = Registry::new();
         #[cfg(target_os = "linux")]
         r.register(Box::new(prometheus::process_collector::ProcessCollector::for_self())).expect("registered once");
+        let delay = HistogramOpts::new("weir_runtime_delay_seconds", "How late a timer was, of four in a second")
+            .buckets(vec![0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0]);
         let queue = Opts::new("weir_queue_length", "Requests that wait for an upstream's limits");
         let breaker = Opts::new("weir_breaker_state", "Circuit breaker of a target: 0 closed, 1 open, 2 half open");
         let alerts =
@@ -234,6 +238,7 @@ impl Metrics {
             ),
             queue_length: register(&r, IntGaugeVec::new(queue, &["provider"]).expect("valid")),
             in_flight: gauge(&r, "weir_in_flight", "Requests being served"),
+            runtime_delay: register(&r, Histogram::with_opts(delay).expect("valid")),
             journal_pending: gauge(&r, "weir_usage_journal_pending", "Usage rows not yet in the database"),
             journal_damaged: gauge(&r, "weir_usage_journal_damaged", "Places in the journal that could not be read"),
             ledger_mismatches: gauge(

@@ -12,7 +12,7 @@ use weir::clock::Clock;
 use weir::upstream::{Answer, Call, Provider, SendError};
 
 use crate::support::binary::Home;
-use crate::support::gateway::{ADMIN, Gateway, Setup, one_provider};
+use crate::support::gateway::{ADMIN, Gateway, Setup, eventually, one_provider};
 use crate::support::upstream::{Script, Upstream};
 
 const ANSWER: &str = r#"{"id":"c","object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
@@ -118,4 +118,19 @@ async fn f82_a_log_that_nobody_reads_holds_nothing_up() {
     }
     gateway.signal("TERM");
     assert_eq!(gateway.end().await, 0, "the end is not held up either");
+}
+
+#[tokio::test]
+async fn f81_threads_that_are_held_are_seen() {
+    let gateway = Setup::new("").start().await;
+    let late = async || {
+        let text = gateway.get("", "/metrics").await.text();
+        let at = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok());
+        (at("weir_runtime_delay_seconds_sum ").unwrap(), at("weir_runtime_delay_seconds_count ").unwrap())
+    };
+    let (before, _) = late().await;
+    // The test's thread is the gateway's: this is the fault, not a wait.
+    std::thread::sleep(Duration::from_millis(600));
+    let after = eventually("a late timer", async || Some(late().await).filter(|(sum, _)| sum - before >= 0.3)).await;
+    assert!(after.1 >= 1.0, "{after:?}");
 }
