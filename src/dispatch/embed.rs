@@ -140,7 +140,7 @@ fn usage(api: Api, told: Option<Spent>, headers: &HeaderMap) -> Option<Spent> {
     match (api, told) {
         (Api::OpenAi, told) => told,
         (_, Some(told)) => Some(Spent { native: None, ..told }),
-        (Api::Bedrock(_), None) => of_header().map(|tokens| Spent { tokens, native: None }),
+        (Api::Bedrock(_), None) => of_header().map(|tokens| Spent { tokens, ..Spent::default() }),
         (_, None) => None,
     }
 }
@@ -158,8 +158,8 @@ fn dialect(api: Api) -> Dialect {
 
 fn reply(job: &Job, target: &Target, batch: &Batch, whole: &Answer, upstream: &HeaderMap) -> Reply {
     let mut headers = exchange::written(upstream);
-    let usage = whole.usage.as_ref().map(|spent| spent.tokens);
-    let read = Noted { model: whole.model.clone(), usage, ..Noted::default() };
+    let (usage, bent) = whole.usage.as_ref().map(|spent| (spent.tokens, spent.bent)).unzip();
+    let read = Noted { model: whole.model.clone(), usage, bent: bent == Some(true), ..Noted::default() };
     whole::noted(&job.flight, target, read, || exchange::count_job(target, &batch.texts()), &mut headers);
     let body = batch.answer(whole, &target.model);
     let body = ReplyBody::Whole(WholeBody::new(body.into(), Arc::clone(&job.flight)));

@@ -191,7 +191,7 @@ impl Flow {
     pub(super) fn bent(&self) -> bool {
         match self {
             Self::Pass(pass) => pass.tap.clamped(),
-            Self::Translate(_) => false,
+            Self::Translate(translate) => translate.facts.bent,
         }
     }
 

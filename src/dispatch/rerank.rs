@@ -100,8 +100,8 @@ fn ranked(target: &Target, request: &Request, said: &Said) -> Result<Answer, Fai
 
 fn reply(job: &Job, target: &Target, request: &Request, said: Said, answer: &Answer) -> Reply {
     let mut headers = exchange::written(&said.headers);
-    let usage = answer.usage.as_ref().map(|spent| spent.tokens);
-    let read = Noted { model: answer.model.clone(), usage, ..Noted::default() };
+    let (usage, bent) = answer.usage.as_ref().map(|spent| (spent.tokens, spent.bent)).unzip();
+    let read = Noted { model: answer.model.clone(), usage, bent: bent == Some(true), ..Noted::default() };
     whole::noted(&job.flight, target, read, || exchange::count_job(target, &texts(request)), &mut headers);
     let id = format!("rerank-{:016x}", job.seed);
     let body = rerank::encode_answer(answer, request, &id, &target.model);

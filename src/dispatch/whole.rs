@@ -115,7 +115,7 @@ impl From<weir_wire::answer::Answer> for Noted {
 impl From<Facts> for Noted {
     fn from(facts: Facts) -> Self {
         let output = Some(facts.output_text().to_owned());
-        Self { model: facts.model, tier: facts.tier, usage: facts.usage, bent: false, output }
+        Self { model: facts.model, tier: facts.tier, usage: facts.usage, bent: facts.bent, output }
     }
 }
 

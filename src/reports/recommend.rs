@@ -36,8 +36,9 @@ const MAX_WORKLOADS: usize = 1_000;
 const MAX_SHOWN: usize = 100;
 
 /// What an answer takes for granted.
-const NOTES: [&str; 6] = [
+const NOTES: [&str; 7] = [
     "the same tokens are assumed at every model: in truth tokenizers differ, and so does how much a model writes and thinks",
+    "a request counts with all that its row has: also what tries used whose answer nobody got (a hedge that was slower, a time-out, a filter)",
     "as many tokens are assumed to be read from caches and written to them",
     "prices are those now in force, at each request's own hour; a service tier that a model has no price for costs the standard price there",
     "rows do not tell whether tools, files or response formats were asked for, nor images whose tokens the provider did not report apart: see whether a candidate takes them",

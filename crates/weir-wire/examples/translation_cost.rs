@@ -73,7 +73,7 @@ fn answer() -> Answer {
             stop: Some(Stop::new(StopReason::End)),
             ..Choice::default()
         }],
-        usage: Some(Spent { tokens: Usage { input: 900, output: 120, ..Usage::default() }, native: None }),
+        usage: Some(Spent { tokens: Usage { input: 900, output: 120, ..Usage::default() }, ..Spent::default() }),
     }
 }
 
@@ -147,7 +147,7 @@ fn frames(dialect: Dialect) -> Vec<Bytes> {
     events.extend([
         Event::PartEnd { choice: 0, part: 0 },
         Event::Finish { choice: 0, stop: Stop::new(StopReason::End) },
-        Event::Usage(Spent { tokens: Usage { input: 9, output: 200, ..Usage::default() }, native: None }),
+        Event::Usage(Spent { tokens: Usage { input: 9, output: 200, ..Usage::default() }, ..Spent::default() }),
         Event::End,
     ]);
     let mut out = String::new();

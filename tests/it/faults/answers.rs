@@ -213,6 +213,71 @@ async fn f30_odd_usage_is_counted_here_or_bent_and_said_to_be() {
     }
 }
 
+/// The same of the usage of other dialects, whose answers are written anew.
+#[tokio::test]
+async fn f30_odd_usage_of_every_dialect_is_bent_and_said_to_be() {
+    let anthropic = |used: Value| {
+        json!({"id": "m", "type": "message", "role": "assistant", "model": "x", "content": [{"type": "text", "text": "hi"}],
+            "stop_reason": "end_turn", "stop_sequence": null, "usage": used})
+    };
+    let gemini = |used: Value| {
+        json!({"candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "hi"}]}, "finishReason": "STOP"}],
+            "usageMetadata": used, "modelVersion": "x"})
+    };
+    let responses = |used: Value| {
+        let said = json!([{"type": "message", "id": "m", "status": "completed", "role": "assistant",
+            "content": [{"type": "output_text", "text": "hi", "annotations": []}]}]);
+        json!({"id": "r", "object": "response", "created_at": 1, "status": "completed", "model": "x", "output": said, "usage": used})
+    };
+    let bedrock = |used: Value| json!({"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn", "usage": used});
+    let cohere = |used: Value| {
+        json!({"id": "c", "finish_reason": "COMPLETE", "usage": {"billed_units": used},
+            "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]}})
+    };
+    let gemini_stream = |used: Value| format!("data: {}\n\n", gemini(used));
+    let whole = |body: Value| Script::json(body.to_string());
+    let stream = |event: String| Script::sse(&[&event]);
+    let named = |input: &str, output: &str, a: Value, b: Value| {
+        let mut used = json!({});
+        (used[input], used[output]) = (a, b);
+        used
+    };
+    let claude = |a, b| named("input_tokens", "output_tokens", a, b);
+    let google = |a, b| named("promptTokenCount", "candidatesTokenCount", a, b);
+    let aws = |a, b| named("inputTokens", "outputTokens", a, b);
+    for (text, (input, output), warns) in [
+        ((json!(7), json!(8)), (7, 8), false),
+        ((json!(7), json!(-8)), (7, 0), true),
+        ((json!("7"), json!(8)), (7, 8), true),
+    ] {
+        let (a, b) = text;
+        for (kind, streamed, script) in [
+            ("kind: anthropic", false, whole(anthropic(claude(a.clone(), b.clone())))),
+            ("kind: gemini", false, whole(gemini(google(a.clone(), b.clone())))),
+            ("kind: gemini", true, stream(gemini_stream(google(a.clone(), b.clone())))),
+            ("kind: openai-compatible, operations: [responses]", false, whole(responses(claude(a.clone(), b.clone())))),
+            (
+                "kind: bedrock, vars: { region: us-east-1 }, auth: { access_key_id: AKIDEXAMPLE, secret_access_key: example }",
+                false,
+                whole(bedrock(aws(a.clone(), b.clone()))),
+            ),
+            ("kind: cohere", false, whole(cohere(claude(a.clone(), b.clone())))),
+        ] {
+            let up = Upstream::scripted(vec![script]).await;
+            let key = if kind.contains("bedrock") { "" } else { ", api_key: s" };
+            let yaml = format!("providers:\n  a: {{ {kind}, base_url: \"{}\"{key} }}\n", up.url());
+            let gateway = Setup::new(yaml).start().await;
+            let reply = chat(&gateway, "a/x", streamed).await;
+            assert_eq!(reply.status, StatusCode::OK, "{kind}: {}", reply.text());
+            let row = gateway.only_row().await;
+            let told = (row["input_tokens"].as_u64().unwrap(), row["output_tokens"].as_u64().unwrap());
+            assert_eq!((told, &row["estimated"]), ((input, output), &json!(false)), "{kind}: {row:#}");
+            let warned = row["warnings"].to_string().contains("told a usage that cannot be");
+            assert_eq!(warned, warns, "{kind}, {a}, {b}: {row:#}");
+        }
+    }
+}
+
 /// F30, F31: usage in each event is the last one's, and it counts once wherever it stands: in the last event, behind it,
 /// behind `[DONE]`.
 #[tokio::test]

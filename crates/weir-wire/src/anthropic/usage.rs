@@ -21,9 +21,11 @@ fn read(raw: &str, rules: &UsageRules) -> Spent {
         // It has been validated: what cannot be read says nothing.
         let _: Result<bool, _> = finder.member(&mut reader, "usage");
     }
-    let told = finder.reading().map(|reading| reading.usage).unwrap_or_default();
+    let reading = finder.reading();
+    let bent = reading.is_some_and(|reading| reading.clamped);
+    let told = reading.map(|reading| reading.usage).unwrap_or_default();
     let tokens = iterations(raw, rules).map_or(told, |sum| larger(&told, &sum));
-    Spent { tokens, native: Some(Native { dialect: OWN, json: Json::checked(raw) }) }
+    Spent { tokens, native: Some(Native { dialect: OWN, json: Json::checked(raw) }), bent }
 }
 
 /// The sum of `iterations`, if there are any: every sampling of a request that took several

@@ -2,6 +2,7 @@
 
 use super::form::{BEDROCK, extra, shut};
 use super::{content, params};
+use crate::counts::Number;
 use crate::fault;
 use crate::hub::{
     Answer, AnswerError, Choice, DecodeError, Fields, Head, Mode, Native, Node, Place, Spent, Stop, StopReason, Word,
@@ -74,9 +75,13 @@ pub(super) fn sequence(fields: &Fields<'_>) -> Option<String> {
 pub(super) fn usage(fields: &mut Fields<'_>) -> Result<Option<Spent>, DecodeError> {
     let Some(node) = fields.take_kind("usage", Kind::Object)? else { return Ok(None) };
     let mut inner = node.fields(Place::root())?;
-    let mut count = |name: &str| inner.count(name).map(Option::unwrap_or_default);
-    let (input, output) = (count("inputTokens")?, count("outputTokens")?);
-    let (cached, written) = (count("cacheReadInputTokens")?, count("cacheWriteInputTokens")?);
+    let names = ["inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"];
+    let told = names.map(|name| inner.peek(name).map(|node| Number::read(node.raw, node.kind, 1)).unwrap_or_default());
+    if told.iter().all(|number| number.value.is_none()) {
+        return Ok(None);
+    }
+    let bent = told.iter().any(|number| number.clamped);
+    let [input, output, cached, written] = told.map(|number| number.value.unwrap_or_default());
     let mut tokens = Usage {
         input: input.saturating_add(cached).saturating_add(written),
         cached,
@@ -96,5 +101,5 @@ pub(super) fn usage(fields: &mut Fields<'_>) -> Result<Option<Spent>, DecodeErro
             _ => {}
         }
     }
-    Ok(Some(Spent { tokens, native: Some(Native { dialect: BEDROCK, json: node.json() }) }))
+    Ok(Some(Spent { tokens, native: Some(Native { dialect: BEDROCK, json: node.json() }), bent }))
 }

@@ -4,7 +4,7 @@ use super::MAX_COUNT;
 use crate::json::Kind;
 
 /// A count read from JSON text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Number {
     /// The count, 0 to [`MAX_COUNT`]; `None` if there is none to be read.
     pub(crate) value: Option<u64>,

@@ -58,12 +58,12 @@ fn openai(mut fields: Fields<'_>, body: &[u8], rules: &UsageRules) -> Result<Ans
         return Err(DecodeError::new("data", "the indexes are not those of the inputs, each once"));
     }
     let native = fields.take_kind("usage", Kind::Object)?.map(|node| Native { dialect: OPENAI, json: node.json() });
-    let tokens = crate::answer::read_answer(body, rules).usage;
+    let read = crate::answer::read_answer(body, rules);
     take_word(&mut fields, "object", "list");
     Ok(Answer {
         model: fields.word("model")?,
         items: items.into_iter().map(|(_, item)| item).collect(),
-        usage: tokens.map(|tokens| Spent { tokens, native }),
+        usage: read.usage.map(|tokens| Spent { tokens, native, bent: read.clamped }),
         extra: fields.rest(OPENAI),
     })
 }
@@ -123,7 +123,7 @@ pub(crate) fn plain(vector: Vector) -> Item {
 }
 
 pub(crate) fn spent(tokens: Usage) -> Spent {
-    Spent { tokens, native: None }
+    Spent { tokens, ..Spent::default() }
 }
 
 /// `{"embeddings": [{"values": […]}]}` of a batch, `{"embedding": …}` of one, `{"predictions": …}` of

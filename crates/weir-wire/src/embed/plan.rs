@@ -135,5 +135,6 @@ pub fn join(parts: &[Range<usize>], answers: Vec<Answer>) -> Result<Answer, Join
 }
 
 fn sum(one: Option<Spent>, other: Option<Spent>) -> Option<Spent> {
-    Some(Spent { tokens: one?.tokens.plus(&other?.tokens), native: None })
+    let (one, other) = (one?, other?);
+    Some(Spent { tokens: one.tokens.plus(&other.tokens), native: None, bent: one.bent || other.bent })
 }

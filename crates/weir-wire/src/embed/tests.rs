@@ -239,7 +239,7 @@ fn a_batch_is_cut_to_the_limits() {
 fn answer(first: usize, count: usize) -> Answer {
     let item = |at| Item { vector: Vector::floats(&format!("[{at}]")).unwrap(), extra: Extra::default() };
     let tokens = Usage { input: count as u64, ..Usage::default() };
-    let usage = Some(Spent { tokens, native: None });
+    let usage = Some(Spent { tokens, ..Spent::default() });
     Answer {
         model: Some("m".into()),
         items: (first..first + count).map(item).collect(),

@@ -48,10 +48,10 @@ pub(super) fn spent(fields: &mut Fields<'_>) -> (Option<Spent>, Option<crate::hu
     let Some(node) = fields.peek("usageMetadata").filter(|node| node.kind == Kind::Object) else {
         return (None, None);
     };
-    let Some(tokens) = usage::of_node(node) else { return (None, None) };
+    let Some(read) = usage::of_node(node) else { return (None, None) };
     fields.take("usageMetadata");
     let native = Some(Native { dialect: GEMINI, json: node.json() });
-    (Some(Spent { tokens, native }), usage::tier(node))
+    (Some(Spent { tokens: read.usage, native, bent: read.clamped }), usage::tier(node))
 }
 
 /// What an answer or a chunk says about itself, once the rest has been taken.

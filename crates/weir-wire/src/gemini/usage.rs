@@ -4,9 +4,11 @@
 //! into the prompt; the candidates' count does not include the thoughts. Both are put together in the
 //! hub's classes.
 
+use std::cell::Cell;
+
 use super::form::GEMINI;
 use super::params;
-use crate::counts::Number;
+use crate::counts::{Number, Reading};
 use crate::hub::write::{self, Obj};
 use crate::hub::{Mode, Node, Place, Spent, Tier};
 use crate::json::Kind;
@@ -15,13 +17,18 @@ use crate::usage::Usage;
 /// Reads `usageMetadata`. `None` if it holds no count.
 #[must_use]
 pub fn read_usage(metadata: &[u8]) -> Option<Usage> {
-    of_node(Node::of_body(metadata, Mode::Answer).ok()?)
+    of_node(Node::of_body(metadata, Mode::Answer).ok()?).map(|reading| reading.usage)
 }
 
 /// Reads the object.
-pub(super) fn of_node(node: Node<'_>) -> Option<Usage> {
+pub(super) fn of_node(node: Node<'_>) -> Option<Reading> {
     let fields = node.fields(Place::root()).ok()?;
-    let read = |name: &str| fields.peek(name).and_then(|node| Number::read(node.raw, node.kind, 1).value);
+    let bent = Cell::new(false);
+    let read = |name: &str| {
+        let number = fields.peek(name).map(|node| Number::read(node.raw, node.kind, 1))?;
+        bent.set(bent.get() || number.clamped);
+        number.value
+    };
     let names = ["promptTokenCount", "toolUsePromptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"];
     let [prompt, tools, candidates, thoughts] = names.map(read);
     let total = read("totalTokenCount");
@@ -30,9 +37,10 @@ pub(super) fn of_node(node: Node<'_>) -> Option<Usage> {
     let input = or_zero(prompt).saturating_add(or_zero(tools));
     let output = or_zero(candidates).saturating_add(or_zero(thoughts));
     let details = |name: &str, modality| count(fields.peek(name), modality);
-    Some(Usage {
+    let cached = or_zero(read("cachedContentTokenCount"));
+    let usage = Usage {
         input,
-        cached: or_zero(read("cachedContentTokenCount")).min(input),
+        cached: cached.min(input),
         output,
         reasoning: or_zero(thoughts),
         audio_input: details("promptTokensDetails", AUDIO).min(input),
@@ -40,7 +48,8 @@ pub(super) fn of_node(node: Node<'_>) -> Option<Usage> {
         audio_output: details("candidatesTokensDetails", AUDIO).min(output),
         image_output: details("candidatesTokensDetails", IMAGE).min(output),
         ..Usage::default()
-    })
+    };
+    Some(Reading { usage, clamped: bent.get() || cached > input })
 }
 
 /// A modality's word and number.

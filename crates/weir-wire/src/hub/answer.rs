@@ -128,6 +128,8 @@ pub struct Spent {
     pub tokens: Usage,
     /// As it was written; the same dialect writes it again.
     pub native: Option<Native>,
+    /// Whether a count was bent into shape: none can be negative, a text, or beyond all measure.
+    pub bent: bool,
 }
 
 /// Log probabilities of an answer's tokens, in order.

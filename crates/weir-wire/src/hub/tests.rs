@@ -138,7 +138,7 @@ fn answer() -> impl Strategy<Value = Answer> {
                 message_extra,
             })
             .collect(),
-        usage: usage.map(|(input, native)| Spent { tokens: Usage { input, ..Usage::default() }, native }),
+        usage: usage.map(|(input, native)| Spent { tokens: Usage { input, ..Usage::default() }, native, bent: false }),
     })
 }
 

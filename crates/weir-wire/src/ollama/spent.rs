@@ -19,7 +19,7 @@ pub(super) fn take(fields: &mut Fields<'_>, rules: &UsageRules) -> Option<Spent>
     };
     let usage = read_usage(&mut Reader::new(object(|count| count.1).as_bytes()).ok()?, rules).ok()??;
     let native = Some(Native { dialect: OLLAMA, json: Json::checked(&object(|count| count.0)) });
-    Some(Spent { tokens: usage.usage, native })
+    Some(Spent { tokens: usage.usage, native, bent: usage.clamped })
 }
 
 /// Writes the usage: as it was, or in this dialect's members.

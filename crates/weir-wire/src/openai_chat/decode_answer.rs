@@ -26,8 +26,8 @@ pub fn decode_answer(body: &[u8], rules: &UsageRules) -> Result<Answer, AnswerEr
         choices.push(choice(node.fields(at)?, index)?);
     }
     let native = fields.take_kind("usage", Kind::Object)?.map(|node| Native { dialect: CHAT, json: node.json() });
-    let tokens = read_answer(body, rules).usage;
-    let usage = tokens.map(|tokens| Spent { tokens, native });
+    let read = read_answer(body, rules);
+    let usage = read.usage.map(|tokens| Spent { tokens, native, bent: read.clamped });
     let head = head(fields, "chat.completion")?;
     Ok(Answer { head, choices, usage })
 }

@@ -115,7 +115,7 @@ impl StreamDecoder {
         if native.is_some() {
             fields.take("usage");
         }
-        finder.reading().map(|reading| Spent { tokens: reading.usage, native })
+        finder.reading().map(|reading| Spent { tokens: reading.usage, native, bent: reading.clamped })
     }
 
     /// What is new about the answer: all at first, later what was not said yet.

@@ -107,7 +107,7 @@ fn token(token: &str, logprob: f64, top: &[(&str, f64)]) -> TokenLogprob {
 fn said(parts: Vec<Part>, reason: StopReason) -> Answer {
     let choice = Choice { parts, stop: Some(Stop::new(reason)), ..Choice::default() };
     let tokens = Usage { input: 5, output: 7, ..Usage::default() };
-    Answer { choices: vec![choice], usage: Some(Spent { tokens, native: None }), ..Answer::default() }
+    Answer { choices: vec![choice], usage: Some(Spent { tokens, ..Spent::default() }), ..Answer::default() }
 }
 
 fn whole(answer: &Answer) -> (Value, Vec<String>) {

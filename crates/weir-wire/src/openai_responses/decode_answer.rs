@@ -29,8 +29,8 @@ pub fn decode_answer(body: &[u8], rules: &UsageRules) -> Result<Answer, AnswerEr
     choice.logprobs = (!tokens.is_empty()).then(|| Logprobs { content: tokens, ..Logprobs::default() });
     choice.stop = stop(&mut fields, &choice.parts)?;
     let native = fields.take_kind("usage", Kind::Object)?.map(|node| Native { dialect: RESPONSES, json: node.json() });
-    let tokens = read_answer(body, rules).usage;
-    let usage = tokens.map(|tokens| Spent { tokens, native });
+    let read = read_answer(body, rules);
+    let usage = read.usage.map(|tokens| Spent { tokens, native, bent: read.clamped });
     Ok(Answer { head: head(fields)?, choices: vec![choice], usage })
 }
 

@@ -213,7 +213,7 @@ impl StreamDecoder {
         if native.is_some() {
             response.take("usage");
         }
-        finder.reading().map(|reading| Spent { tokens: reading.usage, native })
+        finder.reading().map(|reading| Spent { tokens: reading.usage, native, bent: reading.clamped })
     }
 }
 

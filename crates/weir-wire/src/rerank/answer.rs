@@ -31,9 +31,9 @@ pub fn decode_answer(body: &[u8], sent: usize, rules: &UsageRules) -> Result<Ans
             }
         }
     }
-    let tokens = crate::answer::read_answer(body, rules).usage;
+    let read = crate::answer::read_answer(body, rules);
     let native = answer.usage.take().and_then(|spent| spent.native);
-    answer.usage = tokens.map(|tokens| Spent { tokens, native });
+    answer.usage = read.usage.map(|tokens| Spent { tokens, native, bent: read.clamped });
     Ok(answer)
 }
 
@@ -57,7 +57,7 @@ fn object(mut fields: Fields<'_>, body: &[u8]) -> Result<Answer, AnswerError> {
     }
     let results = results(fields.whole_list(name)?)?;
     let native = fields.take_kind("meta", Kind::Object)?.map(|node| Native { dialect: COHERE, json: node.json() });
-    let usage = native.map(|native| Spent { tokens: Usage::default(), native: Some(native) });
+    let usage = native.map(|native| Spent { native: Some(native), ..Spent::default() });
     fields.take("object");
     fields.take_kind("usage", Kind::Object)?;
     Ok(Answer { id: fields.word("id")?, model: fields.word("model")?, results, usage, extra: fields.rest(COHERE) })

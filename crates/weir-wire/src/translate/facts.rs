@@ -12,6 +12,8 @@ use crate::usage::Usage;
 pub struct Facts {
     /// What was consumed.
     pub usage: Option<Usage>,
+    /// Whether that cannot be as it was told.
+    pub bent: bool,
     /// The model that served.
     pub model: Option<String>,
     /// The tier that is billed, in OpenAI's word.
@@ -115,6 +117,7 @@ impl Facts {
 
     fn spent(&mut self, spent: &Spent) {
         self.usage = Some(spent.tokens);
+        self.bent = spent.bent;
     }
 
     fn part(&mut self, part: &Part) {

@@ -233,7 +233,7 @@ fn a_stream_tells_a_refusal_one_choice_and_the_input_it_knows() {
     answer.choices.push(Choice { index: 1, parts: vec![Part::text("other")], ..Choice::default() });
     let mut events = unfold(answer);
     let tokens = Usage { input: 5, cached: 2, output: 1, ..Usage::default() };
-    events.insert(1, Event::Usage(Spent { tokens, native: None }));
+    events.insert(1, Event::Usage(Spent { tokens, ..Spent::default() }));
     let (told, losses) = stream(&events, Dialect::OpenAiChat);
     assert_eq!(told[0]["message"]["usage"]["input_tokens"], 3);
     let kinds: Vec<_> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();

@@ -29,7 +29,11 @@ fn caches_stand_beside_the_input() {
     };
     assert_eq!(answer.usage.unwrap().tokens, expected);
     let huge = json!({"inputTokens": u64::MAX, "cacheReadInputTokens": u64::MAX});
-    assert_eq!(decode(&json!({"output": {}, "usage": huge})).unwrap().usage.unwrap().tokens.input, u64::MAX);
+    let spent = decode(&json!({"output": {}, "usage": huge})).unwrap().usage.unwrap();
+    assert_eq!((spent.tokens.input, spent.bent), (2 * crate::counts::MAX_COUNT, true), "none is believed beyond that");
+    for nothing in [json!({}), json!({"inputTokens": null}), json!({"inputTokens": "many"})] {
+        assert_eq!(decode(&json!({"output": {}, "usage": nothing})).unwrap().usage, None, "it is counted elsewhere");
+    }
 }
 
 #[test]
@@ -72,7 +76,7 @@ fn another_dialect_s_answer_is_written() {
     let choice = Choice { parts, stop: Some(Stop::new(StopReason::Pause)), ..Choice::default() };
     let answer = Answer {
         choices: vec![choice.clone(), choice],
-        usage: Some(Spent { tokens, native: None }),
+        usage: Some(Spent { tokens, ..Spent::default() }),
         ..Answer::default()
     };
     let mut reply = Reply { source: Dialect::OpenAiChat, now: 0, model: "m".into(), ids: Ids::new(1) };

@@ -269,7 +269,7 @@ fn answer() -> Answer {
             stop: Some(Stop::new(StopReason::ToolUse)),
             ..Choice::default()
         }],
-        usage: Some(Spent { tokens, native: None }),
+        usage: Some(Spent { tokens, ..Spent::default() }),
     }
 }
 

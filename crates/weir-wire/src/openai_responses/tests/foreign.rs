@@ -109,7 +109,7 @@ fn said() -> impl Strategy<Value = Answer> {
         choices: vec![Choice { parts, stop: Some(Stop::new(reason)), ..Choice::default() }],
         usage: Some(Spent {
             tokens: Usage { input: 5, cached: 2, output: 7, reasoning: 3, ..Usage::default() },
-            native: None,
+            ..Spent::default()
         }),
     })
 }
