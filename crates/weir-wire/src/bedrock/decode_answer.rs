@@ -77,9 +77,6 @@ pub(super) fn usage(fields: &mut Fields<'_>) -> Result<Option<Spent>, DecodeErro
     let mut inner = node.fields(Place::root())?;
     let names = ["inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"];
     let told = names.map(|name| inner.peek(name).map(|node| Number::read(node.raw, node.kind, 1)).unwrap_or_default());
-    if told.iter().all(|number| number.value.is_none()) {
-        return Ok(None);
-    }
     let bent = told.iter().any(|number| number.clamped);
     let [input, output, cached, written] = told.map(|number| number.value.unwrap_or_default());
     let mut tokens = Usage {

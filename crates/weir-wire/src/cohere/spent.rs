@@ -15,9 +15,8 @@ pub(super) fn take(fields: &mut Fields<'_>, rules: &UsageRules) -> Option<Spent>
     let native = Some(Native { dialect: COHERE, json: node.json() });
     let mut inner = node.fields(Place::root()).ok()?;
     let billed = part(&mut inner, "billed_units", rules);
-    let read = billed.or_else(|| seen(&mut inner, rules));
-    let bent = read.is_some_and(|read| read.clamped);
-    Some(Spent { tokens: read.map(|read| read.usage).unwrap_or_default(), native, bent })
+    let read = billed.or_else(|| seen(&mut inner, rules)).unwrap_or_default();
+    Some(Spent { tokens: read.usage, native, bent: read.clamped })
 }
 
 /// The counts in the member of this name, if there are any.

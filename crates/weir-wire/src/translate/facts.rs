@@ -116,8 +116,11 @@ impl Facts {
     }
 
     fn spent(&mut self, spent: &Spent) {
-        self.usage = Some(spent.tokens);
-        self.bent = spent.bent;
+        // No answer uses nothing at all: zeros, like an object without counts, tell nothing.
+        if !spent.tokens.is_zero() || spent.bent {
+            self.usage = Some(spent.tokens);
+            self.bent = spent.bent;
+        }
     }
 
     fn part(&mut self, part: &Part) {

@@ -31,9 +31,6 @@ fn caches_stand_beside_the_input() {
     let huge = json!({"inputTokens": u64::MAX, "cacheReadInputTokens": u64::MAX});
     let spent = decode(&json!({"output": {}, "usage": huge})).unwrap().usage.unwrap();
     assert_eq!((spent.tokens.input, spent.bent), (2 * crate::counts::MAX_COUNT, true), "none is believed beyond that");
-    for nothing in [json!({}), json!({"inputTokens": null}), json!({"inputTokens": "many"})] {
-        assert_eq!(decode(&json!({"output": {}, "usage": nothing})).unwrap().usage, None, "it is counted elsewhere");
-    }
 }
 
 #[test]
