@@ -17,6 +17,7 @@ pub mod forward;
 pub mod hedge;
 pub mod keep;
 pub mod outcome;
+pub mod patience;
 pub mod prepare;
 mod queued;
 mod rerank;
@@ -51,6 +52,7 @@ use crate::snapshot::{Operation, Shadow, Target};
 use crate::upstream::Provider;
 use hedge::Hedging;
 use outcome::Blame;
+use patience::Patience;
 use stream::StreamBody;
 use whole::WholeBody;
 
@@ -103,6 +105,8 @@ pub struct Job {
     pub flight: Arc<Flight>,
     /// When it must be over.
     pub deadline: MonoNs,
+    /// The caller's own times of each try.
+    pub patience: Patience,
     /// About how many tokens its prompt has, by its size.
     pub prompt_tokens: u64,
     /// What it may use: its prompt, and about as much output as it may have.

@@ -31,6 +31,8 @@ pub struct Call {
     pub body: CallBody,
     /// How long until the answer's headers must be there; signing counts.
     pub first_byte: Duration,
+    /// How long a connection may take, where that is less than the provider has.
+    pub connect: Option<Duration>,
     /// Adds credentials that are more than a static header, just before the call is sent.
     pub signer: Option<Arc<dyn auth::Signer>>,
 }
@@ -51,6 +53,8 @@ pub struct Answer {
 pub enum SendError {
     /// No connection: nothing was sent, so trying elsewhere is safe.
     Connect(String),
+    /// No connection within the time that the caller gave it.
+    ConnectTimeout(Duration),
     /// The upstream ends its connection in good order (HTTP/2's `GOAWAY`) and has not looked at the call: nothing was done.
     Unprocessed,
     /// No headers within the time for the first byte.
@@ -69,6 +73,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(why) => write!(f, "cannot connect: {why}"),
+            Self::ConnectTimeout(after) => write!(f, "cannot connect: no connection within {after:?}"),
             Self::Unprocessed => f.write_str("the connection was closed before the call was looked at"),
             Self::FirstByteTimeout(after) | Self::Withheld(after) => write!(f, "no answer within {after:?}"),
             Self::Broken(why) => write!(f, "the connection broke before an answer: {why}"),

@@ -67,7 +67,8 @@ impl Hook {
         let body = Bytes::from(payload(note));
         let headers = self.signed(note.id, now.div_euclid(1000), &body);
         let (method, uri) = (Method::POST, self.uri.clone());
-        let call = Call { method, uri, headers, body: CallBody::from(body), first_byte: TIMEOUT, signer: None };
+        let call =
+            Call { method, uri, headers, body: CallBody::from(body), first_byte: TIMEOUT, connect: None, signer: None };
         match tokio::time::timeout(TIMEOUT, self.whole(call)).await {
             Ok(Ok((answer, words))) => judge(&answer, self.secrets.mask(&words).as_deref().unwrap_or(&words), now),
             Ok(Err(why)) => Err(Failure::new(why)),

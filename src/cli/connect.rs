@@ -171,7 +171,8 @@ impl Remote {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         let uri = format!("{}{path}", self.base).parse().map_err(|e| format!("{}{path}: {e}", self.base))?;
         let body = if body.is_empty() { CallBody::empty() } else { CallBody::from(body) };
-        let call = Call { method, uri, headers, body, first_byte: Duration::from_secs(60), signer: None };
+        let call =
+            Call { method, uri, headers, body, first_byte: Duration::from_secs(60), connect: None, signer: None };
         let mut answer = self.client.send(call).await.map_err(|e| format!("{}: {e}", self.base))?;
         let text =
             collect(&mut answer.body, 1 << 30).await.map_err(|_| format!("{}: the answer broke off", self.base))?;

@@ -15,6 +15,7 @@ use weir_wire::usage::Usage;
 use super::embed::Batch;
 use super::exchange::Question;
 use super::outcome::{self, Blame, Stake};
+use super::patience::Patience;
 use super::prepare::{Prepared, prepare};
 use super::rerank::Ranking;
 use super::translation::Translation;
@@ -284,6 +285,8 @@ pub struct Trip {
     pub prompt: Bytes,
     /// Whether somebody else is asked if a filter withholds the answer.
     pub withheld_goes_on: bool,
+    /// The caller's own times.
+    pub patience: Patience,
 }
 
 impl Trip {
@@ -302,6 +305,16 @@ impl Trip {
     pub fn broke(&mut self) {
         if self.lease.broke() {
             outcome::opened(&self.target);
+        }
+    }
+
+    /// It was given up after so long a silence. That says something of the target only where it had its provider's own
+    /// times: callers who wait less leave no target alone for others.
+    pub fn given_up(&mut self, silent: Duration) {
+        let timeouts = &self.target.provider.timeouts;
+        let took = Duration::from_nanos(self.flight.now().saturating_sub(self.started));
+        if silent >= timeouts.between_chunks || took >= timeouts.total {
+            self.broke();
         }
     }
 
@@ -380,6 +393,7 @@ impl Dispatcher {
             translation,
             prompt: job.prompt(),
             withheld_goes_on: withheld::goes_on(job, step),
+            patience: job.patience,
         };
         let outcome = match self.send(&*sender, call, &trip, job.fault.as_ref()).await {
             Err(error) => Err(classify::send_error(provider, &error)),
@@ -449,7 +463,7 @@ impl Dispatcher {
             trip.target.health.answered(took, now);
             return Ok(answer);
         }
-        let left = trip.time_left(provider.timeouts.between_chunks);
+        let left = trip.time_left(trip.patience.between_chunks(provider));
         let read = tokio::time::timeout(left, body::collect(&mut answer.body, MAX_ERROR_BODY)).await;
         let told = read.ok().and_then(Result::ok).unwrap_or_default();
         Err(classify::error_answer(provider, trip.dialect, answer.status, &answer.headers, &told, trip.flight.at))

@@ -84,6 +84,7 @@ impl Dispatcher {
             headers: headers(provider, key),
             body: CallBody::empty(),
             first_byte: check.timeout,
+            connect: None,
             signer: None,
         };
         match sender.send(call).await {

@@ -26,6 +26,11 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
         SendError::Connect(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::AtOnce, blame: Blame::Target }
         }
+        SendError::ConnectTimeout(waited) => Failed {
+            error: ApiError::upstream("upstream_error", message),
+            next: Next::AtOnce,
+            blame: of_timeout(*waited, provider.timeouts.connect),
+        },
         SendError::Unprocessed => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::AtOnce, blame: Blame::Nobody }
         }

@@ -74,6 +74,7 @@ impl Dispatcher {
             translation: None,
             prompt: job.prompt(),
             withheld_goes_on: false,
+            patience: job.patience,
         };
         let stake = trip.lease.stake(target);
         let sent = self.send(&*sender, call, &trip, job.fault.as_ref()).await;

@@ -17,6 +17,7 @@ use weir_wire::tap::Flavor;
 use super::afford::Bound;
 use super::attempt::{self, Lease, Trip, internal, is_event_stream};
 use super::outcome::Blame;
+use super::patience::Patience;
 use super::whole::{self, WholeBody};
 use super::{Dispatcher, Failed, Next, Reply, ReplyBody, classify, stream};
 use crate::clock::MonoNs;
@@ -57,6 +58,8 @@ pub struct Forward {
     pub flight: Arc<Flight>,
     /// When it must be over.
     pub deadline: MonoNs,
+    /// The caller's own times.
+    pub patience: Patience,
 }
 
 impl Dispatcher {
@@ -98,8 +101,9 @@ impl Dispatcher {
             first_byte: attempt::time_left(
                 &forward.flight,
                 forward.deadline,
-                provider.timeouts.first_byte.min(provider.timeouts.total),
+                forward.patience.first_byte(&provider).min(provider.timeouts.total),
             ),
+            connect: forward.patience.connect,
             signer: None,
         };
         let trip = Trip {
@@ -116,6 +120,7 @@ impl Dispatcher {
             translation: None,
             prompt: forward.prompt,
             withheld_goes_on: false,
+            patience: forward.patience,
         };
         let outcome = match self.send(&*sender, call, &trip, forward.fault.as_ref()).await {
             Err(error) => Err(classify::send_error(&provider, &error)),
@@ -212,7 +217,7 @@ impl std::fmt::Debug for RawBody {
 impl RawBody {
     fn new(upstream: AnswerBody, length: Option<u64>, trip: Trip) -> Self {
         trip.flight.draft().first_byte = Some(trip.flight.now());
-        let idle = trip.target.provider.timeouts.between_chunks;
+        let idle = trip.patience.between_chunks(&trip.target.provider);
         let now = Instant::now();
         Self {
             upstream,
@@ -230,7 +235,10 @@ impl RawBody {
 
     fn broke(&mut self, status: Status, code: &str, why: &str) -> BodyError {
         self.ended = true;
-        self.trip.broke();
+        match status {
+            Status::Timeout => self.trip.given_up(self.last_chunk.elapsed()),
+            _ => self.trip.broke(),
+        }
         let message = format!("provider {}: {why}", self.trip.target.provider.id);
         self.trip.flight.fail(status, code, &message);
         message.into()

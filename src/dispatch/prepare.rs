@@ -92,7 +92,12 @@ pub(super) fn call(
         uri,
         headers: call_headers(job, lease, foreign),
         body: CallBody::Pieces(body),
-        first_byte: time_left(&job.flight, job.deadline, provider.timeouts.first_byte.min(provider.timeouts.total)),
+        first_byte: time_left(
+            &job.flight,
+            job.deadline,
+            job.patience.first_byte(provider).min(provider.timeouts.total),
+        ),
+        connect: job.patience.connect,
         signer: None,
     }
 }

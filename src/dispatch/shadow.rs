@@ -22,6 +22,7 @@ use weir_wire::translate::Inbound;
 use weir_wire::usage::Usage;
 
 use super::keep::Earlier;
+use super::patience::Patience;
 use super::{Dispatcher, Job, Reply, ReplyBody};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
@@ -198,6 +199,8 @@ impl Copied {
             on_content_filter: Vec::new(),
             flight: Arc::clone(flight),
             deadline,
+            // Nobody waits for it.
+            patience: Patience::default(),
             prompt_tokens: request.prompt_tokens,
             expected: request.expected,
             estimate: request.estimate,

@@ -48,7 +48,7 @@ pub(super) async fn begin(dispatcher: &Dispatcher, trip: Trip, answer: Answer) -
         out.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     }
     let mut body = StreamBody::new(dispatcher, trip, answer.body);
-    let left = body.trip.time_left(body.trip.target.provider.timeouts.first_byte);
+    let left = body.trip.time_left(body.trip.patience.first_byte(&body.trip.target.provider));
     match tokio::time::timeout(left, body.first_event()).await {
         Err(_) if body.shows_life() => {}
         Err(_) => return Err(body.abandon(Opening::Stalled(left))),
@@ -132,7 +132,7 @@ impl StreamBody {
             ready: VecDeque::new(),
             ended: false,
             exhausted: false,
-            idle: provider.timeouts.between_chunks,
+            idle: trip.patience.between_chunks(provider),
             last_chunk: now,
             total_deadline: now,
             timer: None,
@@ -294,8 +294,10 @@ impl StreamBody {
     fn end(&mut self, end: End) {
         self.ended = true;
         let end = if end != End::Reported && self.flow.complete() { End::Complete } else { end };
-        if matches!(end, End::Cut | End::TimedOut | End::Reported) {
-            self.trip.broke();
+        match end {
+            End::Cut | End::Reported => self.trip.broke(),
+            End::TimedOut => self.trip.given_up(self.last_chunk.elapsed()),
+            End::Complete | End::Stopping => {}
         }
         let provider = &self.trip.target.provider.id;
         match end {

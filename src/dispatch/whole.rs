@@ -123,7 +123,7 @@ impl From<Facts> for Noted {
 pub(super) async fn body(dispatcher: &Dispatcher, trip: &Trip, answer: &mut Answer) -> Result<Bytes, Failed> {
     let provider = &trip.target.provider;
     let left = trip.time_left(provider.timeouts.total);
-    let (first, pause) = (provider.timeouts.first_byte, provider.timeouts.between_chunks);
+    let (first, pause) = (trip.patience.first_byte(provider), trip.patience.between_chunks(provider));
     let mut reading = std::pin::pin!(collect_within(&mut answer.body, dispatcher.max_answer, first, pause));
     // A short answer is there with its head: a timer is set only for one that is not.
     let read = match reading.as_mut().now_or_never() {
@@ -148,7 +148,9 @@ fn timed_out(trip: &Trip, after: Duration) -> Failed {
 
 fn stalled(trip: &Trip, after: Duration) -> Failed {
     let message = format!("provider {}: its answer stalled for {after:?}", trip.target.provider.id);
-    Failed { error: ApiError::upstream_timeout(message), next: Next::Unanswered, blame: Blame::Target }
+    let timeouts = &trip.target.provider.timeouts;
+    let blame = of_timeout(after, timeouts.between_chunks.min(timeouts.first_byte));
+    Failed { error: ApiError::upstream_timeout(message), next: Next::Unanswered, blame }
 }
 
 fn broken(trip: &Trip, why: &BodyError) -> Failed {

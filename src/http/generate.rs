@@ -9,7 +9,6 @@ mod plan;
 mod shadow;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -19,6 +18,7 @@ use http::HeaderMap;
 use weir_wire::gemini::Framing;
 use weir_wire::request::{Peek, PeekError, Shape};
 
+use crate::dispatch::patience::{self, Patience};
 use crate::dispatch::{Job, Reply, ReplyBody, fault};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
@@ -153,6 +153,7 @@ async fn job(
         fault,
         strict: plan.strict || flag(&client, "x-weir-strict")?,
         deadline: deadline(gateway, flight, &client)?,
+        patience: Patience::asked(&client)?,
         headers: upstream_headers(flight, client),
         prompt_tokens,
         expected,
@@ -323,13 +324,8 @@ pub fn upstream_headers(flight: &Flight, client: HeaderMap) -> HeaderMap {
 /// When `x-weir-timeout-ms` is no positive number.
 pub fn deadline(gateway: &Gateway, flight: &Flight, headers: &HeaderMap) -> Result<u64, ApiError> {
     let mut limit = gateway.config.load().server.request_timeout;
-    if let Some(value) = headers.get("x-weir-timeout-ms") {
-        let asked = value.to_str().ok().and_then(|v| v.trim().parse::<u64>().ok()).filter(|ms| *ms > 0);
-        let asked = asked.ok_or_else(|| {
-            ApiError::invalid("invalid_header", "x-weir-timeout-ms must be a positive number of milliseconds")
-                .param("x-weir-timeout-ms")
-        })?;
-        limit = limit.min(Duration::from_millis(asked));
+    if let Some(asked) = patience::millis(headers, "x-weir-timeout-ms")? {
+        limit = limit.min(asked);
     }
     Ok(flight.start.saturating_add(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)))
 }

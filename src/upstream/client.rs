@@ -5,17 +5,18 @@
 //! (cookies, redirects, automatic decompression would all be wrong here).
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use http::uri::Scheme;
 use http::{Request, StatusCode, Uri, Version, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::lanes::{LaneOptions, Lanes, Place};
@@ -100,7 +101,18 @@ impl HttpProvider {
                 signer.sign(&mut call).await.map_err(|e| SendError::Credentials(e.to_string()))?;
                 unsigned = false;
             }
-            client.request(request(call)).await.map_err(|e| classify(&e))
+            let connect = call.connect;
+            let mut request = request(call);
+            let Some(most) = connect else { return client.request(request).await.map_err(|e| classify(&e)) };
+            let mut connection = capture_connection(&mut request);
+            let answered = pin!(client.request(request));
+            let connected =
+                pin!(async { tokio::time::timeout(most, connection.wait_for_connection_metadata()).await.is_ok() });
+            match select(answered, connected).await {
+                Either::Left((answered, _)) => answered.map_err(|e| classify(&e)),
+                Either::Right((false, _)) => Err(SendError::ConnectTimeout(most)),
+                Either::Right((true, answered)) => answered.await.map_err(|e| classify(&e)),
+            }
         };
         let outcome = tokio::time::timeout(first_byte, exchange).await;
         let response = match outcome {

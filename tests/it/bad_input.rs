@@ -836,13 +836,14 @@ fn no_change_to_a_body_gets_past_the_reader() {
 
 #[test]
 fn no_header_value_is_too_strange() {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 15] = [
         "authorization",
         "x-api-key",
         "content-type",
         "content-encoding",
         "x-weir-tags",
         "x-weir-timeout-ms",
+        "x-weir-timeout-first-byte-ms",
         "x-weir-fault",
         "x-weir-cache",
         "x-request-id",

@@ -1,6 +1,7 @@
 //! Where requests go: strategies, health, retries, and what is told of it.
 
 mod hedge;
+mod patience;
 mod withheld;
 
 use std::collections::BTreeMap;

@@ -18,6 +18,7 @@ use weir_wire::usage::Usage;
 
 use super::{endpoints, kept};
 use crate::dispatch::forward::Forward;
+use crate::dispatch::patience::Patience;
 use crate::dispatch::{Reply, ReplyBody, fault};
 use crate::error::ApiError;
 use crate::flight::{Caller, Flight};
@@ -155,7 +156,7 @@ fn forward(
     incoming: Incoming,
     target: Arc<Target>,
 ) -> Result<Forward, ApiError> {
-    let deadline = deadline(gateway, flight, &client)?;
+    let (deadline, patience) = (deadline(gateway, flight, &client)?, Patience::asked(&client)?);
     let fault = fault::asked(&client)?;
     fault::check(fault.as_ref(), std::iter::once(&target))?;
     let bound = bound::of(&ask, &incoming, &client, &target);
@@ -181,6 +182,7 @@ fn forward(
         fault,
         flight: Arc::clone(flight),
         deadline,
+        patience,
     })
 }
 

@@ -50,7 +50,7 @@ impl Fetcher {
         let told = format!("{} {}", head.method, shown(&head.uri));
         let body = CallBody::from(body);
         let (method, uri, headers) = (head.method, head.uri, head.headers);
-        let call = Call { method, uri, headers, body, first_byte: within, signer: None };
+        let call = Call { method, uri, headers, body, first_byte: within, connect: None, signer: None };
         match tokio::time::timeout(within, self.whole(call)).await {
             Ok(answer) => answer.map_err(|why| SignError::new(format!("{told}: {why}"))),
             Err(_) => Err(SignError::new(format!("{told}: no answer within {within:?}"))),

@@ -39,6 +39,7 @@ fn call(method: Method, uri: &str, body: &'static str) -> Call {
         headers: HeaderMap::new(),
         body: CallBody::from(Bytes::from_static(body.as_bytes())),
         first_byte: Duration::from_secs(10),
+        connect: None,
         signer: None,
     }
 }
