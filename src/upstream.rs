@@ -1,6 +1,7 @@
 //! Upstream calls: bytes out, bytes in. Nothing here knows a dialect.
 
 pub mod auth;
+mod begun;
 pub mod body;
 pub mod client;
 pub mod decode;
@@ -59,8 +60,8 @@ pub enum SendError {
     Unprocessed,
     /// No headers within the time for the first byte.
     FirstByteTimeout(Duration),
-    /// The same, made up here: the upstream has not heard of the call.
-    Withheld(Duration),
+    /// The same, and the upstream has not heard of the call: no connection stood by then, or it was made to be late.
+    UnsentTimeout(Duration),
     /// The connection broke after the request was (partly) sent.
     Broken(String),
     /// The client's own body broke off.
@@ -75,7 +76,7 @@ impl fmt::Display for SendError {
             Self::Connect(why) => write!(f, "cannot connect: {why}"),
             Self::ConnectTimeout(after) => write!(f, "cannot connect: no connection within {after:?}"),
             Self::Unprocessed => f.write_str("the connection was closed before the call was looked at"),
-            Self::FirstByteTimeout(after) | Self::Withheld(after) => write!(f, "no answer within {after:?}"),
+            Self::FirstByteTimeout(after) | Self::UnsentTimeout(after) => write!(f, "no answer within {after:?}"),
             Self::Broken(why) => write!(f, "the connection broke before an answer: {why}"),
             Self::ClientBody(why) => write!(f, "the request body broke off: {why}"),
             Self::Credentials(why) => write!(f, "the gateway has no credentials to send: {why}"),

@@ -88,7 +88,7 @@ impl Dispatcher {
             signer: None,
         };
         match sender.send(call).await {
-            Err(SendError::FirstByteTimeout(after)) => {
+            Err(SendError::FirstByteTimeout(after) | SendError::UnsentTimeout(after)) => {
                 Said::nothing(Outcome::Timeout, format!("no answer within {after:?}"))
             }
             Err(error @ SendError::Credentials(_)) => Said::nothing(Outcome::Unsigned, error.to_string()),

@@ -37,7 +37,7 @@ pub fn send_error(provider: &ProviderDef, error: &SendError) -> Failed {
         SendError::Broken(_) => {
             Failed { error: ApiError::upstream("upstream_error", message), next: Next::Again, blame: Blame::Target }
         }
-        SendError::FirstByteTimeout(waited) | SendError::Withheld(waited) => {
+        SendError::FirstByteTimeout(waited) | SendError::UnsentTimeout(waited) => {
             let blame = of_timeout(*waited, provider.timeouts.first_byte.min(provider.timeouts.total));
             let sent = matches!(error, SendError::FirstByteTimeout(_));
             let next = if sent { Next::Unanswered } else { Next::OtherTarget };

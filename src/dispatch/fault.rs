@@ -81,7 +81,7 @@ impl Dispatcher {
             tokio::time::sleep(delay.min(call.first_byte)).await;
             trip.flight.draft().prompt = prompt;
             if delay >= call.first_byte {
-                return Err(SendError::Withheld(call.first_byte));
+                return Err(SendError::UnsentTimeout(call.first_byte));
             }
             call.first_byte -= delay;
         }

@@ -7,6 +7,7 @@
 use std::error::Error as _;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -19,6 +20,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::begun::Begun;
 use super::lanes::{LaneOptions, Lanes, Place};
 use super::patient::Patient;
 use super::{Answer, AnswerBody, BodyFault, Call, CallBody, Provider, SendError};
@@ -51,7 +53,7 @@ pub struct HttpProvider {
     pool: Pool,
 }
 
-type OneClient = Client<Patient<HttpsConnector<HttpConnector>>, CallBody>;
+type OneClient = Client<Patient<HttpsConnector<HttpConnector>>, Begun>;
 
 /// Its connections.
 #[derive(Debug)]
@@ -93,7 +95,7 @@ impl HttpProvider {
 
     async fn call(&self, mut call: Call) -> Result<Answer, SendError> {
         let first_byte = call.first_byte;
-        let mut unsigned = call.signer.is_some();
+        let (mut unsigned, mut begun) = (call.signer.is_some(), None);
         let (pool, place) = self.client(&call.uri)?;
         let client = pool.current.load_full();
         let exchange = async {
@@ -102,7 +104,9 @@ impl HttpProvider {
                 unsigned = false;
             }
             let connect = call.connect;
-            let mut request = request(call);
+            let (body, taken) = Begun::watch(std::mem::replace(&mut call.body, CallBody::empty()));
+            begun = Some(taken);
+            let mut request = request(call, body);
             let Some(most) = connect else { return client.request(request).await.map_err(|e| classify(&e)) };
             let mut connection = capture_connection(&mut request);
             let answered = pin!(client.request(request));
@@ -120,6 +124,9 @@ impl HttpProvider {
             Err(_) if unsigned => {
                 let why = format!("their source did not answer within {first_byte:?}");
                 return Err(SendError::Credentials(why));
+            }
+            Err(_) if begun.is_some_and(|begun| !begun.load(Ordering::Relaxed)) => {
+                return Err(SendError::UnsentTimeout(first_byte));
             }
             Err(_) => return Err(SendError::FirstByteTimeout(first_byte)),
         };
@@ -198,8 +205,8 @@ fn full(LaneOptions { connections, streams }: LaneOptions) -> String {
     )
 }
 
-fn request(call: Call) -> Request<CallBody> {
-    let mut request = Request::new(call.body);
+fn request(call: Call, body: Begun) -> Request<Begun> {
+    let mut request = Request::new(body);
     *request.method_mut() = call.method;
     *request.uri_mut() = call.uri;
     *request.version_mut() = Version::HTTP_11;

@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use weir::clock::Clock;
 use weir::config::{Config, ConfigSource, EXAMPLE, Format};
 use weir::snapshot::Snapshot;
 
 use crate::support::database::Database;
 use crate::support::gateway::{ADMIN, Gateway, Reply, Setup, eventually, one_provider};
-use crate::support::upstream::{Script, Upstream};
+use crate::support::upstream::{BlackHole, Script, Upstream};
 
 const ANSWER: &str = r#"{"id":"c","object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
 /// 2026-11-18T11:06:40Z
@@ -749,18 +749,9 @@ async fn idle_connections_are_kept_as_configured() {
 
 #[tokio::test]
 async fn a_connection_must_stand_in_time() {
-    // A listener whose queue is full answers no further handshake.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(addr)).await {
-        waiting.push(stream);
-        assert!(waiting.len() < 100, "the queue of {addr} does not fill up");
-    }
+    let hole = BlackHole::open().await;
     let settings = "timeouts: { connect: 100ms, first_byte: 20s }";
-    let (gateway, key) = with(&format!("http://{addr}/v1"), settings).await;
+    let (gateway, key) = with(&hole.url(), settings).await;
     let started = gateway.clock.mono_ns();
     let reply = ask(&gateway, &key, "up/m").await;
     assert_eq!((reply.status, reply.code().as_str()), (StatusCode::BAD_GATEWAY, "upstream_error"), "{}", reply.text());

@@ -38,6 +38,12 @@ fn routed(urls: &[&str], settings: &str, models: &str) -> String {
     format!("{yaml}models:\n{models}")
 }
 
+/// `provider outcome` of each try.
+fn attempts(row: &Value) -> Vec<String> {
+    let attempts = row["attempts"].as_array().unwrap();
+    attempts.iter().map(|a| format!("{} {}", a["provider"].as_str().unwrap(), a["outcome"].as_str().unwrap())).collect()
+}
+
 const ABC: &str =
     "targets: [{ id: a, provider: a, model: x }, { id: b, provider: b, model: x }, { id: c, provider: c, model: x }]";
 

@@ -32,12 +32,6 @@ async fn hanging() -> Upstream {
     Upstream::scripted(vec![Script::new(200, "application/json", vec![Step::Hang])]).await
 }
 
-/// `provider outcome` of each try.
-fn attempts(row: &Value) -> Vec<String> {
-    let attempts = row["attempts"].as_array().unwrap();
-    attempts.iter().map(|a| format!("{} {}", a["provider"].as_str().unwrap(), a["outcome"].as_str().unwrap())).collect()
-}
-
 async fn count(bench: &Bench, outcome: &str) -> f64 {
     let text = bench.gateway.get("", "/metrics").await.text();
     let name = format!("weir_hedges_total{{model=\"m\",outcome=\"{outcome}\"}} ");

@@ -1,8 +1,7 @@
 //! The caller's own times of each try: they end it, lead on to the next target, and are held against nobody.
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-
 use super::*;
+use crate::support::upstream::BlackHole;
 
 const HELLO: &str =
     "data: {\"id\":\"c\",\"model\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"}}]}\n\n";
@@ -14,43 +13,22 @@ fn slow_then_good(slow: &str, good: &Upstream) -> String {
     routed(&[slow, &good.url()], settings, models)
 }
 
-/// `provider outcome` of each try.
-fn attempts(row: &Value) -> Vec<String> {
-    let attempts = row["attempts"].as_array().unwrap();
-    attempts.iter().map(|a| format!("{} {}", a["provider"].as_str().unwrap(), a["outcome"].as_str().unwrap())).collect()
-}
-
 async fn in_time(bench: &Bench, body: Value, headers: &[(&str, &str)]) -> Reply {
     tokio::time::timeout(Duration::from_secs(10), bench.ask(body, headers)).await.expect("the provider has 20 s")
-}
-
-/// An address whose queue is full: no further handshake is answered.
-async fn black_hole() -> (TcpListener, Vec<TcpStream>) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(addr)).await {
-        waiting.push(stream);
-        assert!(waiting.len() < 100, "the queue of {addr} does not fill up");
-    }
-    (listener, waiting)
 }
 
 #[tokio::test]
 async fn a_caller_may_wait_less_for_each_try() {
     let whole = json!({"model": "m", "messages": []});
     let stream = json!({"model": "m", "messages": [], "stream": true});
-    let (hole, _waiting) = black_hole().await;
-    let hole = format!("http://{}/v1", hole.local_addr().unwrap());
+    let hole = BlackHole::open().await;
     let late = Upstream::scripted(vec![Script::json(ANSWER).delayed(Duration::from_secs(20))]).await;
     let silent = Upstream::scripted(vec![Script::new(200, "text/event-stream", vec![Step::Hang])]).await;
     let half = vec![Step::send("{"), Step::Hang];
     let half = Upstream::scripted(vec![Script::new(200, "application/json", half)]).await;
     for (name, slow, body, header, outcome) in [
-        ("no connection", hole.clone(), &whole, "x-weir-timeout-connect-ms", "a upstream_error"),
-        ("no connection either", hole, &whole, "x-weir-timeout-first-byte-ms", "a upstream_timeout"),
+        ("no connection", hole.url(), &whole, "x-weir-timeout-connect-ms", "a upstream_error"),
+        ("no connection either", hole.url(), &whole, "x-weir-timeout-first-byte-ms", "a upstream_timeout"),
         ("no head", late.url(), &whole, "x-weir-timeout-first-byte-ms", "a upstream_timeout"),
         ("no event", silent.url(), &stream, "x-weir-timeout-first-byte-ms", "a upstream_timeout"),
         ("half an answer", half.url(), &whole, "x-weir-timeout-between-chunks-ms", "a upstream_timeout"),
@@ -59,7 +37,10 @@ async fn a_caller_may_wait_less_for_each_try() {
         let bench = Bench::new(slow_then_good(&slow, &good)).await;
         let reply = in_time(&bench, body.clone(), &[(header, "100")]).await;
         assert_eq!((reply.status, reply.header("x-weir-provider")), (StatusCode::OK, Some("b")), "{name}");
-        assert_eq!(attempts(&bench.gateway.only_row().await), [outcome, "b ok"], "{name}");
+        let row = bench.gateway.only_row().await;
+        assert_eq!(attempts(&row), [outcome, "b ok"], "{name}");
+        let counted = row["warnings"].to_string().contains("its prompt is counted");
+        assert_eq!(counted, !name.starts_with("no connection"), "{name}: what was never sent costs nothing");
         let shown = bench.provider("a").await;
         assert_eq!(shown["models"][0]["breaker"], "closed", "{name}: others may have the time");
         let sent = good.only();

@@ -23,16 +23,6 @@ fn whole(reason: &str, said: Value) -> Script {
     )
 }
 
-fn stream(events: &[&str]) -> Script {
-    Script::sse(events)
-}
-
-/// `provider outcome` of each try.
-fn attempts(row: &Value) -> Vec<String> {
-    let attempts = row["attempts"].as_array().unwrap();
-    attempts.iter().map(|a| format!("{} {}", a["provider"].as_str().unwrap(), a["outcome"].as_str().unwrap())).collect()
-}
-
 /// `a` of this kind, and where its filter's victims go: `b`.
 fn guarded(kind: &str, a: &Upstream, b: &Upstream) -> String {
     format!(
@@ -57,15 +47,15 @@ async fn an_answer_that_a_filter_withheld_is_asked_for_elsewhere() {
     for (kind, streamed, script) in [
         ("openai-compatible", false, whole("content_filter", Value::Null)),
         ("openai-compatible", false, whole("content_filter", json!(""))),
-        ("openai-compatible", true, stream(&[ROLE, FILTERED, USAGE, DONE])),
+        ("openai-compatible", true, Script::sse(&[ROLE, FILTERED, USAGE, DONE])),
         ("gemini", false, Script::json(gemini)),
-        ("gemini", true, stream(&[&gemini_stream])),
-        ("gemini", true, stream(&[SAFETY])),
+        ("gemini", true, Script::sse(&[&gemini_stream])),
+        ("gemini", true, Script::sse(&[SAFETY])),
         ("anthropic", false, Script::json(anthropic)),
     ] {
         let good = if streamed {
             let said = "data: {\"id\":\"d\",\"model\":\"y\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\n";
-            stream(&[
+            Script::sse(&[
                 said,
                 "data: {\"id\":\"d\",\"model\":\"y\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\n",
                 DONE,
@@ -120,7 +110,7 @@ async fn an_answer_that_says_something_is_the_caller_s_whatever_ended_it() {
     for (streamed, script) in [
         (false, whole("content_filter", json!("well"))),
         (false, whole("stop", json!(""))),
-        (true, stream(&[ROLE, SAID, FILTERED, USAGE, DONE])),
+        (true, Script::sse(&[ROLE, SAID, FILTERED, USAGE, DONE])),
     ] {
         let (a, b) = (Upstream::scripted(vec![script]).await, ok().await);
         let bench = Bench::new(guarded("openai-compatible", &a, &b)).await;

@@ -17,7 +17,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 /// A request as the upstream saw it.
@@ -283,5 +283,30 @@ impl Body for Scripted {
             Some(Step::Send(bytes)) if self.whole => http_body::SizeHint::with_exact(bytes.len() as u64),
             _ => http_body::SizeHint::default(),
         }
+    }
+}
+
+/// An address whose queue is full: no further handshake is answered.
+pub(crate) struct BlackHole {
+    listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    pub(crate) async fn open() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(addr)).await {
+            waiting.push(stream);
+            assert!(waiting.len() < 100, "the queue of {addr} does not fill up");
+        }
+        Self { listener, _waiting: waiting }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/v1", self.listener.local_addr().unwrap())
     }
 }
